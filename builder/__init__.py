@@ -1,0 +1,1 @@
+"""Builds OCI images from Dockerfiles, without a daemon."""

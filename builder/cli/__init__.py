@@ -1,0 +1,1 @@
+"""Flags to requests, errors to exit codes; one file per verb."""

@@ -1,0 +1,196 @@
+"""Every way lapstrake refuses or fails; each leaf has a code, which is a page in `docs/errors`.
+
+    LapstrakeError                 code, message, span?, notes, hint, exit_code
+    ├── UsageError                 usage
+    ├── DockerfileError            dockerfile.*: syntax unknown-instruction unknown-flag bad-expansion
+    │                              unknown-stage stage-cycle unsupported empty not-found
+    ├── ContextError               context.*: missing-source outside-context not-found bad-ignore changed
+    ├── ReferenceInvalid           reference.invalid
+    ├── ImageError                 image.*: invalid not-found in-use
+    ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
+    ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
+    ├── LayerError                 layer.*: invalid too-large
+    ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
+    ├── ExportError                export.*: failed
+    └── ContainerError             container.*: not-found start-failed
+
+The runtime has a tree of its own (`runtime.errors`), translated in `builder.solve.translate`.
+"""
+
+from __future__ import annotations
+
+from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
+
+
+class LapstrakeError(Exception):
+    """The root: something that a person can be told, and usually act on."""
+
+    default_code = "internal"
+    exit_code = 1
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        span: Span | None = None,
+        source: SourceFile | None = None,
+        notes: tuple[str, ...] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.span = span
+        self.source = source
+        self.notes = notes
+        self.hint = hint
+
+    def diagnostic(self) -> Diagnostic:
+        """Return what to tell the user."""
+        return Diagnostic(
+            severity=Severity.ERROR,
+            code=self.code,
+            message=self.message,
+            span=self.span,
+            source=self.source,
+            notes=self.notes,
+            hint=self.hint,
+        )
+
+    def located(self, span: Span | None, source: SourceFile | None) -> LapstrakeError:
+        """Add the place, where it is not known yet, and return self."""
+        if self.span is None:
+            self.span = span
+        if self.source is None and self.span is not None:
+            self.source = source
+        return self
+
+
+class UsageError(LapstrakeError):
+    """The command line asks for something that cannot be done."""
+
+    default_code = "usage"
+    exit_code = 125
+
+
+class DockerfileError(LapstrakeError):
+    """The Dockerfile cannot be read or asks for something impossible."""
+
+    default_code = "dockerfile.syntax"
+
+
+class DockerfileErrors(DockerfileError):
+    """Several independent mistakes in one Dockerfile, each a diagnostic of its own."""
+
+    def __init__(self, errors: tuple[DockerfileError, ...]) -> None:
+        first = errors[0]
+        super().__init__(
+            first.message,
+            code=first.code,
+            span=first.span,
+            source=first.source,
+            notes=first.notes,
+            hint=first.hint,
+        )
+        self.errors = errors
+
+
+class ContextError(LapstrakeError):
+    """The build context lacks or forbids what was asked of it."""
+
+    default_code = "context.missing-source"
+
+
+class ReferenceInvalid(LapstrakeError):
+    """A text is not an image reference, digest or platform."""
+
+    default_code = "reference.invalid"
+
+
+class ImageError(LapstrakeError):
+    """An image document is invalid, or no such image is here."""
+
+    default_code = "image.invalid"
+
+
+class RegistryError(LapstrakeError):
+    """A registry refused, could not be reached or broke the protocol."""
+
+    default_code = "registry.unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        status: int | None = None,
+        request: str | None = None,
+        temporary: bool = False,
+        notes: tuple[str, ...] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, notes=notes, hint=hint)
+        self.status = status
+        self.request = request
+        self.temporary = temporary
+
+
+class StoreError(LapstrakeError):
+    """The local store is busy, full, damaged or not ours."""
+
+    default_code = "store.corrupt"
+
+
+class LayerError(LapstrakeError):
+    """A layer is malformed, hostile or over a limit."""
+
+    default_code = "layer.invalid"
+
+
+class BuildError(LapstrakeError):
+    """A step of the build failed."""
+
+    default_code = "build.failed"
+
+
+class RunFailed(BuildError):
+    """The command of a RUN ended with a code other than 0."""
+
+    default_code = "build.run-failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command_exit_code: int,
+        code: str | None = None,
+        span: Span | None = None,
+        notes: tuple[str, ...] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code, span=span, notes=notes, hint=hint)
+        self.command_exit_code = command_exit_code
+
+
+class Cancelled(BuildError):
+    """The build was interrupted; `exit_code` says by which signal (128 + its number)."""
+
+    default_code = "build.cancelled"
+
+    def __init__(self, message: str = "interrupted", *, signal_number: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class ExportError(LapstrakeError):
+    """A result could not be written where it was asked for."""
+
+    default_code = "export.failed"
+
+
+class ContainerError(LapstrakeError):
+    """A container could not be started or found."""
+
+    default_code = "container.not-found"
+    exit_code = 125

@@ -1,0 +1,133 @@
+"""What happens during a build, a pull or a push, as a stream of typed values.
+
+The engine emits, user interfaces reduce: nothing here prints, and no event refers to a live object.
+Times are seconds since the start of the operation.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, Span
+
+
+class Stream(Enum):
+    """Which of a command's outputs a piece came from; a build step writes both to one pipe, in order."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class Outcome(Enum):
+    """How a vertex ended, when it did not fail."""
+
+    EXECUTED = "executed"
+    CACHED = "cached"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Common to all: when it happened, in seconds since the start."""
+
+    at: float = 0.0
+
+
+class BuildStarted(_Event, frozen=True, kw_only=True):
+    """The plan is known: `total` vertices are needed for the target."""
+
+    dockerfile: str
+    total: int
+
+
+class VertexStarted(_Event, frozen=True, kw_only=True):
+    """A vertex has begun; `id` is unique in the build and counts from 1."""
+
+    id: int
+    name: str
+    span: Span | None = None
+
+
+class VertexLog(_Event, frozen=True, kw_only=True):
+    """A piece of a step's output, not necessarily whole lines."""
+
+    id: int
+    data: bytes
+    stream: Stream = Stream.STDOUT
+
+
+class Progress(_Event, frozen=True, kw_only=True):
+    """Bytes moved for one item (a layer, a context) of a vertex; `total` is None when unknown."""
+
+    id: int
+    item: str
+    done: int
+    total: int | None = None
+
+
+class Waiting(_Event, frozen=True, kw_only=True):
+    """A vertex waits for something that another build or step holds."""
+
+    id: int
+    on: str
+
+
+class Warned(_Event, frozen=True, kw_only=True):
+    """Something to tell that does not end the build; repeated in the summary."""
+
+    diagnostic: Diagnostic
+
+
+class VertexDone(_Event, frozen=True, kw_only=True):
+    """A vertex has ended well; `note` is a short fact ("120 files, 3.1 MB")."""
+
+    id: int
+    outcome: Outcome
+    note: str = ""
+
+
+class VertexFailed(_Event, frozen=True, kw_only=True):
+    """A vertex has failed; the diagnostic is also the error that the build ends with."""
+
+    id: int
+    diagnostic: Diagnostic
+
+
+class BuildDone(_Event, frozen=True, kw_only=True):
+    """The build has ended well; sizes in bytes."""
+
+    image_id: str | None
+    names: tuple[str, ...]
+    size: int
+    steps: int
+    cached: int
+
+
+Event = (
+    BuildStarted
+    | VertexStarted
+    | VertexLog
+    | Progress
+    | Waiting
+    | Warned
+    | VertexDone
+    | VertexFailed
+    | BuildDone
+)
+
+
+class EventSink(Protocol):
+    """Where events go; callable from any thread, never blocks for long, never raises."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""
+
+
+class Discard:
+    """The sink of those who do not watch."""
+
+    def emit(self, event: Event) -> None:
+        """Forget it."""

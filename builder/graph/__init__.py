@@ -1,0 +1,1 @@
+"""The build graph: operations, vertices and cache keys. Pure data."""

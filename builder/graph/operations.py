@@ -1,0 +1,102 @@
+"""What a vertex of the build graph does: a closed union of plain data.
+
+Each operation writes its own `identity()`, by hand, so that adding a field is a visible decision about the
+cache key. An identity never holds names of stages, host paths, times, secrets or source positions. Its first
+item names the operation and its version: a change of meaning is a new version.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+Identity = tuple[object, ...]
+"""Nested tuples, lists, strings, bytes, integers, booleans and None: encoded as msgpack, hence framed."""
+
+
+class ImageSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The layers of an image; the reference is canonical, the platform normalised.
+
+    Its state is identified by the diff ids of what was resolved, so it needs no key.
+    """
+
+    reference: str
+    platform: str
+
+    def identity(self) -> Identity:
+        """Return the identity, of use only to share work in flight."""
+        return ("image/1", self.reference, self.platform)
+
+
+class ContextSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The files of a build context, by name ("context" is the main one)."""
+
+    name: str = "context"
+
+    def identity(self) -> Identity:
+        """Return the identity, of use only to share work in flight."""
+        return ("context/1", self.name)
+
+
+class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Run a command in the root file system of the first input.
+
+    `env` are `NAME=value` pairs in order; `args` the build arguments in scope, which the command sees as
+    environment too. `script` is the body of a here-document that begins with `#!`, shown as an executable file.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str
+    user: str
+    network: str = "default"
+    script: bytes | None = None
+    hidden_env: tuple[str, ...] = ()
+    """Environment that does not count for the key: the predefined proxy arguments."""
+
+    def identity(self) -> Identity:
+        """Return what counts for the key; `hidden_env` does not."""
+        return ("run/1", self.argv, self.env, self.cwd, self.user, self.network, self.script)
+
+
+class CopySource(msgspec.Struct, frozen=True, kw_only=True):
+    """Paths or patterns taken from one input of a copy, `input` counting from 1 (0 is the destination).
+
+    `paths` are relative to the root of that input. `inline` are files from here-documents instead: pairs of
+    name and content, with no input (then `input` is 0).
+    """
+
+    input: int
+    paths: tuple[str, ...] = ()
+    inline: tuple[tuple[str, bytes], ...] = ()
+
+
+class CopyOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Copy selected files of other inputs into the first input's file system.
+
+    `dest` is absolute; a trailing slash means "a directory". `owner` is `user[:group]` to be looked up in the
+    destination, or None for the default: root for a context, the source's owner for a stage or image.
+    `mode` is None to keep the modes, else 0 to 0o7777.
+    """
+
+    sources: tuple[CopySource, ...]
+    dest: str
+    owner: str | None = None
+    mode: int | None = None
+
+    def identity(self) -> Identity:
+        """Return what counts for the key besides the contents selected and the state observed."""
+        return ("copy/1", self.dest, self.owner, self.mode)
+
+
+class MakeDirOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Make a directory and its missing parents, owned by `owner` (`user[:group]`, "" is root), mode 0755."""
+
+    path: str
+    owner: str = ""
+
+    def identity(self) -> Identity:
+        """Return what counts for the key besides the state observed."""
+        return ("mkdir/1", self.path, self.owner)
+
+
+Op = ImageSource | ContextSource | RunOp | CopyOp | MakeDirOp

@@ -1,0 +1,1 @@
+"""Directories to tar streams and back, whiteouts, compression. Knows no store."""

@@ -1,0 +1,1 @@
+"""One operation each; steps know nothing of caching."""

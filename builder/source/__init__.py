@@ -1,0 +1,1 @@
+"""Where the roots of a graph come from: images, contexts."""

@@ -1,0 +1,1 @@
+"""Blobs, index, snapshots, cache records, leases: everything that lapstrake keeps on disk."""

@@ -1,0 +1,1 @@
+"""From events to something a person or a machine reads."""
