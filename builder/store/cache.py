@@ -1,0 +1,116 @@
+"""Cache records: from a key to the layer that one execution gave.
+
+A record also keeps what the execution observed of the state below it; it holds above that very state, and
+above any other in which the same is observed.
+"""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from builder.graph.keys import CacheKey, KeyPart
+from builder.store.db import Database
+
+
+class Observation(msgspec.Struct, frozen=True, array_like=True):
+    """What a step saw at a path of the state below it.
+
+    `seen` is "absent", "file", "directory", "link TARGET" or, of a user or group file, the ids looked up.
+    """
+
+    path: str
+    seen: str
+
+
+class CacheRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution: its layer, the state below (`base`) and what was observed of it."""
+
+    base: str
+    diff_id: str
+    observations: tuple[Observation, ...]
+    parts: tuple[KeyPart, ...]
+    created: float
+
+
+class CacheIndex:
+    """The local cache records."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def lookup(self, key: str) -> tuple[CacheRecord, ...]:
+        """Return the records of a key, the newest first."""
+        rows = self._db.rows(
+            "SELECT base, diff_id, observations, parts, created FROM records"
+            " WHERE key = ? ORDER BY created DESC",
+            (key,),
+        )
+        return tuple(
+            CacheRecord(
+                base=str(base),
+                diff_id=str(diff_id),
+                observations=_decode_observations(observations),
+                parts=_decode_parts(parts),
+                created=float(str(created)),
+            )
+            for base, diff_id, observations, parts, created in rows
+        )
+
+    def find(self, key: str, base: str) -> str | None:
+        """Return the diff id recorded for a key above this very state, if any."""
+        row = self._db.row("SELECT diff_id FROM records WHERE key = ? AND base = ?", (key, base))
+        return None if row is None else str(row[0])
+
+    def record(
+        self, key: CacheKey, base: str, diff_id: str, observations: tuple[Observation, ...]
+    ) -> None:
+        """Commit a record at once; the newest execution above the same state wins."""
+        now = time.time()
+        self._db.execute(
+            "INSERT OR REPLACE INTO records (key, base, diff_id, observations, parts, created, used)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.digest,
+                base,
+                diff_id,
+                msgspec.msgpack.encode(observations),
+                msgspec.msgpack.encode(key.parts),
+                now,
+                now,
+            ),
+        )
+
+    def selection(self, state: str, request: str) -> str | None:
+        """Return the remembered digest of what `request` selects in a state."""
+        row = self._db.row(
+            "SELECT contents FROM selections WHERE state = ? AND request = ?", (state, request)
+        )
+        return None if row is None else str(row[0])
+
+    def remember_selection(self, state: str, request: str, contents: str) -> None:
+        """Remember the digest of what `request` selects in a state."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO selections (state, request, contents) VALUES (?, ?, ?)",
+            (state, request, contents),
+        )
+
+    def parsed(self, digest: str) -> bytes | None:
+        """Return the remembered result of reading a Dockerfile with this digest."""
+        row = self._db.row("SELECT value FROM parses WHERE digest = ?", (digest,))
+        return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+
+    def remember_parsed(self, digest: str, value: bytes) -> None:
+        """Remember the result of reading a Dockerfile."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO parses (digest, value) VALUES (?, ?)", (digest, value)
+        )
+
+
+def _decode_observations(data: object) -> tuple[Observation, ...]:
+    return msgspec.msgpack.decode(data, type=tuple[Observation, ...])  # type: ignore[call-overload]
+
+
+def _decode_parts(data: object) -> tuple[KeyPart, ...]:
+    return msgspec.msgpack.decode(data, type=tuple[KeyPart, ...])  # type: ignore[call-overload]

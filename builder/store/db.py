@@ -1,0 +1,159 @@
+"""The index: names, images, layers, forms and cache records, in SQLite.
+
+The authority of the store; blobs, entry lists and directories are only what it points to. The only user of
+`sqlite3`. Every write is one transaction, committed when the `with` block ends; a killed process leaves the
+state before it. Journal mode is write-ahead where the file system allows it.
+
+Source: sqlite.org/wal.html, sqlite.org/pragma.html.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from builder.errors import StoreError
+
+SCHEMA_VERSION = 1
+BUSY_SECONDS = 30.0
+
+_SCHEMA = """
+CREATE TABLE layers (
+    diff_id TEXT PRIMARY KEY, content_id TEXT NOT NULL, size INTEGER NOT NULL, entries INTEGER NOT NULL,
+    created REAL NOT NULL, boot TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX layers_by_content ON layers (content_id);
+CREATE TABLE directories (
+    diff_id TEXT NOT NULL, base TEXT NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,
+    PRIMARY KEY (diff_id, base)
+) WITHOUT ROWID;
+CREATE TABLE blobs (
+    diff_id TEXT NOT NULL, compression TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
+    media_type TEXT NOT NULL, pulled INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
+) WITHOUT ROWID;
+CREATE TABLE images (
+    id TEXT PRIMARY KEY, manifest TEXT, created REAL NOT NULL, size INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE names (
+    reference TEXT PRIMARY KEY, image TEXT NOT NULL, digest TEXT
+) WITHOUT ROWID;
+CREATE TABLE records (
+    key TEXT NOT NULL, base TEXT NOT NULL, diff_id TEXT NOT NULL, observations BLOB NOT NULL,
+    parts BLOB NOT NULL, created REAL NOT NULL, used REAL NOT NULL, PRIMARY KEY (key, base)
+) WITHOUT ROWID;
+CREATE TABLE selections (
+    state TEXT NOT NULL, request TEXT NOT NULL, contents TEXT NOT NULL, PRIMARY KEY (state, request)
+) WITHOUT ROWID;
+CREATE TABLE parses (
+    digest TEXT PRIMARY KEY, value BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Database:
+    """One connection, shared by the threads of this process under a lock.
+
+    Raises: StoreError: `store.newer-schema`, `store.busy`, `store.no-space` or `store.corrupt`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._lock = threading.RLock()
+        self._depth = 0
+        with _translated():
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                self._create()
+            elif version > SCHEMA_VERSION:
+                raise StoreError(
+                    f"the store was written by a newer lapstrake (schema {version}, known: {SCHEMA_VERSION})",
+                    code="store.newer-schema",
+                    hint="use that version, or another store with `--root DIR`",
+                )
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    def _create(self) -> None:
+        # WAL fails on some network file systems; SQLite then stays with its rollback journal.
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        with self.transaction():
+            (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all that is executed within at once, or nothing of it; may be nested."""
+        with self._lock, _translated():
+            if self._depth == 0:
+                self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._depth -= 1
+            if self._depth == 0:
+                self._connection.execute("COMMIT")
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement that returns nothing."""
+        with self._lock, _translated():
+            self._connection.execute(statement, parameters)
+
+    def row(self, statement: str, parameters: Sequence[object] = ()) -> tuple[object, ...] | None:
+        """Return the first row, or None."""
+        with self._lock, _translated():
+            found: tuple[object, ...] | None = self._connection.execute(
+                statement, parameters
+            ).fetchone()
+            return found
+
+    def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Return all rows."""
+        with self._lock, _translated():
+            return self._connection.execute(statement, parameters).fetchall()
+
+    def close(self) -> None:
+        """Close the connection; nothing may be executed after it."""
+        with self._lock:
+            self._connection.close()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            raise StoreError(
+                "the store is busy",
+                code="store.busy",
+                notes=(f"another process kept it locked for {BUSY_SECONDS:.0f} seconds",),
+                hint="wait for the other command, or use another store with `--root DIR`",
+            ) from error
+        if "full" in text or "disk I/O" in text:
+            raise StoreError(
+                "no space is left for the store's index",
+                code="store.no-space",
+                notes=(text,),
+                hint="free some space, or run `lapstrake prune`",
+            ) from error
+        raise StoreError(
+            f"the store's index cannot be used: {text}", code="store.corrupt"
+        ) from error
+    except sqlite3.DatabaseError as error:
+        raise StoreError(
+            f"the store's index is damaged: {error}",
+            code="store.corrupt",
+            hint="move the store away, or name another with `--root DIR`",
+        ) from error

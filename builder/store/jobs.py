@@ -1,0 +1,23 @@
+"""The seam to functions that run behind the launcher, where rootless trees have their real owners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Jobs(Protocol):
+    """Runs `package.module:function` with plain data, in the launcher's namespaces."""
+
+    def call(
+        self,
+        function: str,
+        arguments: object,
+        *,
+        fds: tuple[int, ...] = (),
+        report: Callable[[object], None] | None = None,
+    ) -> object:
+        """Return what the function returned, plain data.
+
+        Raises: LapstrakeError: as the function raised it, or translated.
+        """

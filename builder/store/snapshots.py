@@ -1,0 +1,280 @@
+"""File system states as directories: lower directories on demand, and writable ones above them.
+
+    active/<name>/fs     the upper directory of a running step
+    layers/<name>/fs     the same after commit: one rename of <name>, never of `fs`, whose owner and mode
+                         belong to the image
+    scratch/<process>/   overlay work directories and entry lists being written; removed as a whole
+
+What is not recorded in the database does not count: a killed process leaves directories that nobody refers
+to, and the next start that is alone in the store sweeps them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from builder.errors import LapstrakeError, StoreError
+from builder.store.blobs import BlobStore
+from builder.store.jobs import Jobs
+from builder.store.layers import BlobForm, Layer, LayerIndex, State
+
+
+class ActiveSnapshot(msgspec.Struct, frozen=True):
+    """A writable file system above a state, while a step runs; host paths, `lowers` topmost first."""
+
+    base: State
+    name: str
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+
+
+class Scan(msgspec.Struct, frozen=True):
+    """What a job found while it read or wrote a layer; see `builder.layer`."""
+
+    diff_id: str
+    size: int
+    content_id: str
+    count: int
+    implied: bool = True
+
+
+class Snapshots:
+    """Makes directory forms, prepares writable ones and commits them."""
+
+    def __init__(self, root: str, layers: LayerIndex, blobs: BlobStore, jobs: Jobs) -> None:
+        self._root = root
+        self._layers = layers
+        self._blobs = blobs
+        self._jobs = jobs
+        self._scratch = f"{root}/scratch/{unique_name()}"
+        self._making: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def scratch(self) -> str:
+        """Return this process's own directory for what never becomes part of the store."""
+        os.makedirs(self._scratch, exist_ok=True)
+        return self._scratch
+
+    def directories(self, state: State) -> tuple[str, ...]:
+        """Return the directory forms of a state, the topmost first; empty layers are left out.
+
+        Idempotent; forms that are missing are derived from a blob of the layer.
+
+        Raises: StoreError: `store.corrupt`: no form of a layer is left, or none agrees with its diff id.
+        """
+        paths: list[str] = []
+        below = State()
+        for layer in state.layers:
+            known = self._layers.get(layer.diff_id) or layer
+            if not known.empty:
+                paths.insert(0, self._directory(known, below, tuple(paths)))
+            below = below.with_layer(layer)
+        return tuple(paths)
+
+    def _directory(self, layer: Layer, below: State, lowers: tuple[str, ...]) -> str:
+        base = below.id
+        with self._lock:
+            making = self._making.setdefault(layer.diff_id, threading.Lock())
+        with making:
+            path = self._layers.directory(layer.diff_id, base)
+            if path is not None and self._whole(layer, base, path):
+                return path
+            return self._derive(layer, base, lowers)
+
+    def _whole(self, layer: Layer, base: str, path: str) -> bool:
+        """Tell whether a directory form can be trusted; one from an earlier boot is read again once."""
+        if self._layers.directory_boot(layer.diff_id, base) == self._layers.boot:
+            return True
+        entries = self._layers.entries_path(layer.diff_id)
+        try:
+            self._jobs.call(
+                "builder.layer.jobs:verify_directory", {"root": path, "entries_path": entries}
+            )
+        except LapstrakeError:
+            self._layers.drop_directory(layer.diff_id, base)
+            return False
+        name = os.path.basename(os.path.dirname(path))
+        self._layers.add_directory(layer.diff_id, base, name)
+        return True
+
+    def _derive(self, layer: Layer, base: str, lowers: tuple[str, ...]) -> str:
+        refused: list[str] = []
+        for form in self._layers.blobs(layer.diff_id):
+            if self._blobs.size(form.digest) is None:
+                self._layers.drop_blob(layer.diff_id, form.compression)
+                continue
+            try:
+                return self._unpack(layer, form, base, lowers)
+            except LapstrakeError as error:
+                if error.code == "store.no-space":
+                    raise
+                refused.append(error.message)
+        other = self._layers.directory(layer.diff_id, base) or self._any_directory(layer.diff_id)
+        if other is not None:
+            self.pack(layer, other)
+            return self._unpack(layer, self._layers.blobs(layer.diff_id)[0], base, lowers)
+        raise StoreError(
+            f"no usable form of layer {layer.diff_id[:19]}… is left",
+            code="store.corrupt",
+            notes=tuple(refused),
+            hint="pull the image again, or build with `--no-cache`",
+        )
+
+    def _any_directory(self, diff_id: str) -> str | None:
+        for name in self._layers.directory_names(diff_id):
+            path = f"{self._root}/layers/{name}/fs"
+            if os.path.isdir(path):
+                return path
+        return None
+
+    def pack(self, layer: Layer, directory: str) -> None:
+        """Make the plain tar form of a layer from a directory form, as the blob named by its diff id."""
+        temporary = f"{self.scratch()}/{unique_name()}.tar"
+        self._jobs.call(
+            "builder.layer.jobs:pack_layer",
+            {
+                "entries_path": self._layers.entries_path(layer.diff_id),
+                "root": directory,
+                "path": temporary,
+                "compression": "none",
+                "expected": layer.diff_id,
+            },
+        )
+        self.adopt_tar(layer.diff_id, temporary, layer.size)
+
+    def adopt_tar(self, diff_id: str, path: str, size: int) -> None:
+        """Move a finished plain tar into the store, under its diff id."""
+        self._blobs.adopt(path, diff_id)
+        self._layers.add_blob(
+            diff_id,
+            BlobForm(diff_id, size, "application/vnd.oci.image.layer.v1.tar", "none", False),
+        )
+
+    def _unpack(self, layer: Layer, form: BlobForm, base: str, lowers: tuple[str, ...]) -> str:
+        name = unique_name()
+        active = f"{self._root}/active/{name}"
+        os.makedirs(f"{active}/fs", mode=0o755)
+        entries = f"{self.scratch()}/{name}.entries"
+        found = self._jobs.call(
+            "builder.layer.jobs:apply_layer",
+            {
+                "blob": str(self._blobs.path(form.digest)),
+                "compression": form.compression,
+                "root": f"{active}/fs",
+                "lowers": lowers,
+                "entries_path": entries,
+            },
+        )
+        scan = msgspec.convert(found, Scan)
+        if scan.diff_id != layer.diff_id:
+            self.discard(name)
+            raise StoreError(
+                f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
+                code="store.digest-mismatch",
+                notes=("the image's configuration and its layers do not belong together",),
+            )
+        self._settle(
+            msgspec.structs.replace(layer, size=scan.size, entries=scan.count),
+            name,
+            entries,
+            base if scan.implied else "",
+        )
+        return f"{self._root}/layers/{name}/fs"
+
+    def _settle(self, layer: Layer, name: str, entries: str, base: str) -> None:
+        """Commit a directory form: data first, then the record of it."""
+        os.rename(entries, self._layers.entries_path(layer.diff_id))
+        os.rename(f"{self._root}/active/{name}", f"{self._root}/layers/{name}")
+        self._layers.add(layer)
+        self._layers.add_directory(layer.diff_id, base, name)
+
+    @contextmanager
+    def prepare(self, state: State) -> Iterator[ActiveSnapshot]:
+        """Give a writable file system above a state; what is not committed in the block is discarded.
+
+        Raises: StoreError: a lower directory cannot be made.
+        """
+        lowers = self.directories(state)
+        name = unique_name()
+        upper = f"{self._root}/active/{name}/fs"
+        # A fresh work directory a step: `volatile` marks it as used for good.
+        work = f"{self.scratch()}/{name}.work"
+        os.makedirs(upper, mode=0o755)
+        os.mkdir(work, mode=0o700)
+        try:
+            yield ActiveSnapshot(state, name, lowers, upper, work)
+        finally:
+            if os.path.exists(f"{self._root}/active/{name}"):
+                self.discard(name)
+
+    def commit(self, active: ActiveSnapshot) -> Layer:
+        """Turn what a step wrote into a layer, and return it.
+
+        If a layer with the same contents is known, that one is returned, with its times: what comes after
+        it stays cached, and the image's digest stays the same.
+        """
+        entries = f"{self.scratch()}/{active.name}.entries"
+        found = self._jobs.call(
+            "builder.layer.jobs:commit_upper",
+            {"upper": active.upper, "lowers": active.lowers, "entries_path": entries},
+        )
+        return self.settle(active, msgspec.convert(found, Scan), entries)
+
+    def settle(self, active: ActiveSnapshot, scan: Scan, entries: str) -> Layer:
+        """Commit an upper directory whose entry list is written already; see `commit`."""
+        known = self.known(scan.content_id)
+        if known is not None:
+            os.unlink(entries)
+            return known
+        layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
+        self._settle(layer, active.name, entries, active.base.id if scan.implied else "")
+        return layer
+
+    def known(self, content_id: str) -> Layer | None:
+        """Return a layer of which the store still has these contents in some form."""
+        layer = self._layers.by_content(content_id)
+        if layer is None or layer.empty or self.usable(layer):
+            return layer
+        return None
+
+    def usable(self, layer: Layer) -> bool:
+        """Tell whether some form of a layer is there, without reading it."""
+        if layer.empty or self._any_directory(layer.diff_id) is not None:
+            return True
+        return any(
+            self._blobs.size(form.digest) is not None for form in self._layers.blobs(layer.diff_id)
+        )
+
+    def settle_tar(self, scan: Scan, entries: str, tar: str) -> Layer:
+        """Commit a layer that was written as a plain tar; see `commit`."""
+        known = self.known(scan.content_id)
+        if known is not None:
+            os.unlink(entries)
+            os.unlink(tar)
+            return known
+        layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
+        os.rename(entries, self._layers.entries_path(layer.diff_id))
+        self._layers.add(layer)
+        self.adopt_tar(layer.diff_id, tar, scan.size)
+        return layer
+
+    def discard(self, name: str) -> None:
+        """Remove an active directory, whoever owns what is in it."""
+        self._jobs.call("builder.layer.jobs:remove_tree", {"path": f"{self._root}/active/{name}"})
+
+    def close(self) -> None:
+        """Remove what this process kept for itself."""
+        if os.path.isdir(self._scratch):
+            self._jobs.call("builder.layer.jobs:remove_tree", {"path": self._scratch})
+
+
+def unique_name() -> str:
+    """Return a name that no other process or thread will choose."""
+    return os.urandom(12).hex()
