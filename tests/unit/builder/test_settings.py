@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import pytest
+
+from builder.errors import UsageError
+from builder.settings import current, isolation_name, progress_mode, read
+from runtime.spec import IsolationName
+
+
+def test_store_of_root_is_a_system_directory() -> None:
+    assert read({}, 0, "/root").root == "/var/lib/lapstrake"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "/home/u/.local/share/lapstrake"),
+        ({"XDG_DATA_HOME": "/data"}, "/data/lapstrake"),
+        ({"XDG_DATA_HOME": "relative"}, "/home/u/.local/share/lapstrake"),
+        ({"XDG_DATA_HOME": ""}, "/home/u/.local/share/lapstrake"),
+        ({"XDG_DATA_HOME": "/data", "LAPSTRAKE_ROOT": "/store"}, "/store"),
+    ],
+)
+def test_store_of_a_user_is_in_the_data_directory(environ: dict[str, str], expected: str) -> None:
+    assert read(environ, 1000, "/home/u").root == expected
+
+
+def test_root_flag_goes_before_the_variable() -> None:
+    assert read({"LAPSTRAKE_ROOT": "/store"}, 0, "/root", root="/flag").root == "/flag"
+
+
+def test_root_is_made_absolute_so_that_a_later_chdir_does_not_move_it(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    assert read({}, 0, "/root", root="store").root == f"{tmp_path}/store"
+
+
+def test_docker_config_directory() -> None:
+    assert read({}, 0, "/root").docker_config == "/root/.docker"
+    assert read({"DOCKER_CONFIG": "/cfg"}, 0, "/root").docker_config == "/cfg"
+
+
+def test_first_certificate_bundle_wins() -> None:
+    both = {"SSL_CERT_FILE": "/ssl.pem", "REQUESTS_CA_BUNDLE": "/requests.pem"}
+    assert read(both, 0, "/root").ca_bundle == "/requests.pem"
+    assert read({"SSL_CERT_FILE": "/ssl.pem"}, 0, "/root").ca_bundle == "/ssl.pem"
+    assert read({"SSL_CERT_FILE": ""}, 0, "/root").ca_bundle is None
+
+
+def test_proxies_keep_their_spelling() -> None:
+    settings = read(
+        {"http_proxy": "http://a", "HTTPS_PROXY": "http://b", "no_proxy": "", "PROXY": "x"}, 0, "/"
+    )
+    assert settings.proxies == (("http_proxy", "http://a"), ("HTTPS_PROXY", "http://b"))
+
+
+def test_any_value_of_no_color_but_the_empty_one_counts() -> None:
+    assert read({"NO_COLOR": "0"}, 0, "/").no_color
+    assert not read({"NO_COLOR": ""}, 0, "/").no_color
+
+
+def test_source_date_epoch_is_read_as_seconds() -> None:
+    assert read({"SOURCE_DATE_EPOCH": "1700000000"}, 0, "/").source_date_epoch == 1700000000
+
+
+@pytest.mark.parametrize("text", ["yesterday", "-1", "1.5", "٣", "9" * 30])
+def test_source_date_epoch_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="SOURCE_DATE_EPOCH"):
+        read({"SOURCE_DATE_EPOCH": text}, 0, "/")
+
+
+def test_isolation_is_one_of_the_walls() -> None:
+    assert read({}, 0, "/").isolation is IsolationName.AUTO
+    assert read({"LAPSTRAKE_ISOLATION": "rootless"}, 0, "/").isolation is IsolationName.ROOTLESS
+    assert isolation_name("default", "--isolation") is IsolationName.AUTO
+    with pytest.raises(UsageError, match=r"`hyperv` in \$LAPSTRAKE_ISOLATION") as caught:
+        read({"LAPSTRAKE_ISOLATION": "hyperv"}, 0, "/")
+    assert caught.value.hint is not None
+    assert "userns-root" in caught.value.hint
+
+
+def test_progress_modes_are_those_of_docker() -> None:
+    assert read({"BUILDKIT_PROGRESS": "plain"}, 0, "/").progress == "plain"
+    assert progress_mode("none", "--progress") == "quiet"
+    with pytest.raises(UsageError, match="--progress"):
+        progress_mode("fancy", "--progress")
+
+
+def test_current_reads_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAPSTRAKE_ROOT", "/somewhere")
+    monkeypatch.setenv("LAPSTRAKE_DEBUG", "1")
+    assert current().root == "/somewhere"
+    assert current(root="/else").root == "/else"
+    assert current().debug
