@@ -1,0 +1,64 @@
+"""Pure changes to a configuration; each returns a new one."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from builder.oci.config import History, ImageConfig
+from builder.oci.digest import Digest
+
+UNRECORDED = History(comment="unrecorded layer")
+"""What stands for a layer whose image does not say how it came to be."""
+
+
+def append_layer(config: ImageConfig, diff_id: Digest, history: History) -> ImageConfig:
+    """Put a layer on top, with the line of history that made it."""
+    config = with_whole_history(config)
+    return replace(
+        config,
+        diff_ids=(*config.diff_ids, str(diff_id)),
+        history=(*config.history, replace(history, empty_layer=False)),
+        created=history.created or config.created,
+    )
+
+
+def append_history(config: ImageConfig, history: History) -> ImageConfig:
+    """Record a step that changed the configuration only."""
+    config = with_whole_history(config)
+    return replace(
+        config,
+        history=(*config.history, replace(history, empty_layer=True)),
+        created=history.created or config.created,
+    )
+
+
+def with_whole_history(config: ImageConfig) -> ImageConfig:
+    """Return the configuration with one line of history for each layer, in the same order.
+
+    Images made by squashing or importing have too few lines: placeholders are added at the end, since the
+    lowest layers are the ones most often described. Surplus lines are marked as having no layer.
+    """
+    described = sum(not entry.empty_layer for entry in config.history)
+    missing = len(config.diff_ids) - described
+    if missing == 0:
+        return config
+    if missing > 0:
+        return replace(config, history=config.history + (UNRECORDED,) * missing)
+    left = len(config.diff_ids)
+    lines = []
+    for entry in config.history:
+        keeps = not entry.empty_layer and left > 0
+        left -= keeps
+        lines.append(entry if keeps else replace(entry, empty_layer=True))
+    return replace(config, history=tuple(lines))
+
+
+def chain_ids(diff_ids: tuple[str, ...]) -> tuple[Digest, ...]:
+    """Return the chain id of every stack of layers from the bottom up to each one.
+
+    Source: OCI image-spec, config.md, "Layer ChainID".
+    """
+    chain: list[Digest] = []
+    for diff_id in diff_ids:
+        chain.append(Digest.of(f"{chain[-1]} {diff_id}".encode()) if chain else Digest(diff_id))
+    return tuple(chain)

@@ -1,0 +1,280 @@
+"""Blobs on disk, as an OCI image layout. Everything that enters passes one verifying writer.
+
+    ROOT/oci-layout
+    ROOT/blobs/sha256/<hex>    complete, verified, on disk
+    ROOT/tmp/blob-<random>     being written; flocked by its writer, so one without a lock is litter
+
+Source: OCI image-spec, image-layout.md and descriptor.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
+
+from builder.errors import ReferenceInvalid, StoreError
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+
+LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+_PREFIX = "blob-"
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+class BlobStore:
+    """The content store of a root directory; many threads and processes may use one at once."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self._root = os.fspath(root)
+        self._temporary = os.path.join(self._root, "tmp")
+
+    def path(self, digest: Digest) -> str:
+        """Return the host path where a blob is, or would be."""
+        return os.path.join(self._root, "blobs", digest.algorithm, digest.hex)
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """Open a blob for reading; the caller closes.
+
+        Raises: StoreError: there is no such blob.
+        """
+        try:
+            return open(self.path(digest), "rb")
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the store lacks the blob `{digest}`", hint="pull or build the image again"
+            ) from error
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the size of a blob in bytes, None when it is not here."""
+        try:
+            return os.stat(self.path(digest)).st_size
+        except FileNotFoundError:
+            return None
+
+    def contains(self, digest: Digest) -> bool:
+        """Tell whether a blob is here."""
+        return self.size(digest) is not None
+
+    def digests(self) -> list[Digest]:
+        """Return the digests of all blobs, sorted."""
+        found = []
+        for algorithm in ("sha256", "sha512"):
+            try:
+                names = os.listdir(os.path.join(self._root, "blobs", algorithm))
+            except FileNotFoundError:
+                continue
+            for name in names:
+                with contextlib.suppress(
+                    ReferenceInvalid
+                ):  # a foreign file, which a layout may hold
+                    found.append(Digest(f"{algorithm}:{name}"))
+        return sorted(found)
+
+    def ingest(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        media_type: str,
+        expected: Digest | None = None,
+        size: int | None = None,
+        limit: int | None = None,
+    ) -> Descriptor:
+        """Write a blob, atomically: either it is wholly here afterwards, verified and on disk, or not at all.
+
+        A blob that is here already, with the right size, is not written again: `chunks` are left unread.
+        Its bytes were verified when they came; `verify` does it again.
+
+        `expected` and `size` must be met exactly; a blob beyond `limit` bytes is refused as it comes.
+
+        Raises: StoreError: `store.digest-mismatch` or `store.no-space`; nothing is kept. What `chunks`
+            raises is passed on.
+        """
+        if expected is not None:
+            present = self.size(expected)
+            if present is not None and size in (None, present):
+                return Descriptor(media_type=media_type, digest=expected, size=present)
+        if size is not None:
+            limit = size if limit is None else min(limit, size)
+        with _space_checked():
+            self._prepare()
+            with _Temporary(self._temporary) as temporary:
+                digest, written = _write(
+                    chunks, temporary.descriptor, expected=expected, limit=limit
+                )
+                if size is not None and written != size:
+                    raise _mismatch(f"{size} bytes were promised, {written} came", expected)
+                if expected is not None and digest != expected:
+                    raise _mismatch(f"its content has the digest `{digest}`", expected)
+                self._commit(temporary, digest)
+        return Descriptor(media_type=media_type, digest=digest, size=written)
+
+    def add(self, data: bytes, *, media_type: str) -> Descriptor:
+        """Write a small blob, such as a document, that is at hand as a whole."""
+        return self.ingest((data,), media_type=media_type, expected=Digest.of(data), size=len(data))
+
+    def read(self, digest: Digest, *, limit: int = 4 * 1024 * 1024) -> bytes:
+        """Return a small blob's bytes, verified again: documents decide what everything else means.
+
+        Raises: StoreError: it is missing, larger than `limit` bytes, or damaged.
+        """
+        with self.open(digest) as blob:
+            data = blob.read(limit + 1)
+        if len(data) > limit:
+            raise StoreError(f"the blob `{digest}` is larger than {limit} bytes")
+        if hashlib.new(digest.algorithm, data).hexdigest() != digest.hex:
+            raise StoreError(
+                f"the blob `{digest}` is damaged on disk", hint="pull or build the image again"
+            )
+        return data
+
+    def verify(self, digest: Digest) -> bool:
+        """Tell whether a blob's bytes on disk still have its digest."""
+        found = hashlib.new(digest.algorithm)
+        with self.open(digest) as blob:
+            while chunk := blob.read(1 << 20):
+                found.update(chunk)
+        return found.hexdigest() == digest.hex
+
+    def remove(self, digest: Digest) -> int:
+        """Delete a blob, if it is here; readers that have it open keep it.
+
+        Returns: the bytes given back.
+        """
+        size = self.size(digest)
+        if size is None:
+            return 0
+        try:
+            os.unlink(self.path(digest))
+        except FileNotFoundError:
+            return 0
+        return size
+
+    def sweep(self) -> int:
+        """Delete what writers that died left behind; those alive hold a lock and are left alone.
+
+        Returns: the number of files deleted.
+        """
+        try:
+            names = [name for name in os.listdir(self._temporary) if name.startswith(_PREFIX)]
+        except FileNotFoundError:
+            return 0
+        return sum(_sweep_one(os.path.join(self._temporary, name)) for name in names)
+
+    def _prepare(self) -> None:
+        layout = os.path.join(self._root, "oci-layout")
+        if os.path.exists(layout):
+            return
+        os.makedirs(os.path.join(self._root, "blobs", "sha256"), exist_ok=True)
+        os.makedirs(self._temporary, exist_ok=True)
+        with _Temporary(self._temporary) as temporary:
+            os.write(temporary.descriptor, LAYOUT)
+            temporary.rename(layout)
+
+    def _commit(self, temporary: _Temporary, digest: Digest) -> None:
+        os.fsync(temporary.descriptor)
+        target = self.path(digest)
+        directory = os.path.dirname(target)
+        os.makedirs(directory, exist_ok=True)
+        temporary.rename(target)
+        # Without this a crash of the machine may forget the name, which the index then still mentions.
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+class _Temporary:
+    """A locked file under a random name, unlinked at the end of the `with` unless it was renamed."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._path: str | None = None
+        self.descriptor = -1
+
+    def __enter__(self) -> _Temporary:
+        while True:
+            path = os.path.join(self._directory, _PREFIX + os.urandom(8).hex())
+            try:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            except FileNotFoundError:
+                os.makedirs(self._directory, exist_ok=True)
+                continue
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # A sweeper may have come between the two calls; its victim has no name any more.
+            if os.fstat(descriptor).st_nlink:
+                self._path, self.descriptor = path, descriptor
+                return self
+            os.close(descriptor)
+
+    def rename(self, target: str) -> None:
+        assert self._path is not None
+        os.rename(self._path, target)
+        self._path = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
+        os.close(self.descriptor)
+
+
+@contextlib.contextmanager
+def _space_checked() -> Iterator[None]:
+    """Turn "no space left" of any call inside into an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        raise StoreError(
+            "there is no space left in the store",
+            code="store.no-space",
+            notes=(os.strerror(error.errno or 0),),
+            hint="free some with `lapstrake prune`, or choose another place with `--root`",
+        ) from error
+
+
+def _write(
+    chunks: Iterable[bytes], descriptor: int, *, expected: Digest | None, limit: int | None
+) -> tuple[Digest, int]:
+    algorithm = expected.algorithm if expected else "sha256"
+    digest = hashlib.new(algorithm)
+    written = 0
+    for chunk in chunks:
+        written += len(chunk)
+        if limit is not None and written > limit:
+            raise _mismatch(f"more than the {limit} bytes promised came", expected)
+        digest.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    return Digest(f"{algorithm}:{digest.hexdigest()}"), written
+
+
+def _mismatch(fact: str, expected: Digest | None) -> StoreError:
+    name = f"`{expected}`" if expected else "the blob"
+    return StoreError(
+        f"{name} is not what it should be", code="store.digest-mismatch", notes=(fact,)
+    )
+
+
+def _sweep_one(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
