@@ -4,7 +4,12 @@ An ordered list of entries says everything about a layer except the bytes of its
 layer (directory, tar, gzip, zstd) is derived from that list and the data.
 
 Order: by path, compared component by component as bytes, a directory before what it holds; a whiteout
-stands where the name it hides would stand. `sort_key` gives the order.
+stands where the name it hides would stand, an opaque mark directly after its directory. `sort_key` gives the
+order. In a tar stream the whiteouts of a directory come before everything else in it, as the image
+specification asks.
+
+A path has one entry, or two when the second is OPAQUE: a whiteout beside an object of the same name says no
+more than the object, or, with a directory, than an opaque mark.
 """
 
 from __future__ import annotations
@@ -14,6 +19,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 
 import msgspec
+
+CONTENT_ID_PREFIX = b"lapstrake layer 1\n"
 
 
 class Kind(IntEnum):
@@ -85,7 +92,7 @@ def content_id(entries: Iterable[Entry]) -> str:
 
     Returns: lower-case hex, 64 characters.
     """
-    digest = hashlib.sha256(b"lapstrake layer 1\n")
+    digest = hashlib.sha256(CONTENT_ID_PREFIX)
     update = digest.update
     for entry in entries:
         update(identity(entry))

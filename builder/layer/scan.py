@@ -1,0 +1,308 @@
+"""The upper directory of a finished overlay step → entry list, tar digest, content id, in one pass.
+
+Each regular file is read once. Facts of overlayfs which this respects: whiteouts (character device 0:0) are
+hard links of each other; every directory made over something deleted is opaque; a directory copied up only
+because something below it changed keeps its attributes and time, and is not listed.
+
+Source: overlayfs.rst; OCI image-spec, layer.md, "Representing Changes".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import msgspec
+
+from builder.errors import LayerError
+from builder.layer import attributes
+from builder.layer.entry import Entry, Kind
+from builder.layer.lowers import Indices, Lowers
+from builder.layer.pack import SECOND, write_fully
+from builder.layer.writer import LayerScan, LayerWriter, remove_if_there
+
+PATH_LIMIT = 4095
+_OPEN_LEVELS = 100
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_REPORT_EVERY = 1 << 23
+_KINDS = {
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFCHR: Kind.CHARACTER,
+    stat.S_IFBLK: Kind.BLOCK,
+    stat.S_IFIFO: Kind.FIFO,
+}
+
+Report = Callable[[int], object]
+"""Told from time to time how many bytes of the tar stream have gone by."""
+
+
+def scan_upper(
+    upper: str,
+    lowers: tuple[str, ...],
+    *,
+    entries_path: str,
+    write_tar: str | None = None,
+    report: Report | None = None,
+) -> LayerScan:
+    """Record what the upper directory `upper` changes about the chain `lowers` (topmost first).
+
+    Both are host paths and in the `userxattr` dialect. Overlayfs's own attributes (but opaque marks), and
+    what a step left under their names, are removed from `upper`. Sockets are left out. The root itself is
+    listed only if its mode, owner or attributes differ from the chain's. With `write_tar`, the tar stream is
+    written to that path too. `entries_path` and `write_tar` appear only when complete.
+
+    Raises: LayerError: a path is longer than 4095 bytes, or a file changed while it was read.
+    """
+    if write_tar is None:
+        with LayerWriter(entries_path) as writer:
+            return _Scan(writer, upper, lowers, report).run()
+    unfinished = write_tar + ".partial"
+    try:
+        with (
+            open(unfinished, "wb", buffering=0) as file,
+            LayerWriter(entries_path, write=partial(write_fully, file.fileno())) as writer,
+        ):
+            result = _Scan(writer, upper, lowers, report).run()
+        os.rename(unfinished, write_tar)
+    except BaseException:
+        remove_if_there(unfinished)
+        raise
+    return result
+
+
+class _Level(msgspec.Struct):
+    """A directory on the way down; `fd` is -1 while it is closed to save descriptors."""
+
+    path: bytes
+    fd: int
+    lowers: Indices
+    items: Iterator[tuple[bytes, int]]
+
+
+_REGULAR, _BRANCH, _HIDDEN, _OTHER = range(4)
+
+
+class _Scan:
+    def __init__(
+        self, writer: LayerWriter, upper: str, lowers: tuple[str, ...], report: Report | None
+    ) -> None:
+        self._writer = writer
+        self._upper = upper
+        self._lowers = Lowers(lowers)
+        self._report = report
+        self._reported = 0
+        self._links: dict[tuple[int, int], bytes] = {}
+        self._levels: list[_Level] = []
+        self._root = -1
+
+    def run(self) -> LayerScan:
+        try:
+            self._root = os.open(self._upper, _DIRECTORY)
+            self._enter(b"", os.dup(self._root), self._lowers.directory(b""))
+            while self._levels:
+                self._continue()
+            return self._writer.close()
+        finally:
+            for level in self._levels:
+                if level.fd >= 0:
+                    os.close(level.fd)
+            if self._root >= 0:
+                os.close(self._root)
+            self._lowers.close()
+
+    def _enter(self, path: bytes, fd: int, lowers: Indices) -> None:
+        """Record the directory itself, then stand before its first item."""
+        status = os.fstat(fd)
+        names = attributes.names(fd)
+        opaque = False
+        if names:
+            opaque = attributes.OPAQUE in names and os.getxattr(fd, attributes.OPAQUE) == b"y"
+            attributes.strip_marks(fd, names, keep_opaque=opaque)
+        self._record_directory(path, status, attributes.read(fd, names), lowers, opaque=opaque)
+        if opaque:
+            if lowers:
+                self._writer.add(Entry(path, Kind.OPAQUE))
+            lowers = ()
+        prefix = path + b"/" if path else b""
+        items, hidden = _list(fd)
+        for name in hidden:
+            self._writer.tar.add_header(Entry(prefix + name, Kind.WHITEOUT))
+        self._levels.append(_Level(prefix, fd, lowers, iter(items)))
+        if len(self._levels) > _OPEN_LEVELS:
+            above = self._levels[-_OPEN_LEVELS]
+            if above.fd >= 0:
+                os.close(above.fd)
+                above.fd = -1
+
+    def _record_directory(
+        self,
+        path: bytes,
+        status: os.stat_result,
+        xattrs: attributes.Attributes,
+        lowers: Indices,
+        *,
+        opaque: bool,
+    ) -> None:
+        if lowers:
+            below = self._lowers.status(lowers[0], path)
+            same = (
+                below.st_mode == status.st_mode
+                and below.st_uid == status.st_uid
+                and below.st_gid == status.st_gid
+                and (not path or below.st_mtime_ns == status.st_mtime_ns)
+                and not (opaque and path)
+                and self._lowers.attributes(lowers[0], path) == xattrs
+            )
+        else:
+            # Nothing below: only a root as any extraction makes it goes without saying.
+            same = (
+                not path
+                and not xattrs
+                and (status.st_mode, status.st_uid, status.st_gid) == (0o40755, 0, 0)
+            )
+        if not same:
+            self._writer.add(
+                Entry(
+                    path,
+                    Kind.DIRECTORY,
+                    status.st_mode & 0o7777,
+                    status.st_uid,
+                    status.st_gid,
+                    status.st_mtime_ns // SECOND * SECOND,
+                    0,
+                    b"",
+                    b"",
+                    0,
+                    0,
+                    xattrs,
+                )
+            )
+
+    def _continue(self) -> None:
+        """Go on in the innermost directory until it ends or a directory in it begins."""
+        level = self._levels[-1]
+        if level.fd < 0:
+            level.fd = os.open(level.path.rstrip(b"/") or b".", _DIRECTORY, dir_fd=self._root)
+        fd, prefix = level.fd, level.path
+        for name, what in level.items:
+            path = prefix + name
+            if len(path) > PATH_LIMIT:
+                raise LayerError(f"a path of {len(path)} bytes is too long for a layer")
+            if what == _REGULAR:
+                self._add_file(path, name, fd)
+            elif what == _BRANCH:
+                child = os.open(name, _DIRECTORY, dir_fd=fd)
+                self._enter(path, child, self._lowers.below(level.lowers, path))
+                return
+            elif what == _HIDDEN:
+                self._writer.entries.add(Entry(path, Kind.WHITEOUT))
+            else:
+                self._add_other(path, name, fd)
+        os.close(fd)
+        self._levels.pop()
+
+    def _add_file(self, path: bytes, name: bytes, directory: int) -> None:
+        fd = os.open(name, _FILE, dir_fd=directory)
+        try:
+            status = os.fstat(fd)
+            names = attributes.names(fd)
+            xattrs: attributes.Attributes = ()
+            if names:
+                attributes.strip_marks(fd, names)
+                xattrs = attributes.read(fd, names)
+            if status.st_nlink > 1 and self._add_link(path, status):
+                return
+            entry = Entry(
+                path,
+                Kind.FILE,
+                status.st_mode & 0o7777,
+                status.st_uid,
+                status.st_gid,
+                status.st_mtime_ns // SECOND * SECOND,
+                status.st_size,
+                b"",
+                b"",
+                0,
+                0,
+                xattrs,
+            )
+            self._writer.add_file(entry, fd)
+        finally:
+            os.close(fd)
+        if self._report is not None and self._writer.tar.size - self._reported > _REPORT_EVERY:
+            self._reported = self._writer.tar.size
+            self._report(self._reported)
+
+    def _add_link(self, path: bytes, status: os.stat_result) -> bool:
+        """Record a further name of an inode seen before; its attributes are repeated, as tar readers expect."""
+        inode = (status.st_dev, status.st_ino)
+        first = self._links.setdefault(inode, path)
+        if first == path:
+            return False
+        self._writer.add(
+            Entry(
+                path,
+                Kind.HARDLINK,
+                status.st_mode & 0o7777,
+                status.st_uid,
+                status.st_gid,
+                status.st_mtime_ns // SECOND * SECOND,
+                0,
+                first,
+            )
+        )
+        return True
+
+    def _add_other(self, path: bytes, name: bytes, directory: int) -> None:
+        """Record a link, device or FIFO. Their attributes are none of a layer's."""
+        status = os.lstat(name, dir_fd=directory)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+        if kind is None:  # a socket is nothing without the process that listens
+            return
+        if status.st_nlink > 1 and self._add_link(path, status):
+            return
+        device = kind in (Kind.CHARACTER, Kind.BLOCK)
+        self._writer.add(
+            Entry(
+                path,
+                kind,
+                status.st_mode & 0o7777,
+                status.st_uid,
+                status.st_gid,
+                status.st_mtime_ns // SECOND * SECOND,
+                0,
+                os.readlink(name, dir_fd=directory) if kind is Kind.SYMLINK else b"",
+                b"",
+                os.major(status.st_rdev) if device else 0,
+                os.minor(status.st_rdev) if device else 0,
+            )
+        )
+
+
+def _list(fd: int) -> tuple[list[tuple[bytes, int]], list[bytes]]:
+    """Return the items of a directory and, of these, the names of whiteouts, both sorted."""
+    items: list[tuple[bytes, int]] = []
+    hidden: list[bytes] = []
+    encode = os.fsencode
+    with os.scandir(fd) as found:
+        for item in found:
+            name = encode(item.name)
+            if item.is_file(follow_symlinks=False):
+                items.append((name, _REGULAR))
+            elif item.is_dir(follow_symlinks=False):
+                items.append((name, _BRANCH))
+            elif item.is_symlink():
+                items.append((name, _OTHER))
+            else:
+                status = os.lstat(name, dir_fd=fd)
+                if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
+                    items.append((name, _HIDDEN))
+                    hidden.append(name)
+                else:
+                    items.append((name, _OTHER))
+    items.sort()
+    hidden.sort()
+    return items, hidden
