@@ -1,0 +1,39 @@
+# Two commands for a fresh machine: `make quickstart` and `make test`. Both set up what they need.
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help check format test test-all clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.venv/.runtime: pyproject.toml .ci/environment
+	@.ci/environment runtime
+
+.venv/.dev: pyproject.toml .ci/environment
+	@.ci/environment dev
+
+.venv/.test-tools: .ci/test-tools | .venv/.dev
+	@.ci/test-tools
+	@touch $@
+
+check: .venv/.dev  ## format, lint, types, import contracts
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: .venv/.dev  ## put the sources into their form
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+test: .venv/.dev .venv/.test-tools  ## the suite (at most 20 minutes)
+	$(PYTEST) $(PYTEST_ARGS)
+
+test-all: .venv/.dev .venv/.test-tools  ## the suite and what takes longer
+	$(PYTEST) -m '' $(PYTEST_ARGS)
+
+clean:  ## remove what the tools left, the virtual environment too
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
