@@ -1,0 +1,80 @@
+"""The digests of a context's files, remembered with what `lstat` said of them.
+
+One file per context, made of one record per directory. A record is believed for a name whose mode, size,
+times and inode number are all the same, and never if the file was younger than the clock's grain when it
+was read: it might have changed again in the same tick.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+import msgspec
+
+VERSION = 1
+GRAIN_NANOSECONDS = 1_000_000_000
+"""One second: the coarsest time stamps in use where contexts lie (some network file systems)."""
+
+KnownItem = list[object]
+"""[name, mode, size, mtime, ctime, inode, data], or [name] where the ignore rules hide the name."""
+
+
+class KnownDirectory(msgspec.Struct, array_like=True):
+    """What was read of one directory: its items by name, sorted, and the digest of its listing."""
+
+    digest: bytes
+    items: list[KnownItem]
+    files: int
+    bytes: int
+
+
+class _Document(msgspec.Struct, array_like=True):
+    version: int
+    rules: str
+    directories: dict[str, KnownDirectory]
+
+
+class KnownFiles:
+    """The remembered records of one context; `rules` identifies the ignore rules they were made with."""
+
+    def __init__(self, path: str, rules: str) -> None:
+        self._path = path
+        self._rules = rules
+        self.old: dict[str, KnownDirectory] = {}
+        self.new: dict[str, KnownDirectory] = {}
+        self.changed = False
+        self.found = self._load()
+
+    def _load(self) -> bool:
+        try:
+            with open(self._path, "rb") as file:
+                document = msgspec.msgpack.decode(file.read(), type=_Document)
+        except (OSError, msgspec.MsgspecError):
+            return False
+        if document.version != VERSION or document.rules != self._rules:
+            return False
+        self.old = document.directories
+        return True
+
+    def save(self) -> None:
+        """Write what was learned, at once or not at all; losing it costs only time."""
+        if not self.changed and self.new.keys() == self.old.keys():
+            return
+        temporary = f"{self._path}.{os.getpid()}.{time.monotonic_ns()}"
+        document = _Document(VERSION, self._rules, {**self.old, **self.new})
+        try:
+            with open(temporary, "wb") as file:
+                file.write(msgspec.msgpack.encode(document))
+            os.rename(temporary, self._path)
+        except OSError:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
+
+
+def trusted(item: KnownItem, read_at: int) -> bool:
+    """Tell whether a file read at `read_at` (nanoseconds since the epoch) was old enough to be believed."""
+    mtime, ctime = item[3], item[4]
+    assert isinstance(mtime, int)
+    assert isinstance(ctime, int)
+    return max(mtime, ctime) + GRAIN_NANOSECONDS < read_at

@@ -1,0 +1,53 @@
+"""What counts about the files that a copy selects: digests of listings and of trees.
+
+A listing is the content of one directory after the ignore rules; a tree is a set of listings. Times and
+inode numbers never count; owners count where a copy keeps them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterable
+
+import msgspec
+
+_ENCODER = msgspec.msgpack.Encoder()
+
+Item = tuple[str, int, int, int, bytes, tuple[tuple[str, bytes], ...]]
+"""Name, mode with file type, uid, gid, then the SHA-256 of a file, the target of a link or the device number
+of a device, and the extended attributes that a copy keeps."""
+
+
+def listing_digest(items: Iterable[Item]) -> bytes:
+    """Return the digest of one directory's items, in any order given: 32 bytes."""
+    encoded = sorted(
+        (os.fsencode(name), mode, uid, gid, data, xattrs)
+        for name, mode, uid, gid, data, xattrs in items
+    )
+    return hashlib.sha256(_ENCODER.encode(encoded)).digest()
+
+
+def tree_digest(
+    listings: Iterable[tuple[str, bytes]], links: Iterable[tuple[str, ...]] = ()
+) -> bytes:
+    """Return the digest of a tree from the listings of its directories by relative path: 32 bytes.
+
+    `links` are the groups of names, relative to the tree, that are one file.
+    """
+    named = sorted((os.fsencode(path), digest) for path, digest in listings)
+    groups = sorted([os.fsencode(name) for name in group] for group in links)
+    return hashlib.sha256(_ENCODER.encode((named, groups))).digest()
+
+
+def contents_digest(tops: Iterable[tuple[str, bytes]]) -> str:
+    """Return the digest of a whole selection, in order; a top is ("" or a file's name, digest): hex."""
+    return hashlib.sha256(
+        _ENCODER.encode(["contents/1", *((os.fsencode(name), digest) for name, digest in tops)])
+    ).hexdigest()
+
+
+def kept_mode(mode: int) -> int:
+    """Return the part of a mode that counts: type and permissions; those of a link mean nothing."""
+    return stat.S_IFLNK if stat.S_ISLNK(mode) else mode
