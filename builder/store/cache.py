@@ -51,8 +51,8 @@ class CacheIndex:
             CacheRecord(
                 base=str(base),
                 diff_id=str(diff_id),
-                observations=_decode_observations(observations),
-                parts=_decode_parts(parts),
+                observations=_OBSERVATIONS.decode(_blob(observations)),
+                parts=_PARTS.decode(_blob(parts)),
                 created=float(str(created)),
             )
             for base, diff_id, observations, parts, created in rows
@@ -99,7 +99,7 @@ class CacheIndex:
     def parsed(self, digest: str) -> bytes | None:
         """Return the remembered result of reading a Dockerfile with this digest."""
         row = self._db.row("SELECT value FROM parses WHERE digest = ?", (digest,))
-        return None if row is None else bytes(row[0])  # type: ignore[call-overload]
+        return None if row is None else _blob(row[0])
 
     def remember_parsed(self, digest: str, value: bytes) -> None:
         """Remember the result of reading a Dockerfile."""
@@ -108,9 +108,10 @@ class CacheIndex:
         )
 
 
-def _decode_observations(data: object) -> tuple[Observation, ...]:
-    return msgspec.msgpack.decode(data, type=tuple[Observation, ...])  # type: ignore[call-overload]
+_OBSERVATIONS = msgspec.msgpack.Decoder(tuple[Observation, ...])
+_PARTS = msgspec.msgpack.Decoder(tuple[KeyPart, ...])
 
 
-def _decode_parts(data: object) -> tuple[KeyPart, ...]:
-    return msgspec.msgpack.decode(data, type=tuple[KeyPart, ...])  # type: ignore[call-overload]
+def _blob(value: object) -> bytes:
+    assert isinstance(value, bytes)
+    return value

@@ -20,6 +20,9 @@ from contextlib import contextmanager
 import msgspec
 
 from builder.errors import LapstrakeError, StoreError
+from builder.layer.writer import LayerScan
+from builder.oci.digest import Digest
+from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore
 from builder.store.jobs import Jobs
 from builder.store.layers import BlobForm, Layer, LayerIndex, State
@@ -33,16 +36,6 @@ class ActiveSnapshot(msgspec.Struct, frozen=True):
     lowers: tuple[str, ...]
     upper: str
     work: str
-
-
-class Scan(msgspec.Struct, frozen=True):
-    """What a job found while it read or wrote a layer; see `builder.layer`."""
-
-    diff_id: str
-    size: int
-    content_id: str
-    count: int
-    implied: bool = True
 
 
 class Snapshots:
@@ -61,6 +54,12 @@ class Snapshots:
         """Return this process's own directory for what never becomes part of the store."""
         os.makedirs(self._scratch, exist_ok=True)
         return self._scratch
+
+    def empty(self) -> str:
+        """Return an empty directory, for a stack without layers."""
+        path = f"{self.scratch()}/empty"
+        os.makedirs(path, exist_ok=True)
+        return path
 
     def directories(self, state: State) -> tuple[str, ...]:
         """Return the directory forms of a state, the topmost first; empty layers are left out.
@@ -107,7 +106,7 @@ class Snapshots:
     def _derive(self, layer: Layer, base: str, lowers: tuple[str, ...]) -> str:
         refused: list[str] = []
         for form in self._layers.blobs(layer.diff_id):
-            if self._blobs.size(form.digest) is None:
+            if self._blobs.size(Digest(form.digest)) is None:
                 self._layers.drop_blob(layer.diff_id, form.compression)
                 continue
             try:
@@ -151,11 +150,11 @@ class Snapshots:
 
     def adopt_tar(self, diff_id: str, path: str, size: int) -> None:
         """Move a finished plain tar into the store, under its diff id."""
-        self._blobs.adopt(path, diff_id)
-        self._layers.add_blob(
-            diff_id,
-            BlobForm(diff_id, size, "application/vnd.oci.image.layer.v1.tar", "none", False),
+        self._blobs.adopt(path, Digest(diff_id))
+        form = BlobForm(
+            digest=diff_id, size=size, media_type=OCI_LAYER, compression="none", pulled=False
         )
+        self._layers.add_blob(diff_id, form)
 
     def _unpack(self, layer: Layer, form: BlobForm, base: str, lowers: tuple[str, ...]) -> str:
         name = unique_name()
@@ -165,14 +164,14 @@ class Snapshots:
         found = self._jobs.call(
             "builder.layer.jobs:apply_layer",
             {
-                "blob": str(self._blobs.path(form.digest)),
+                "blob": self._blobs.path(Digest(form.digest)),
                 "compression": form.compression,
                 "root": f"{active}/fs",
                 "lowers": lowers,
                 "entries_path": entries,
             },
         )
-        scan = msgspec.convert(found, Scan)
+        scan = msgspec.convert(found, LayerScan)
         if scan.diff_id != layer.diff_id:
             self.discard(name)
             raise StoreError(
@@ -184,7 +183,7 @@ class Snapshots:
             msgspec.structs.replace(layer, size=scan.size, entries=scan.count),
             name,
             entries,
-            base if scan.implied else "",
+            base,
         )
         return f"{self._root}/layers/{name}/fs"
 
@@ -225,16 +224,21 @@ class Snapshots:
             "builder.layer.jobs:commit_upper",
             {"upper": active.upper, "lowers": active.lowers, "entries_path": entries},
         )
-        return self.settle(active, msgspec.convert(found, Scan), entries)
+        return self.settle(active, msgspec.convert(found, LayerScan), entries, implied=True)
 
-    def settle(self, active: ActiveSnapshot, scan: Scan, entries: str) -> Layer:
-        """Commit an upper directory whose entry list is written already; see `commit`."""
+    def settle(
+        self, active: ActiveSnapshot, scan: LayerScan, entries: str, *, implied: bool
+    ) -> Layer:
+        """Commit an upper directory whose entry list is written already; see `commit`.
+
+        `implied` tells whether the layer leaves out directories above its entries.
+        """
         known = self.known(scan.content_id)
         if known is not None:
             os.unlink(entries)
             return known
         layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
-        self._settle(layer, active.name, entries, active.base.id if scan.implied else "")
+        self._settle(layer, active.name, entries, active.base.id if implied else "")
         return layer
 
     def known(self, content_id: str) -> Layer | None:
@@ -249,10 +253,11 @@ class Snapshots:
         if layer.empty or self._any_directory(layer.diff_id) is not None:
             return True
         return any(
-            self._blobs.size(form.digest) is not None for form in self._layers.blobs(layer.diff_id)
+            self._blobs.size(Digest(form.digest)) is not None
+            for form in self._layers.blobs(layer.diff_id)
         )
 
-    def settle_tar(self, scan: Scan, entries: str, tar: str) -> Layer:
+    def settle_tar(self, scan: LayerScan, entries: str, tar: str) -> Layer:
         """Commit a layer that was written as a plain tar; see `commit`."""
         known = self.known(scan.content_id)
         if known is not None:

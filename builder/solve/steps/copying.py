@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import msgspec
@@ -170,8 +170,9 @@ class _Copy:
     def run(self) -> CopyResult:
         request = self._request
         target, objects = self._plan()
-        tar = self._stack.enter_context(open(request.tar, "wb")) if request.tar else None
-        write = tar.write if tar is not None else None
+        write: Callable[[bytes], object] | None = None
+        if request.tar:
+            write = self._stack.enter_context(open(request.tar, "wb")).write
         writer = self._stack.enter_context(LayerWriter(request.entries, write=write))
         form = DirectoryForm(request.directory) if request.directory else None
         if form is not None:

@@ -1,0 +1,138 @@
+"""From a vertex and the states of its inputs to a cache key, and from a key to a layer that still holds.
+
+Nothing is executed here, and no directory is made for a hit above the same state as before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import cast
+
+import msgspec
+
+from builder.graph.keys import CacheKey, KeyPart, cache_key, framed_digest
+from builder.graph.operations import CopyOp, MakeDirOp, RunOp
+from builder.solve.context import LocalContext
+from builder.solve.steps.copy import JOBS, source_trees
+from builder.store.cache import CacheRecord
+from builder.store.layers import Layer, State
+from builder.store.root import Store
+
+Input = State | LocalContext
+Step = RunOp | CopyOp | MakeDirOp
+
+
+def base_of(inputs: tuple[Input, ...]) -> State:
+    """Return the state that a step works on: its first input, or the empty one."""
+    if inputs and isinstance(inputs[0], State):
+        return inputs[0]
+    return State()
+
+
+def run_key(op: RunOp, base: State) -> CacheKey:
+    """Return the key of a RUN: it may read everything below it."""
+    return cache_key(
+        (
+            KeyPart("operation", framed_digest(op.identity()), " ".join(op.argv)),
+            KeyPart("file system", base.id),
+        )
+    )
+
+
+def make_dir_key(op: MakeDirOp) -> CacheKey:
+    """Return the key of a WORKDIR; what it sees of the state below are observations."""
+    return cache_key((KeyPart("operation", framed_digest(op.identity()), op.path),))
+
+
+def copy_key(op: CopyOp, contents: str) -> CacheKey:
+    """Return the key of a copy from the digest of what it selects."""
+    return cache_key(
+        (
+            KeyPart("operation", framed_digest(op.identity()), op.dest),
+            KeyPart("contents", contents),
+        )
+    )
+
+
+class Lookup:
+    """Finds layers for steps of one build."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._jobs = store.jobs
+
+    def known_paths(self, inputs: tuple[Input, ...]) -> Mapping[str, str]:
+        """Return where the store remembers the files of each context among the inputs, by its root."""
+        return {
+            each.root: each.known_path(self._store.root)
+            for each in inputs
+            if isinstance(each, LocalContext)
+        }
+
+    def worth_selecting(self, inputs: tuple[Input, ...]) -> bool:
+        """Tell whether digesting first is likely cheaper than copying at once: is anything known?"""
+        return all(os.path.exists(path) for path in self.known_paths(inputs).values())
+
+    def contents(self, op: CopyOp, inputs: tuple[Input, ...]) -> str:
+        """Return the digest of what a copy selects.
+
+        A context is read here, by the user's own rights; a state behind the launcher, and remembered.
+
+        Raises: ContextError: a source is missing or cannot be read.
+        """
+        request = self._request(op, inputs)
+        if request is not None:
+            states, text = request
+            known = self._store.cache.selection(states, text)
+            if known is not None:
+                return known
+        trees = source_trees(op, inputs, self._store.snapshots, self.known_paths(inputs))
+        if any(isinstance(each, State) for each in self._sources(op, inputs)):
+            found = self._jobs.call(f"{JOBS}:select", {"sources": trees})
+        else:
+            from builder.solve.steps.copying import select
+
+            found = select({"sources": trees}, (), None)
+        contents = str(cast("dict[str, object]", found)["contents"])
+        if request is not None:
+            self._store.cache.remember_selection(*request, contents)
+        return contents
+
+    def _sources(self, op: CopyOp, inputs: tuple[Input, ...]) -> list[Input]:
+        return [inputs[source.input] for source in op.sources if not source.inline]
+
+    def _request(self, op: CopyOp, inputs: tuple[Input, ...]) -> tuple[str, str] | None:
+        """Return what identifies a selection from states alone, or None where a context takes part."""
+        origins = self._sources(op, inputs)
+        states = [each.id for each in origins if isinstance(each, State)]
+        if len(states) != len(origins) or not origins:
+            return None
+        wanted = [(source.paths, source.inline) for source in op.sources]
+        return framed_digest(states), framed_digest(["select/1", wanted])
+
+    def find(self, key: CacheKey, base: State) -> Layer | None:
+        """Return the layer of a key above this state: recorded for it, or for one that looks the same."""
+        exact = self._store.cache.find(key.digest, base.id)
+        if exact is not None:
+            return self._usable(exact)
+        for record in self._store.cache.lookup(key.digest):
+            if record.observations and self._holds(record, base):
+                layer = self._usable(record.diff_id)
+                if layer is not None:
+                    self._store.cache.record(key, base.id, record.diff_id, record.observations)
+                    return layer
+        return None
+
+    def _usable(self, diff_id: str) -> Layer | None:
+        layer = self._store.layers.get(diff_id)
+        if layer is None or not self._store.snapshots.usable(layer):
+            return None
+        return layer
+
+    def _holds(self, record: CacheRecord, base: State) -> bool:
+        lowers = self._store.snapshots.directories(base)
+        asked = [observation.path for observation in record.observations]
+        found = self._jobs.call(f"{JOBS}:observed", {"lowers": lowers, "asked": asked})
+        seen = [observation.seen for observation in record.observations]
+        return msgspec.convert(found, list[str]) == seen

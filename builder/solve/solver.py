@@ -1,0 +1,298 @@
+"""Give every vertex of a graph its state: from the cache where possible, by execution where not.
+
+A first pass on the calling thread takes what the cache has; a build that is wholly cached starts no thread.
+What is left goes to a pool, each vertex as soon as its inputs are there. All bookkeeping is done by the
+calling thread alone. Each finished step is recorded at once, so that nothing done is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, assert_never
+
+import msgspec
+
+from builder.diagnostics import Diagnostic
+from builder.errors import BuildError, Cancelled, LapstrakeError
+from builder.events import (
+    EventSink,
+    Outcome,
+    VertexDone,
+    VertexFailed,
+    VertexLog,
+    VertexStarted,
+)
+from builder.graph.keys import CacheKey
+from builder.graph.operations import ContextSource, CopyOp, ImageSource, MakeDirOp, RunOp
+from builder.graph.vertex import Graph, Vertex
+from builder.solve.context import LocalContext
+from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
+from builder.solve.steps.copy import execute_copy, source_trees
+from builder.solve.steps.run import Surroundings, execute_run
+from builder.solve.translate import Behind
+from builder.store.cache import Observation
+from builder.store.layers import Layer, State
+from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+
+class Solved(msgspec.Struct, frozen=True):
+    """The states and layers of all vertices by index, and how many steps there were and were cached."""
+
+    states: dict[int, State]
+    layers: dict[int, Layer]
+    steps: int
+    cached: int
+
+
+class _Result(msgspec.Struct, frozen=True):
+    layer: Layer
+    cached: bool
+    note: str = ""
+
+
+class Solver:
+    """Solves one graph; `sources` gives the state of each image by reference and platform, and contexts."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        *,
+        store: Store,
+        behind: Behind,
+        images: Mapping[tuple[str, str], State],
+        contexts: Mapping[str, LocalContext],
+        surroundings: Surroundings,
+        events: EventSink,
+        first_id: int = 1,
+        located: Callable[[LapstrakeError, Vertex], LapstrakeError],
+    ) -> None:
+        self._graph = graph
+        self._store = store
+        self._behind = behind
+        self._images = images
+        self._contexts = contexts
+        self._surroundings = surroundings
+        self._events = events
+        self._first_id = first_id
+        self._located = located
+        self._lookup = Lookup(store)
+        self._inputs: dict[int, Input] = {}
+        self._layers: dict[int, Layer] = {}
+        self._cached = 0
+        self._started = time.monotonic()
+        self._mounted = _mounted(graph)
+
+    def solve(self) -> Solved:
+        """Return the states of all vertices.
+
+        Raises: LapstrakeError: of the vertex that failed first, with its place; what was finished stays
+            recorded. Cancelled: the build was interrupted.
+        """
+        self._take_sources()
+        self._take_cached()
+        if len(self._inputs) < len(self._graph.vertices):
+            self._execute_rest()
+        states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
+        return Solved(states, self._layers, len(self._layers), self._cached)
+
+    def _take_sources(self) -> None:
+        for index, vertex in enumerate(self._graph.vertices):
+            match vertex.op:
+                case ImageSource():
+                    state = self._images[(vertex.op.reference, vertex.op.platform)]
+                    self._inputs[index] = state
+                case ContextSource():
+                    self._inputs[index] = self._contexts[vertex.op.name]
+                case RunOp() | CopyOp() | MakeDirOp():
+                    pass
+                case _:
+                    assert_never(vertex.op)
+
+    def _take_cached(self) -> None:
+        """Take from the cache, in order, what needs neither execution nor much reading."""
+        for index, vertex in enumerate(self._graph.vertices):
+            if index in self._inputs or not self._ready(vertex) or vertex.no_cache:
+                continue
+            op = vertex.op
+            assert isinstance(op, RunOp | CopyOp | MakeDirOp)
+            inputs = self._inputs_of(vertex)
+            try:
+                if isinstance(op, CopyOp) and not self._lookup.worth_selecting(inputs):
+                    continue
+                key = self._key(op, inputs)
+                layer = self._lookup.find(key, base_of(inputs))
+            except LapstrakeError as error:
+                self._start(index)
+                raise self._failed(index, error) from error
+            if layer is not None:
+                self._start(index)
+                self._finish(index, _Result(layer, cached=True))
+
+    def _key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
+        match op:
+            case RunOp():
+                return run_key(op, base_of(inputs))
+            case CopyOp():
+                return copy_key(op, self._lookup.contents(op, inputs))
+            case MakeDirOp():
+                return make_dir_key(op)
+            case _:
+                assert_never(op)
+
+    def _execute_rest(self) -> None:
+        from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        running: dict[Future[_Result], int] = {}
+        with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1)) as pool:
+            try:
+                while len(self._inputs) < len(self._graph.vertices):
+                    for index in self._startable(set(running.values())):
+                        self._start(index)
+                        running[pool.submit(self._process, index)] = index
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        index = running.pop(future)
+                        self._finish(index, self._outcome(index, future))
+            except BaseException:
+                self._abandon(running)
+                raise
+
+    def _startable(self, running: set[int]) -> list[int]:
+        return [
+            index
+            for index, vertex in enumerate(self._graph.vertices)
+            if index not in self._inputs and index not in running and self._ready(vertex)
+        ]
+
+    def _outcome(self, index: int, future: Future[_Result]) -> _Result:
+        try:
+            return future.result()
+        except LapstrakeError as error:
+            raise self._failed(index, error) from error
+
+    def _abandon(self, running: dict[Future[_Result], int]) -> None:
+        """End the other steps after a failure or an interrupt; what they finished stays recorded."""
+        self._behind.cancellation.cancel()
+        for future, index in running.items():
+            future.cancel()
+            self._events.emit(
+                VertexDone(at=self._at(), id=self._id(index), outcome=Outcome.CANCELLED)
+            )
+
+    def _process(self, index: int) -> _Result:
+        """Run on a thread of the pool: look the step up, execute it if need be, record it."""
+        if self._behind.cancellation.cancelled:
+            raise Cancelled
+        vertex = self._graph.vertices[index]
+        inputs = self._inputs_of(vertex)
+        base = base_of(inputs)
+        match vertex.op:
+            case RunOp():
+                return self._process_run(index, vertex, vertex.op, base)
+            case CopyOp() | MakeDirOp():
+                return self._process_copy(index, vertex, vertex.op, inputs)
+            case ImageSource() | ContextSource():
+                raise BuildError("a source is not executed", code="internal")
+            case _:
+                assert_never(vertex.op)
+
+    def _process_run(self, index: int, vertex: Vertex, op: RunOp, base: State) -> _Result:
+        key = run_key(op, base)
+        found = None if vertex.no_cache else self._lookup.find(key, base)
+        if found is not None:
+            return _Result(found, cached=True)
+        layer = execute_run(
+            op,
+            base,
+            snapshots=self._store.snapshots,
+            behind=self._behind,
+            surroundings=self._surroundings,
+            log=lambda data: self._events.emit(
+                VertexLog(at=self._at(), id=self._id(index), data=data)
+            ),
+        )
+        self._store.cache.record(key, base.id, layer.diff_id, ())
+        return _Result(layer, cached=False)
+
+    def _process_copy(
+        self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]
+    ) -> _Result:
+        base = base_of(inputs)
+        if not vertex.no_cache and (
+            isinstance(op, MakeDirOp) or self._lookup.worth_selecting(inputs)
+        ):
+            layer = self._lookup.find(self._key(op, inputs), base)
+            if layer is not None:
+                return _Result(layer, cached=True)
+        trees: list[dict[str, object]] = []
+        if isinstance(op, CopyOp):
+            known = self._lookup.known_paths(inputs)
+            trees = source_trees(op, inputs, self._store.snapshots, known)
+        copied = execute_copy(
+            op,
+            base,
+            trees,
+            as_directory=index in self._mounted,
+            snapshots=self._store.snapshots,
+            jobs=self._behind,
+        )
+        # The key is that of what was really copied, whatever was there when it was looked at before.
+        key = copy_key(op, copied.contents) if isinstance(op, CopyOp) else make_dir_key(op)
+        layer, cached = copied.layer, False
+        if not vertex.no_cache:
+            found = self._lookup.find(key, base)
+            layer, cached = (found, True) if found is not None else (layer, False)
+        if not cached:
+            observations = copied.observations or (Observation("/", "directory"),)
+            self._store.cache.record(key, base.id, layer.diff_id, observations)
+        files = f"{copied.files} files, {copied.bytes} bytes" if copied.files else ""
+        return _Result(layer, cached, files)
+
+    def _ready(self, vertex: Vertex) -> bool:
+        return all(each in self._inputs for each in vertex.inputs)
+
+    def _inputs_of(self, vertex: Vertex) -> tuple[Input, ...]:
+        return tuple(self._inputs[each] for each in vertex.inputs)
+
+    def _id(self, index: int) -> int:
+        return self._first_id + index
+
+    def _at(self) -> float:
+        return time.monotonic() - self._started
+
+    def _start(self, index: int) -> None:
+        vertex = self._graph.vertices[index]
+        self._events.emit(
+            VertexStarted(at=self._at(), id=self._id(index), name=vertex.name, span=vertex.span)
+        )
+
+    def _finish(self, index: int, result: _Result) -> None:
+        base = base_of(self._inputs_of(self._graph.vertices[index]))
+        self._inputs[index] = base.with_layer(result.layer)
+        self._layers[index] = result.layer
+        self._cached += result.cached
+        outcome = Outcome.CACHED if result.cached else Outcome.EXECUTED
+        self._events.emit(
+            VertexDone(at=self._at(), id=self._id(index), outcome=outcome, note=result.note)
+        )
+
+    def _failed(self, index: int, error: LapstrakeError) -> LapstrakeError:
+        located = self._located(error, self._graph.vertices[index])
+        diagnostic: Diagnostic = located.diagnostic()
+        self._events.emit(VertexFailed(at=self._at(), id=self._id(index), diagnostic=diagnostic))
+        return located
+
+
+def _mounted(graph: Graph) -> set[int]:
+    """Return the vertices whose files another step will need on disk."""
+    return {
+        each
+        for vertex in graph.vertices
+        if isinstance(vertex.op, RunOp | CopyOp | MakeDirOp)
+        for each in vertex.inputs
+    }

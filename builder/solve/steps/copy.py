@@ -1,0 +1,111 @@
+"""Execute a copy or a new directory: from states and contexts to one layer. Knows nothing of caching."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from builder.graph.operations import CopyOp, MakeDirOp
+from builder.layer.writer import LayerScan
+from builder.solve.context import LocalContext
+from builder.store.cache import Observation
+from builder.store.jobs import Jobs
+from builder.store.layers import Layer, State
+from builder.store.snapshots import Snapshots, unique_name
+
+JOBS = "builder.solve.steps.copying"
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished copy: its layer, the digest of what was really copied, and what it observed."""
+
+    layer: Layer
+    contents: str
+    observations: tuple[Observation, ...]
+    files: int
+    bytes: int
+
+
+class _Result(msgspec.Struct, frozen=True, kw_only=True):
+    contents: str
+    observations: tuple[tuple[str, str], ...]
+    scan: LayerScan
+    implied: bool
+    files: int
+    bytes: int
+
+
+def source_trees(
+    op: CopyOp,
+    inputs: tuple[State | LocalContext, ...],
+    snapshots: Snapshots,
+    known: Mapping[str, str],
+) -> list[dict[str, object]]:
+    """Return the sources of a copy as plain data; `known` gives the stat cache of a context by its root."""
+    trees: list[dict[str, object]] = []
+    for source in op.sources:
+        if source.inline:
+            trees.append({"inline": source.inline})
+            continue
+        origin = inputs[source.input]
+        if isinstance(origin, LocalContext):
+            trees.append(
+                {
+                    "paths": source.paths,
+                    "root": origin.root,
+                    "ignore": origin.ignore,
+                    "ignore_name": origin.ignore_name,
+                    "known": known.get(origin.root, ""),
+                }
+            )
+        else:
+            lowers = snapshots.directories(origin) or (snapshots.empty(),)
+            trees.append({"paths": source.paths, "lowers": lowers})
+    return trees
+
+
+def execute_copy(
+    op: CopyOp | MakeDirOp,
+    base: State,
+    trees: list[dict[str, object]],
+    *,
+    as_directory: bool,
+    snapshots: Snapshots,
+    jobs: Jobs,
+) -> Copied:
+    """Write the layer of a copy, as a directory form or as a plain tar.
+
+    Raises: ContextError, BuildError, StoreError: as `copying.execute` does.
+    """
+    request: dict[str, object] = {
+        "sources": trees,
+        "dest": op.dest if isinstance(op, CopyOp) else op.path.rstrip("/") + "/",
+        "owner": op.owner if isinstance(op, CopyOp) else op.owner or None,
+        "mode": op.mode if isinstance(op, CopyOp) else None,
+    }
+    if as_directory:
+        with snapshots.prepare(base) as active:
+            entries = f"{snapshots.scratch()}/{active.name}.entries"
+            found = jobs.call(
+                f"{JOBS}:execute",
+                {**request, "lowers": active.lowers, "directory": active.upper, "entries": entries},
+            )
+            result = msgspec.convert(found, _Result)
+            layer = snapshots.settle(active, result.scan, entries, implied=result.implied)
+    else:
+        name = f"{snapshots.scratch()}/{unique_name()}"
+        lowers = snapshots.directories(base)
+        found = jobs.call(
+            f"{JOBS}:execute",
+            {**request, "lowers": lowers, "tar": f"{name}.tar", "entries": f"{name}.entries"},
+        )
+        result = msgspec.convert(found, _Result)
+        layer = snapshots.settle_tar(result.scan, f"{name}.entries", f"{name}.tar")
+    return Copied(
+        layer=layer,
+        contents=result.contents,
+        observations=tuple(Observation(path, seen) for path, seen in result.observations),
+        files=result.files,
+        bytes=result.bytes,
+    )

@@ -1,0 +1,144 @@
+"""From the runtime's errors to the builder's, in one place."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from builder import errors
+from builder.errors import BuildError, ContainerError, LapstrakeError, StoreError
+from runtime.errors import (
+    JobFailed,
+    LauncherGone,
+    SandboxError,
+    SetupFailed,
+    StartFailed,
+    Unsupported,
+)
+from runtime.launch import Cancellation, Launcher
+from runtime.spec import IsolationName
+
+
+def translate(error: SandboxError) -> LapstrakeError:
+    """Return what the builder says about a runtime error; facts are kept, none is added twice."""
+    match error:
+        case JobFailed():
+            return _from_job(error)
+        case Unsupported():
+            translated: LapstrakeError = BuildError(
+                error.message, code="build.no-isolation", notes=error.notes, hint=error.hint
+            )
+            translated.exit_code = 125
+            return translated
+        case StartFailed():
+            translated = ContainerError(
+                error.message, code="container.start-failed", notes=error.notes, hint=error.hint
+            )
+            translated.exit_code = error.exit_code
+            return translated
+        case SetupFailed():
+            return BuildError(
+                error.message, code="build.setup-failed", notes=error.notes, hint=error.hint
+            )
+        case LauncherGone():
+            return BuildError(
+                "the process that holds the sandbox has ended unexpectedly",
+                code="build.launcher-gone",
+                notes=error.notes,
+                hint="see whether the machine ran out of memory (`dmesg`), then build again",
+            )
+        case _:
+            return BuildError(error.message, notes=error.notes, hint=error.hint)
+
+
+def _from_job(error: JobFailed) -> LapstrakeError:
+    """Rebuild the error that a function behind the launcher raised."""
+    detail = error.detail
+    known = getattr(errors, error.kind, None)
+    if isinstance(known, type) and issubclass(known, LapstrakeError) and "code" in detail:
+        rebuilt = LapstrakeError(
+            str(detail.get("message", error.message)),
+            code=str(detail["code"]),
+            notes=_texts(detail.get("notes")),
+            hint=cast("str | None", detail.get("hint")),
+        )
+        rebuilt.exit_code = known.exit_code
+        rebuilt.__class__ = known
+        return rebuilt
+    number = detail.get("errno")
+    if isinstance(number, int):
+        return from_os_error(number, str(detail.get("filename") or ""), error.message)
+    return BuildError(
+        f"a step of the builder failed: {error.kind}: {error.message}",
+        code="internal",
+        hint="please report this, with `LAPSTRAKE_DEBUG=1` in the environment",
+    )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(str(each) for each in value) if isinstance(value, list | tuple) else ()
+
+
+def from_os_error(number: int, path: str, message: str) -> LapstrakeError:
+    """Return what to say about a system error while files were read or written."""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return StoreError(
+            "no space is left on the device",
+            code="store.no-space",
+            notes=(path,) if path else (),
+            hint="free some space, run `lapstrake prune`, or choose another store with `--root DIR`",
+        )
+    where = f"`{path}`: " if path else ""
+    return BuildError(
+        f"{where}{os.strerror(number)}", code="build.io", notes=(message,) if not path else ()
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn runtime and system errors of a block into the builder's."""
+    try:
+        yield
+    except SandboxError as error:
+        raise translate(error) from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise from_os_error(error.errno, str(error.filename or ""), str(error)) from error
+
+
+class Behind:
+    """Runs functions behind the launcher, its walls entered at the first; see `builder.store.jobs.Jobs`."""
+
+    def __init__(
+        self, launcher: Launcher, isolation: IsolationName, cancellation: Cancellation
+    ) -> None:
+        self.launcher = launcher
+        self.cancellation = cancellation
+        self._isolation = isolation
+
+    def open(self) -> IsolationName:
+        """Enter the walls, which are tried for real; idempotent.
+
+        Raises: BuildError: `build.no-isolation`: this host does not allow them.
+        """
+        with translated():
+            return self.launcher.open(self._isolation)
+
+    def call(
+        self,
+        function: str,
+        arguments: object,
+        *,
+        fds: tuple[int, ...] = (),
+        report: Callable[[object], None] | None = None,
+    ) -> object:
+        """Return what the function returned; see `Jobs.call`."""
+        self.open()
+        with translated():
+            return self.launcher.call(
+                function, arguments, fds=fds, report=report, cancellation=self.cancellation
+            )

@@ -1,0 +1,184 @@
+"""The store: one directory that holds everything, and the doors to its parts.
+
+    ROOT/store.json        format version and id map
+    ROOT/lock              flocked: shared by whoever uses the store, exclusively by whoever removes from it
+    ROOT/index.db          names, images, layers, forms, records
+    ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
+
+What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from builder.errors import StoreError
+from builder.store.blobs import BlobStore
+from builder.store.cache import CacheIndex
+from builder.store.db import Database
+from builder.store.images import ImageIndex
+from builder.store.jobs import Jobs
+from builder.store.layers import LayerIndex
+from builder.store.snapshots import Snapshots
+
+FORMAT = 1
+_SWEPT = ("active", "scratch")
+_DIRECTORIES = ("layers", "entries", "contexts", "active", "scratch", "tmp")
+
+IdMap = tuple[tuple[int, int, int], ...]
+
+
+class _Header(msgspec.Struct, frozen=True):
+    format: int
+    ids: IdMap | None = None
+
+
+class Store:
+    """An open store; close it, or use it as a context manager.
+
+    Raises: StoreError: it cannot be made here, or was written by a newer lapstrake.
+    """
+
+    def __init__(self, root: str, jobs: Jobs) -> None:
+        self.root = root
+        self.jobs = jobs
+        self._lock = -1
+        try:
+            self._lock = _open_lock(root)
+            self._header = self._read_header()
+        except OSError as error:
+            raise _unusable(root, error) from error
+        self.db = Database(f"{root}/index.db")
+        self.blobs = BlobStore(root)
+        self.layers = LayerIndex(self.db, root)
+        self.images = ImageIndex(self.db)
+        self.cache = CacheIndex(self.db)
+        self.snapshots = Snapshots(root, self.layers, self.blobs, jobs)
+        if self._alone:
+            self._sweep()
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what this process kept for itself, and let go of the store."""
+        try:
+            self.snapshots.close()
+        finally:
+            self.db.close()
+            os.close(self._lock)
+
+    @property
+    def lock(self) -> int:
+        """The descriptor of the shared lock; a copy in another process keeps the store in use."""
+        return self._lock
+
+    def _read_header(self) -> _Header:
+        """Read or write `store.json`; take the lock, exclusively if nobody else is here."""
+        self._alone = _try_lock(self._lock)
+        if not self._alone:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        path = f"{self.root}/store.json"
+        try:
+            with open(path, "rb") as file:
+                header = msgspec.json.decode(file.read(), type=_Header)
+        except FileNotFoundError:
+            for name in _DIRECTORIES:
+                os.makedirs(f"{self.root}/{name}", exist_ok=True)
+            header = _Header(FORMAT)
+            self._write_header(header)
+        except msgspec.MsgspecError as error:
+            raise StoreError(
+                f"`{path}` is damaged", hint="move the store away, or choose another with `--root`"
+            ) from error
+        if header.format > FORMAT:
+            raise StoreError(
+                f"the store was written by a newer lapstrake (format {header.format})",
+                code="store.newer-schema",
+                hint="use that version, or another store with `--root DIR`",
+            )
+        return header
+
+    def _write_header(self, header: _Header) -> None:
+        path = f"{self.root}/store.json"
+        temporary = f"{path}.{os.getpid()}"
+        with open(temporary, "wb") as file:
+            file.write(msgspec.json.encode(header))
+        os.rename(temporary, path)
+
+    def bind_ids(self, ids: IdMap) -> None:
+        """Record the id map that owners in the store's directories are to be read with.
+
+        Raises: StoreError: `store.foreign-map`: they were written with another one.
+        """
+        if self._header.ids is None:
+            self._header = _Header(FORMAT, ids)
+            self._write_header(self._header)
+        elif self._header.ids != ids:
+            raise StoreError(
+                "the store was made with other user ids than this process has",
+                code="store.foreign-map",
+                notes=(f"made with {self._header.ids}", f"now {ids}"),
+                hint="use the same user and isolation as before, or another store with `--root DIR`",
+            )
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left; nobody else is in the store."""
+        self.blobs.sweep()
+        for directory in _SWEPT:
+            for name in os.listdir(f"{self.root}/{directory}"):
+                self.jobs.call(
+                    "builder.layer.jobs:remove_tree", {"path": f"{self.root}/{directory}/{name}"}
+                )
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the store alone, to remove data from it.
+
+        Raises: StoreError: `store.busy`: another process uses it.
+        """
+        if not _try_lock(self._lock):
+            raise StoreError(
+                "another command is using the store",
+                code="store.busy",
+                hint="wait for it to finish, then try again",
+            )
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+
+def _open_lock(root: str) -> int:
+    # 0700: the layers hold programs with set-id bits, which nobody else may run.
+    os.makedirs(root, mode=0o700, exist_ok=True)
+    return os.open(f"{root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def _unusable(root: str, error: OSError) -> StoreError:
+    code = "store.no-space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "store.unusable"
+    return StoreError(
+        f"the store `{root}` cannot be used: {os.strerror(error.errno or 0)}",
+        code=code,
+        hint="choose another directory with `--root DIR` or `LAPSTRAKE_ROOT`",
+    )
