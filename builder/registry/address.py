@@ -1,0 +1,159 @@
+"""Which addresses a registry may send us to.
+
+A registry names further addresses: redirects, upload locations, token realms, urls of foreign layers. Each
+is hostile input. An address is contacted when it is https, or plain http on loopback or on a host that the
+user called insecure; never the machine's own or link-local services on behalf of a registry elsewhere.
+
+Source: OCI distribution-spec, "Push"; CVE-2020-15157; go-containerregistry #2193 (requests forged by realms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from builder.errors import RegistryError
+
+_PORTS = {"https": 443, "http": 80}
+_HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:")
+# Characters on which two parsers of addresses could disagree, besides spaces and what is not ASCII.
+_AMBIGUOUS = frozenset('\\"<>^`{|}')
+_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data"})
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Scheme, host and port: what a credential is bound to. `host` is lower case, without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def authority(self) -> str:
+        """Host and port as they stand in an address."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this is the machine itself, by name."""
+        return is_loopback(self.host)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}"
+
+
+def origin_of(url: str) -> Origin:
+    """Return the origin of an absolute http address.
+
+    Raises: RegistryError: it is none, holds a user or password, or is not plainly readable.
+    """
+    from urllib.parse import urlsplit
+
+    if not (url.isascii() and url.isprintable()) or " " in url or not _AMBIGUOUS.isdisjoint(url):
+        raise _refused(url, "it holds characters that no address has")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise _refused(url, "it is malformed") from error
+    if parts.scheme not in _PORTS:
+        raise _refused(url, "it is neither https nor http")
+    if "@" in parts.netloc:
+        raise _refused(url, "it holds a user name or password")
+    if not host or not _HOST.issuperset(host):
+        raise _refused(url, "it has no valid host")
+    return Origin(parts.scheme, host, port or _PORTS[parts.scheme])
+
+
+def registry_origin(host: str, scheme: str) -> Origin:
+    """Return the origin of a registry's API, from its host with an optional port."""
+    return origin_of(f"{scheme}://{host.lower()}/")
+
+
+def check(
+    url: str, *, registry: Origin, allows_plain: Callable[[str], bool] | None = None
+) -> Origin:
+    """Return the origin of an address that `registry` sent us to, if it may be contacted.
+
+    `allows_plain` tells whether a host, with its port, may be spoken to in plain http; it defaults to loopback.
+
+    Raises: RegistryError: it may not; says why.
+    """
+    origin = origin_of(url)
+    if origin == registry:
+        return origin
+    if _is_link_local(origin.host):
+        raise _refused(url, "it is an address of the machine's own network link")
+    if origin.is_loopback and not registry.is_loopback:
+        raise _refused(url, f"{registry.host} may not send us to this machine's own services")
+    if origin.scheme == "http" and not (allows_plain or allows_plain_http)(origin.authority):
+        raise _refused(url, "it is not encrypted")
+    return origin
+
+
+def allows_plain_http(authority: str, insecure: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a host, with its port, may be spoken to without encryption."""
+    return authority in insecure or is_loopback(_host_part(authority))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine, as Docker sees it."""
+    host = host.lower()
+    if host in ("localhost", "::1") or host.endswith(".localhost"):
+        return True
+    octets = host.split(".")
+    return octets[0] == "127" and len(octets) == 4 and all(map(_is_octet, octets))
+
+
+def redact(url: str) -> str:
+    """Return an address fit to be shown: no user, no password, no query, which may be a signature."""
+    head = url.partition("?")[0].partition("#")[0]
+    scheme, separator, rest = head.partition("://")
+    if not separator:
+        return _printable(head)
+    authority, slash, path = rest.partition("/")
+    return _printable(f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}")
+
+
+def _printable(text: str) -> str:
+    shown = "".join(character if character.isprintable() else "?" for character in text[:200])
+    return shown + ("…" if len(text) > 200 else "")
+
+
+def _host_part(authority: str) -> str:
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0]
+    return authority.partition(":")[0]
+
+
+def _is_octet(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 3 and int(text) < 256
+
+
+def _is_link_local(host: str) -> bool:
+    """Tell whether a host is where clouds answer their machines' questions about themselves."""
+    import ipaddress
+    import socket
+
+    if host.rstrip(".") in _METADATA_NAMES:
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            # The C library also reads `0xA9FEA9FE`, `2852039166` and `169.254.43518` as addresses.
+            address = ipaddress.ip_address(socket.inet_aton(host))
+        except OSError:
+            return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    return address.is_link_local or address.is_unspecified or str(address) == "fd00:ec2::254"
+
+
+def _refused(url: str, why: str) -> RegistryError:
+    return RegistryError(
+        f"the registry refers to `{redact(url)}`, which is not contacted: {why}",
+        code="registry.protocol",
+    )

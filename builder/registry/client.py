@@ -1,0 +1,398 @@
+"""What can be asked of a registry: manifests, blobs, tags. Nothing it says is believed before it is verified.
+
+Source: OCI distribution-spec, "Pull", "Push", "Content Discovery".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from builder.errors import ReferenceInvalid, RegistryError
+from builder.oci import mediatypes
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+from builder.oci.manifest import MAX_DOCUMENT, Index, Manifest, parse_manifest
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.registry import address
+from builder.registry.auth import Credential
+from builder.registry.exchange import Request, Response, Transport, Upload
+from builder.registry.refusals import Deed, access_denied, broken, refusal
+from builder.registry.resolve import Resolved, resolve
+from builder.registry.session import Anonymous, Credentials, Session
+
+_ACCEPT = (("Accept", ", ".join(mediatypes.ACCEPTED)),)
+_MAX_PAGES = 1000
+
+
+class RegistryClient:
+    """All registries, one client; many threads may use it at once."""
+
+    def __init__(self, transport: Transport, credentials: Credentials | None = None) -> None:
+        self._transport = transport
+        self._session = Session(transport, credentials or Anonymous())
+
+    def resolve(self, reference: Reference, platform: Platform | None = None) -> Resolved:
+        """Find the image that a reference means on a platform; see `builder.registry.resolve`."""
+        return resolve(self, reference, platform)
+
+    def fetch_manifest(
+        self, reference: Reference, expected: Descriptor | None = None
+    ) -> Manifest | Index:
+        """Fetch the manifest or index that a reference points at.
+
+        Raises: RegistryError: it is not there, or its bytes are not those of the digest. ImageError: it is
+            malformed.
+        """
+        digest = expected.digest if expected else reference.digest
+        selector = str(digest) if digest else reference.selector
+        with self._get(reference, f"manifests/{selector}", headers=_ACCEPT) as response:
+            if response.status != 200:
+                raise self._refuse(response, reference, Deed.PULL)
+            raw = response.read(MAX_DOCUMENT)
+            content_type = response.header("content-type") or ""
+            promised = response.header("docker-content-digest")
+        if expected is not None and len(raw) != expected.size:
+            raise broken(reference, f"the manifest has {len(raw)} bytes instead of {expected.size}")
+        _check_digest(reference, raw, digest, promised)
+        return parse_manifest(raw, expected.media_type if expected else content_type)
+
+    def head_manifest(self, reference: Reference) -> Descriptor:
+        """Return what a reference points at now; cheap, and not counted by registries that limit pulls.
+
+        Raises: RegistryError: it is not there.
+        """
+        response = self._send("HEAD", reference, f"manifests/{reference.selector}", headers=_ACCEPT)
+        with response:
+            if response.status == 200:
+                digest = response.header("docker-content-digest")
+                length = response.header("content-length") or ""
+                media_type = mediatypes.without_parameters(response.header("content-type") or "")
+                if digest is not None and length.isascii() and length.isdecimal():
+                    return Descriptor(
+                        media_type=media_type,
+                        digest=_digest(reference, digest),
+                        size=int(length[:19]),
+                    )
+        # Without the headers, or with a refusal that does not say why: the body knows.
+        return self.fetch_manifest(reference).descriptor()
+
+    def put_manifest(self, reference: Reference, manifest: Manifest | Index) -> Descriptor:
+        """Publish a manifest or index under the reference's tag or digest; what it points to must be there.
+
+        Raises: RegistryError: the registry refuses it.
+        """
+        descriptor = manifest.descriptor()
+        response = self._send(
+            "PUT",
+            reference,
+            f"manifests/{reference.selector}",
+            deed=Deed.PUSH,
+            headers=(("Content-Type", manifest.media_type),),
+            body=manifest.raw,
+        )
+        with response:
+            if response.status not in (200, 201, 202):
+                raise self._refuse(response, reference, Deed.PUSH)
+            stored = response.header("docker-content-digest")
+        if stored is not None and stored != descriptor.digest:
+            raise broken(
+                reference, f"it stored the manifest as `{stored[:100]}`, not `{descriptor.digest}`"
+            )
+        return descriptor
+
+    def list_tags(self, reference: Reference) -> tuple[str, ...]:
+        """Return all tags of a repository, in the registry's order.
+
+        Raises: RegistryError: it is not there, or the list does not end.
+        """
+        tags: list[str] = []
+        path = f"{_base(reference)}tags/list"
+        for _ in range(_MAX_PAGES):
+            with self._request("GET", reference, path) as response:
+                if response.status != 200:
+                    raise self._refuse(response, reference, Deed.PULL)
+                tags += _tags(reference, response.read(MAX_DOCUMENT))
+                following = _next_page(response.header("link"))
+            if following is None:
+                return tuple(tags)
+            path = _absolute(response.url, following)
+        raise broken(reference, "its list of tags does not end")
+
+    def fetch_blob(
+        self, reference: Reference, descriptor: Descriptor, offset: int = 0
+    ) -> Iterator[bytes]:
+        """Yield the bytes of a blob from `offset` on; the receiver verifies them.
+
+        Raises: RegistryError: it is not there; temporary, when the connection broke or the body is short.
+        """
+        headers = (("Range", f"bytes={offset}-"),) if offset else ()
+        response = self._get(reference, f"blobs/{descriptor.digest}", headers=headers)
+        if (
+            response.status == 404
+            and descriptor.urls
+            and mediatypes.is_foreign(descriptor.media_type)
+        ):
+            response.close()
+            response = self._foreign(reference, descriptor, headers)
+        with response:
+            if response.status not in (200, 206):
+                raise self._refuse(
+                    response, reference, Deed.PULL, what=f"blob `{descriptor.digest}`"
+                )
+            # A server without ranges begins anew: what is known already is passed over.
+            position = 0
+            if response.status == 206:
+                position = _range_start(reference, response.header("content-range"), offset)
+            for chunk in response.chunks():
+                fresh = chunk[max(0, offset - position) :]
+                position += len(chunk)
+                if fresh:
+                    yield fresh
+            if position < descriptor.size:
+                raise RegistryError(
+                    f"the connection to {reference.registry} ended early",
+                    temporary=True,
+                    notes=(f"{position} of {descriptor.size} bytes of `{descriptor.digest}` came",),
+                )
+
+    def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
+        """Return a small blob, such as a configuration, verified.
+
+        Raises: RegistryError: it is not there, too large, or its bytes are not those of the digest.
+        """
+        if descriptor.size > MAX_DOCUMENT:
+            raise broken(reference, f"a document of it is larger than {MAX_DOCUMENT} bytes")
+        response = self._get(reference, f"blobs/{descriptor.digest}")
+        with response:
+            if response.status != 200:
+                raise self._refuse(
+                    response, reference, Deed.PULL, what=f"blob `{descriptor.digest}`"
+                )
+            raw = response.read(MAX_DOCUMENT)
+        if len(raw) != descriptor.size:
+            raise broken(
+                reference,
+                f"`{descriptor.digest}` has {len(raw)} bytes instead of {descriptor.size}",
+            )
+        _check_digest(reference, raw, descriptor.digest, None)
+        return raw
+
+    def blob_exists(self, reference: Reference, digest: Digest) -> bool:
+        """Tell whether the registry has a blob in this repository; for those who will push."""
+        with self._send("HEAD", reference, f"blobs/{digest}", deed=Deed.PUSH) as response:
+            if response.status in (200, 404):
+                return response.status == 200
+            raise self._refuse(response, reference, Deed.PUSH)
+
+    def upload_blob(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        upload: Upload,
+        *,
+        mount_from: str | None = None,
+    ) -> bool:
+        """Send a blob, in one piece; `mount_from` is a repository of the same registry that has it.
+
+        Returns: whether bytes were sent; false when the registry took the blob from `mount_from`.
+        Raises: RegistryError: the registry refuses it, or the connection broke (temporary: begin again).
+        """
+        target = self._begin_upload(reference, descriptor, mount_from)
+        if target is None:
+            return False
+        target += f"{'&' if '?' in target else '?'}digest={descriptor.digest}"
+        response = self._request(
+            "PUT",
+            reference,
+            target,
+            deed=Deed.PUSH,
+            headers=(("Content-Type", "application/octet-stream"),),
+            body=upload,
+        )
+        with response:
+            if response.status not in (201, 204):
+                raise self._refuse(
+                    response, reference, Deed.PUSH, what=f"blob `{descriptor.digest}`"
+                )
+        return True
+
+    def _begin_upload(
+        self, reference: Reference, descriptor: Descriptor, mount_from: str | None
+    ) -> str | None:
+        """Return where to send a blob to, None when the registry has taken it from `mount_from`."""
+        if mount_from is not None and mount_from != reference.repository:
+            # Not being allowed to read the other repository is no reason to fail: the bytes are at hand.
+            with contextlib.suppress(RegistryError):
+                response = self._send(
+                    "POST",
+                    reference,
+                    f"blobs/uploads/?mount={descriptor.digest}&from={mount_from}",
+                    deed=Deed.PUSH,
+                    more_scopes=(f"repository:{mount_from}:pull",),
+                )
+                with response:
+                    if response.status == 201:
+                        return None
+                    location = response.header("location")
+                    if response.status == 202 and location is not None:
+                        return _absolute(response.url, location)
+        with self._send("POST", reference, "blobs/uploads/", deed=Deed.PUSH) as response:
+            location = response.header("location")
+            if response.status != 202 or location is None:
+                raise self._refuse(response, reference, Deed.PUSH)
+            return _absolute(response.url, location)
+
+    def login(self, registry: str, credential: Credential) -> Credential:
+        """Show a credential to a registry, such as `docker.io` or `localhost:5000`.
+
+        Returns: what to keep.
+        Raises: RegistryError: it is not accepted.
+        """
+        host = Reference(registry, "login").api_host
+        return self._session.login(host, registry, credential)
+
+    def _foreign(
+        self, reference: Reference, descriptor: Descriptor, headers: tuple[tuple[str, str], ...]
+    ) -> Response:
+        """Ask the further places of a foreign layer, which learn nothing about us."""
+        registry = self._session.origin(reference.api_host)
+        for url in descriptor.urls[:3]:
+            address.check(url, registry=registry)
+            response = self._transport.send(
+                Request(method="GET", url=url, registry=registry, headers=headers)
+            )
+            if response.status in (200, 206):
+                return response
+            response.close()
+        raise RegistryError(
+            f"blob `{descriptor.digest}` is in none of the places that the image names",
+            code="registry.not-found",
+        )
+
+    def _get(
+        self, reference: Reference, path: str, *, headers: tuple[tuple[str, str], ...] = ()
+    ) -> Response:
+        return self._send("GET", reference, path, headers=headers)
+
+    def _send(
+        self,
+        method: str,
+        reference: Reference,
+        path: str,
+        *,
+        deed: Deed = Deed.PULL,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | Upload | None = None,
+        more_scopes: tuple[str, ...] = (),
+    ) -> Response:
+        return self._request(
+            method,
+            reference,
+            _base(reference) + path,
+            deed=deed,
+            headers=headers,
+            body=body,
+            more_scopes=more_scopes,
+        )
+
+    def _request(
+        self,
+        method: str,
+        reference: Reference,
+        path: str,
+        *,
+        deed: Deed = Deed.PULL,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes | Upload | None = None,
+        more_scopes: tuple[str, ...] = (),
+    ) -> Response:
+        action = "pull" if deed is Deed.PULL else "pull,push"
+        try:
+            return self._session.send(
+                method,
+                reference.api_host,
+                path,
+                registry=reference.registry,
+                scopes=(f"repository:{reference.repository}:{action}", *more_scopes),
+                headers=headers,
+                body=body,
+            )
+        except RegistryError as error:
+            if error.code != "registry.unauthorized":
+                raise
+            raise access_denied(
+                reference, deed=deed, status=error.status or 401, notes=error.notes
+            ) from error
+
+    def _refuse(
+        self, response: Response, reference: Reference, deed: Deed, *, what: str = ""
+    ) -> RegistryError:
+        credential = self._session.credential(reference.registry)
+        return refusal(
+            response,
+            reference,
+            deed=deed,
+            secrets=credential.secrets() if credential else (),
+            what=what,
+            anonymous=credential is None,
+        )
+
+
+class _TagsWire(msgspec.Struct):
+    tags: list[str] | None = None
+
+
+def _absolute(url: str, location: str) -> str:
+    from urllib.parse import urljoin
+
+    return urljoin(url, location)
+
+
+def _base(reference: Reference) -> str:
+    return f"/v2/{reference.repository}/"
+
+
+def _check_digest(
+    reference: Reference, raw: bytes, expected: Digest | None, promised: str | None
+) -> None:
+    wanted = expected
+    if wanted is None and promised is not None:
+        wanted = _digest(reference, promised)
+    if wanted is not None and hashlib.new(wanted.algorithm, raw).hexdigest() != wanted.hex:
+        raise broken(reference, f"what came does not have the digest `{wanted}`")
+
+
+def _digest(reference: Reference, text: str) -> Digest:
+    try:
+        return Digest(text)
+    except ReferenceInvalid as error:
+        raise broken(reference, error.message) from None
+
+
+def _range_start(reference: Reference, content_range: str | None, offset: int) -> int:
+    """Return where a partial answer begins; it may begin earlier than asked, never later."""
+    start = (content_range or "").removeprefix("bytes ").partition("-")[0].strip()
+    if not (start.isascii() and start.isdecimal()) or len(start) > 19 or int(start) > offset:
+        raise broken(reference, f"asked for bytes from {offset} on, it answers otherwise")
+    return int(start)
+
+
+def _tags(reference: Reference, raw: bytes) -> list[str]:
+    try:
+        tags = msgspec.json.decode(raw, type=_TagsWire).tags or []
+    except (ValueError, RecursionError):
+        raise broken(reference, "its list of tags is malformed") from None
+    return [tag for tag in tags if tag.isprintable() and len(tag) <= 128]
+
+
+def _next_page(link: str | None) -> str | None:
+    """Return the target of a `Link: <…>; rel="next"` header."""
+    if link is None or "next" not in link:
+        return None
+    target = link.partition("<")[2].partition(">")[0]
+    return target or None

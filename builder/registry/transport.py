@@ -1,0 +1,321 @@
+"""HTTP as registries need it; the only user of requests, which is imported at the first request.
+
+Promises: an authorization reaches its own origin only, TLS is verified, plain http stays on loopback (or
+hosts called insecure), no cookies, no `.netrc`, nothing from the environment, bounded tries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.errors import RegistryError
+from builder.registry import address, backoff
+from builder.registry.exchange import Cancelled, Request, Response, Transport, Upload, never
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["HttpTransport", "Options", "Transport"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAX_REDIRECTS = 5
+_TEMPORARY = frozenset({429, 500, 502, 503, 504})
+_CHUNK = 256 * 1024
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach registries. `ca_bundle` is a host path, None is the system's own.
+
+    `proxies` are the usual variables by name (`HTTPS_PROXY`, `NO_PROXY`, in either case). `insecure` are hosts,
+    with ports, that may be spoken to in plain http. Timeouts are in seconds.
+    """
+
+    ca_bundle: str | None = None
+    proxies: tuple[tuple[str, str], ...] = ()
+    insecure: frozenset[str] = frozenset()
+    user_agent: str = "lapstrake"
+    connect_timeout: float = 15.0
+    read_timeout: float = 60.0
+
+
+class HttpTransport:
+    """The real transport; many threads may send at once."""
+
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        cancelled: Cancelled = never,
+        wait: Callable[[float, Cancelled], None] = backoff.wait,
+    ) -> None:
+        self._options = options or Options()
+        self._cancelled = cancelled
+        self._wait = wait
+        self._session: requests.Session | None = None
+        self._proxies = {name.lower(): value for name, value in self._options.proxies}
+
+    def allows_plain_http(self, host: str) -> bool:
+        """Tell whether a host, with its port, may be spoken to without encryption."""
+        return address.allows_plain_http(host.lower(), self._options.insecure)
+
+    def send(self, request: Request) -> Response:
+        """Send a request, following redirects and repeating what may be repeated; the caller closes.
+
+        Raises: RegistryError: there is no answer, or an address that may not be contacted.
+        """
+        attempts = 1 if isinstance(request.body, Upload) else backoff.ATTEMPTS
+        failures = 0
+        while True:
+            pause: float | None = None
+            try:
+                response = self._follow(request)
+            except RegistryError as error:
+                failures += 1
+                if not error.temporary or failures >= min(attempts, _patience(error)):
+                    raise
+            else:
+                failures += 1
+                if response.status not in _TEMPORARY or failures >= attempts:
+                    return response
+                pause = backoff.requested_delay(response.header("retry-after"))
+                if pause is not None and pause > backoff.LONGEST:
+                    return response
+                response.close()
+            self._wait(backoff.delay(failures) if pause is None else pause, self._cancelled)
+
+    def _follow(self, request: Request) -> Response:
+        """Send once, and after redirects again; the authorization stays with its origin."""
+        method, url, body = request.method, request.url, request.body
+        first = address.origin_of(url)
+        for _ in range(_MAX_REDIRECTS + 1):
+            origin = address.check(
+                url, registry=request.registry, allows_plain=self.allows_plain_http
+            )
+            if request.stays and origin != first:
+                raise RegistryError(
+                    f"{first.authority} sends a secret on to `{address.redact(url)}`",
+                    code="registry.protocol",
+                )
+            headers = {"User-Agent": self._options.user_agent, "Accept-Encoding": "identity"}
+            headers.update(request.headers)
+            if request.authorization is not None and request.authorization.origin == origin:
+                headers["Authorization"] = request.authorization.value
+            response = self._once(method, url, headers, body)
+            location = response.header("location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            response.close()
+            if response.status == 303 and method != "HEAD":
+                method, body = "GET", None
+            from urllib.parse import urljoin
+
+            url = urljoin(url, location)
+        raise RegistryError(
+            f"more than {_MAX_REDIRECTS} redirects from `{address.redact(request.url)}`",
+            code="registry.protocol",
+        )
+
+    def _once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None
+    ) -> Response:
+        import requests
+        import urllib3
+
+        session = self._connect()
+        shown = f"{method} {address.redact(url)}"
+        data = (_Body(body) if body.size else b"") if isinstance(body, Upload) else body
+        try:
+            prepared = requests.Request(method, url, headers=headers, data=data).prepare()
+            answer = session.send(
+                prepared,
+                stream=True,
+                allow_redirects=False,
+                timeout=(self._options.connect_timeout, self._options.read_timeout),
+                verify=self._bundle(),
+                proxies=self._proxies_for(url),
+            )
+        except requests.exceptions.SSLError as error:
+            raise _untrusted(url, shown, error) from None
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise _unreachable(url, shown, error) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
+            raise RegistryError(
+                f"{address.redact(url)} does not answer as HTTP servers do",
+                code="registry.protocol",
+                request=shown,
+                notes=(type(error).__name__,),
+            ) from None
+        return Response(
+            answer.status_code,
+            tuple(answer.raw.headers.items()),
+            _chunks(answer, shown),
+            url=url,
+            close=answer.close,
+        )
+
+    def _connect(self) -> requests.Session:
+        if self._session is None:
+            from http.cookiejar import DefaultCookiePolicy
+
+            import requests
+
+            session = requests.Session()
+            # .netrc would send passwords that nobody meant for a registry.
+            session.trust_env = False
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            adapter = requests.adapters.HTTPAdapter(
+                pool_connections=8, pool_maxsize=10, max_retries=0
+            )
+            session.mount("https://", adapter)
+            session.mount("http://", adapter)
+            self._session = session
+        return self._session
+
+    def _bundle(self) -> str | bool:
+        from pathlib import Path
+
+        chosen = self._options.ca_bundle
+        if chosen is not None:
+            if not Path(chosen).exists():
+                raise RegistryError(
+                    f"there is no certificate bundle at `{chosen}`",
+                    hint="correct `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE`",
+                )
+            return chosen
+        # The system's bundle knows the authorities that an administrator added; requests' own does not.
+        return next((path for path in _SYSTEM_BUNDLES if Path(path).exists()), True)
+
+    def _proxies_for(self, url: str) -> dict[str, str]:
+        origin = address.origin_of(url)
+        if origin.is_loopback or _bypasses(origin, self._proxies.get("no_proxy", "")):
+            return {}
+        proxy = self._proxies.get(f"{origin.scheme}_proxy") or self._proxies.get("all_proxy")
+        return {origin.scheme: proxy} if proxy else {}
+
+
+class _Body:
+    """What requests takes for a stream of known length."""
+
+    def __init__(self, upload: Upload) -> None:
+        self._upload = upload
+
+    def __len__(self) -> int:
+        return self._upload.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._upload.size
+        with self._upload.open() as source:
+            while left:
+                chunk = source.read(min(_CHUNK, left))
+                if not chunk:
+                    raise RegistryError(
+                        f"the blob is {left} bytes shorter than its descriptor says",
+                        code="registry.protocol",
+                    )
+                left -= len(chunk)
+                yield chunk
+                self._upload.sent(len(chunk))
+
+
+def _chunks(answer: requests.Response, shown: str) -> Iterator[bytes]:
+    import urllib3
+
+    try:
+        yield from answer.raw.stream(_CHUNK, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise RegistryError(
+            "the connection to the registry broke",
+            request=shown,
+            temporary=True,
+            notes=(type(error).__name__,),
+        ) from None
+    finally:
+        answer.close()
+
+
+def _unreachable(url: str, shown: str, error: Exception) -> RegistryError:
+    cause = _cause(error)
+    host = address.origin_of(url).authority
+    notes = {
+        "NameResolutionError": "its name cannot be resolved",
+        "NewConnectionError": "nothing accepts connections there",
+        "ConnectTimeoutError": "it does not answer in time",
+        "ReadTimeoutError": "it stopped answering",
+        "ProxyError": "the proxy does not let us through",
+    }
+    return RegistryError(
+        f"cannot reach the registry at `{host}`",
+        request=shown,
+        temporary=True,
+        notes=(notes.get(cause, "the connection broke"),),
+        hint="check the network and the proxy settings",
+    )
+
+
+def _patience(error: RegistryError) -> int:
+    """Return how often to try: a name that does not exist will not be there in ten seconds either."""
+    hopeless = {"its name cannot be resolved", "nothing accepts connections there"}
+    return 2 if hopeless.intersection(error.notes) else backoff.ATTEMPTS
+
+
+def _cause(error: BaseException) -> str:
+    """Return the name of what went wrong, which requests wraps twice."""
+    inner: object = error.args[0] if error.args else None
+    reason = getattr(inner, "reason", None) or inner
+    return type(reason).__name__
+
+
+def _untrusted(url: str, shown: str, error: Exception) -> RegistryError:
+    host = address.origin_of(url).authority
+    text = str(error)
+    fact = (
+        "certificate verify failed"
+        if "CERTIFICATE_VERIFY_FAILED" in text
+        else "the TLS handshake failed"
+    )
+    for reason in (
+        "self-signed certificate",
+        "certificate has expired",
+        "unable to get local issuer",
+    ):
+        if reason in text:
+            fact = reason
+    if "doesn't match" in text or "Hostname mismatch" in text:
+        fact = "the certificate is for another name"
+    return RegistryError(
+        f"the identity of `{host}` cannot be verified",
+        request=shown,
+        notes=(fact,),
+        hint="point `SSL_CERT_FILE` at a bundle that holds the registry's authority",
+    )
+
+
+def _bypasses(origin: address.Origin, no_proxy: str) -> bool:
+    """Tell whether `NO_PROXY` (names, suffixes, addresses, networks, `*`) covers an origin."""
+    for item in no_proxy.split(","):
+        pattern = item.strip().lower().lstrip(".")
+        if pattern in ("*", origin.authority, f"{origin.host}:{origin.port}", origin.host):
+            return True
+        if pattern and origin.host.endswith("." + pattern):
+            return True
+        if "/" in pattern and _in_network(origin.host, pattern):
+            return True
+    return False
+
+
+def _in_network(host: str, network: str) -> bool:
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False
