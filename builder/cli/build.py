@@ -1,0 +1,219 @@
+"""`lapstrake build`: flags to a request, the engine, and the last line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from builder.cli.invocation import Invocation
+from builder.cli.outputs import outputs_of
+from builder.cli.pairs import named, with_environment
+from builder.cli.verb import Verb, absent, ignored
+from builder.errors import ExportError, LapstrakeError, UsageError
+from builder.settings import isolation_name, progress_mode
+from builder.ui.style import palette_for
+
+if TYPE_CHECKING:
+    from builder.diagnostics import Diagnostic
+    from builder.engine import BuildRequest, BuildResult
+
+_ABSENT = [
+    *absent(
+        "--add-host",
+        "--allow",
+        "--annotation",
+        "--attest",
+        "--build-context",
+        "--builder",
+        "--cache-from",
+        "--cache-to",
+        "--call",
+        "--cgroup-parent",
+        "--cpu-period",
+        "--cpu-quota",
+        "-c/--cpu-shares",
+        "--cpuset-cpus",
+        "--cpuset-mems",
+        "-m/--memory",
+        "--memory-swap",
+        "--metadata-file",
+        "--no-cache-filter",
+        "--policy",
+        "--provenance",
+        "--resource",
+        "--sbom",
+        "--secret",
+        "--shm-size",
+        "--ssh",
+        "--ulimit",
+    ),
+    *absent("--check", "-D/--debug", value=False),
+]
+_IGNORED = [
+    *ignored("--compress", "--force-rm", "--rm", "--squash"),
+    *ignored("--security-opt", value=True),
+]
+
+
+@click.command(
+    "build",
+    cls=Verb,
+    others=[*_ABSENT, *_IGNORED],
+    short_help="Build an image from a Dockerfile",
+)
+@click.option("-t", "--tag", "tags", multiple=True, metavar="NAME", help="Name the image.")
+@click.option("-f", "--file", "dockerfile", metavar="PATH", help="Read this Dockerfile.")
+@click.option("--target", metavar="STAGE", help="Build this stage instead of the last one.")
+@click.option("--build-arg", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Add a label.")
+@click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
+@click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
+@click.option(
+    "--network",
+    type=click.Choice(["default", "host", "none"]),
+    default="default",
+    help="Choose the network of RUN steps.",
+)
+@click.option("--isolation", metavar="NAME", help="Choose the walls around RUN steps.")
+@click.option(
+    "-o",
+    "--output",
+    "outputs",
+    multiple=True,
+    metavar="DEST",
+    help="Also write the result: type=oci, tar, local or docker, and dest=PATH.",
+)
+@click.option("--push", is_flag=True, help="Push the image to the registries of its names.")
+@click.option("--load", is_flag=True, help="Keep the image in the store, as is always done.")
+@click.option("--iidfile", metavar="FILE", help="Write the id of the image to a file.")
+@click.option(
+    "--progress", metavar="MODE", help="Show progress as auto, plain, tty, quiet or rawjson."
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print only the id of the image.")
+@click.argument("context")
+@click.pass_obj
+def command(
+    invocation: Invocation,
+    *,
+    context: str,
+    tags: tuple[str, ...],
+    dockerfile: str | None,
+    target: str | None,
+    build_arg: tuple[str, ...],
+    labels: tuple[str, ...],
+    no_cache: bool,
+    pull: bool,
+    platform: str | None,
+    network: str,
+    isolation: str | None,
+    outputs: tuple[str, ...],
+    push: bool,
+    load: bool,  # noqa: ARG001  what it asks for is done anyway
+    iidfile: str | None,
+    progress: str | None,
+    quiet: bool,
+) -> None:
+    """Build an image from a Dockerfile and the files in CONTEXT."""
+    from builder.engine import BuildRequest
+
+    mode = _mode(invocation, progress, quiet=quiet)
+    if push and not tags:
+        raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
+    if isolation is not None:
+        walls = isolation_name(isolation, "--isolation")
+        invocation.change(msgspec.structs.replace(invocation.settings, isolation=walls))
+    request = BuildRequest(
+        context=context,
+        dockerfile=dockerfile,
+        tags=tags,
+        build_args=with_environment(build_arg, "--build-arg"),
+        target=target,
+        no_cache=no_cache,
+        pull=pull,
+        platform=_platform(platform or invocation.settings.default_platform),
+        labels=named(labels, "--label"),
+        outputs=outputs_of(outputs),
+        push=push,
+        network=network,
+    )
+    if iidfile is not None:
+        with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
+            os.unlink(iidfile)
+    result = _run(invocation, request, mode)
+    if iidfile is not None:
+        _write(iidfile, result.image_id)
+    if quiet and not any(output.dest == "-" for output in request.outputs):
+        invocation.say(result.image_id)
+
+
+def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
+    chosen = progress_mode(progress, "--progress") if progress else invocation.settings.progress
+    mode = "quiet" if quiet else chosen
+    invocation.machine = mode == "rawjson"
+    return mode
+
+
+def _run(invocation: Invocation, request: BuildRequest, mode: str) -> BuildResult:
+    """Build; tell the warnings at the end, whether it went well or not."""
+    with invocation.engine() as engine:
+        warnings: tuple[Diagnostic, ...] = ()
+        try:
+            with invocation.progress(mode) as progress:
+                try:
+                    result = engine.build(request, progress)
+                finally:
+                    warnings = progress.warnings
+        except LapstrakeError:
+            _summarise(invocation, warnings, None, mode)
+            raise
+    warnings = tuple(dict.fromkeys((*warnings, *result.warnings)))
+    _summarise(invocation, warnings, result, mode)
+    return result
+
+
+def _summarise(
+    invocation: Invocation,
+    warnings: tuple[Diagnostic, ...],
+    result: BuildResult | None,
+    mode: str,
+) -> None:
+    if mode in {"quiet", "rawjson"}:
+        return
+    for warning in warnings:
+        invocation.tell(warning)
+    if result is not None:
+        from builder.ui.summary import summary
+
+        line = summary(
+            image_id=result.image_id,
+            names=result.names,
+            bytes_=result.size,
+            seconds=result.seconds,
+            steps=result.steps,
+            cached=result.cached,
+            palette=palette_for(sys.stderr, invocation.settings),
+        )
+        pushed = f", pushed as {result.digest}" if result.digest is not None else ""
+        sys.stderr.write(f"{line}{pushed}\n")
+
+
+def _platform(text: str | None) -> str | None:
+    if text is not None and "," in text:
+        raise UsageError("building for several platforms at once is not available in this version")
+    return text or None
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write(text)
+    except OSError as error:
+        raise ExportError(
+            f"the image was built, but its id cannot be written to `{path}`: {error.strerror}"
+        ) from error

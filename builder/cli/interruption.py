@@ -1,0 +1,47 @@
+"""Signals become a cancellation: the engine stops its steps, keeps what is done and says so."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builder.engine import Engine
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def interruptible(engine: Engine) -> Iterator[None]:
+    """While the context is open, the first signal cancels what `engine` does; the second ends at once.
+
+    Signals that the caller has set to be ignored (`nohup`) stay so. The engine raises `Cancelled`,
+    whose exit code is 128 + the number of the signal.
+    """
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        for other in caught:
+            signal.signal(other, _at_once(other))
+        # Not from here: the handler may have interrupted a holder of the lock that this takes.
+        threading.Thread(target=engine.cancellation.cancel, args=(number,), daemon=True).start()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, cancel)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, before[number])
+
+
+def _at_once(number: int) -> Callable[[int, FrameType | None], None] | signal.Handlers:
+    return signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL

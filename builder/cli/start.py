@@ -1,0 +1,68 @@
+"""Where the program begins: the launcher first, then everything else, then the exit code.
+
+The launcher must be forked before threads, locks and connections exist, and while the process is small:
+nothing heavier than this file is imported before it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from builder.cli.catalogue import VERBS, verb_of
+
+if TYPE_CHECKING:
+    from runtime.launch import Launcher
+
+_CANNOT_START = 125
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+def lapstrake() -> NoReturn:
+    """Run `lapstrake VERB …` and end the process."""
+    _run(sys.argv[1:])
+
+
+def build() -> NoReturn:
+    """Run `build …`, which is `lapstrake build …`, and end the process."""
+    _run(["build", *sys.argv[1:]])
+
+
+def _run(arguments: list[str]) -> NoReturn:
+    try:
+        try:
+            launcher = _launcher(arguments)
+        except OSError as error:
+            sys.stderr.write(f"error[start]: no process can be started: {error.strerror}\n")
+            sys.exit(_CANNOT_START)
+        from builder.cli.application import main
+        from builder.cli.invocation import Invocation
+
+        code = main(arguments, Invocation(launcher))
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BrokenPipeError:  # the reader of standard output has gone: `lapstrake images | head -1`
+        code = _BROKEN_PIPE
+    sys.exit(_flushed(code))
+
+
+def _launcher(arguments: list[str]) -> Launcher | None:
+    verb = VERBS.get(verb_of(arguments) or "")
+    if verb is None or not verb.launches:
+        return None
+    from runtime.launch import Launcher
+
+    return Launcher.fork()
+
+
+def _flushed(code: int) -> int:
+    """Write what is still buffered; a reader that has gone must not make a traceback at the very end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or _BROKEN_PIPE
+    return code
