@@ -16,7 +16,8 @@ Identity = tuple[object, ...]
 class ImageSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The layers of an image; the reference is canonical, the platform normalised.
 
-    Its state is identified by the diff ids of what was resolved, so it needs no key.
+    Its state is identified by the diff ids of what was resolved, so it needs no key. `SCRATCH` is the image
+    without layers: it names nothing and is never resolved.
     """
 
     reference: str
@@ -25,6 +26,10 @@ class ImageSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def identity(self) -> Identity:
         """Return the identity, of use only to share work in flight."""
         return ("image/1", self.reference, self.platform)
+
+
+SCRATCH = ImageSource(reference="scratch", platform="")
+"""What a step stands on when its stage begins with `FROM scratch`: an empty state."""
 
 
 class ContextSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -41,7 +46,8 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run a command in the root file system of the first input.
 
     `env` are `NAME=value` pairs in order; `args` the build arguments in scope, which the command sees as
-    environment too. `script` is the body of a here-document that begins with `#!`, shown as an executable file.
+    environment too. `script` is the body of a here-document that begins with `#!`, shown as an executable file
+    at the path that is the last word of `argv`.
     """
 
     argv: tuple[str, ...]
@@ -61,7 +67,7 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class CopySource(msgspec.Struct, frozen=True, kw_only=True):
     """Paths or patterns taken from one input of a copy, `input` counting from 1 (0 is the destination).
 
-    `paths` are relative to the root of that input. `inline` are files from here-documents instead: pairs of
+    `paths` are relative to the root of that input, which is "" itself. `inline` are files from here-documents instead: pairs of
     name and content, with no input (then `input` is 0).
     """
 

@@ -1,0 +1,269 @@
+"""Lines of a Dockerfile to logical lines: continuations joined, here-documents attached, every place kept.
+
+        RUN echo a (continued)  one logical line, "RUN echo a && b <<EOF",
+        # a comment            whose marks say where its pieces stand,
+          && b <<EOF           with one here-document
+        body
+        EOF
+
+Source: moby/buildkit, frontend/dockerfile/parser (behaviour, not code).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
+from builder.dockerfile import directives as directive_lines
+from builder.dockerfile.arguments import SPACE
+from builder.dockerfile.heredocs import Opening, openings
+from builder.dockerfile.instructions import Directives, Heredoc
+from builder.errors import DockerfileError
+
+MAX_LINE = 65535
+"""Bytes of one line, without its end."""
+
+MAX_SIZE = 8 << 20
+"""Characters of a Dockerfile."""
+
+
+class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One instruction: `text` begins with the keyword and has no white space around it.
+
+    `marks` are (offset, line, column) of each stretch of the text, offsets counted `lead` characters before
+    it. The instruction itself ends on `last_line`, its here-documents on `end_line`.
+    """
+
+    text: str
+    lead: int
+    marks: tuple[tuple[int, int, int], ...]
+    start_line: int
+    last_line: int
+    end_line: int
+    heredocs: tuple[Heredoc, ...] = ()
+    comments: tuple[str, ...] = ()
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Return the line and column, from 1, of character `offset` of the text."""
+        offset += self.lead
+        marks = self.marks
+        mark = marks[0] if len(marks) == 1 else marks[bisect_right(marks, (offset, 1 << 60)) - 1]
+        return mark[1], mark[2] + offset - mark[0]
+
+    def span(self, start: int, end: int) -> Span:
+        """Return the span of characters `start` to `end`, at least one column wide."""
+        line, column = self.position(start)
+        end_line, end_column = self.position(max(end - 1, start))
+        return Span(line, column, end_line, end_column + 1)
+
+
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """What the reader found; `physical` are all lines of the file without their ends."""
+
+    directives: Directives
+    logical: tuple[LogicalLine, ...]
+    warnings: tuple[Diagnostic, ...]
+    physical: tuple[str, ...]
+
+
+def read(source: SourceFile) -> Lines:
+    """Read the logical lines.
+
+    Raises: DockerfileError: not text, too large, a line too long, a here-document that does not end, a bad
+        directive, or nothing but comments.
+    """
+    return _Reader(source).read()
+
+
+class _Reader:
+    """One pass over the physical lines; `at` is the index of the next one."""
+
+    def __init__(self, source: SourceFile) -> None:
+        self.source = source
+        self.physical, self.raw = _physical_lines(source)
+        self.directives, self.first = directive_lines.read(source, self.physical)
+        self.escape = self.directives.escape
+        self.at = 0
+        self.warnings: list[Diagnostic] = []
+
+    def read(self) -> Lines:
+        logical: list[LogicalLine] = []
+        comments: list[str] = []
+        count = len(self.physical)
+        while self.at < count:
+            line = self.physical[self.at]
+            stripped = line.lstrip(SPACE)
+            if stripped.startswith("#"):
+                comment = stripped[1:].strip(SPACE)
+                if not comment:
+                    comments.clear()
+                elif self.at >= self.first:
+                    comments.append(comment)
+                self.at += 1
+            elif not stripped:
+                self.at += 1
+            else:
+                found = self._logical(tuple(comments))
+                if found is not None:
+                    logical.append(found)
+                comments.clear()
+        if not logical:
+            raise DockerfileError(
+                f"`{self.source.name}` has no instructions",
+                code="dockerfile.empty",
+                hint="begin it with FROM and the name of an image, or `FROM scratch`",
+            )
+        return Lines(
+            directives=self.directives,
+            logical=tuple(logical),
+            warnings=tuple(self.warnings),
+            physical=tuple(self.physical),
+        )
+
+    def _logical(self, comments: tuple[str, ...]) -> LogicalLine | None:
+        start = self.at
+        line = self.physical[start]
+        indent = len(line) - len(line.lstrip(SPACE))
+        piece, more = self._continued(line[indent:])
+        pieces = [piece]
+        marks = [(0, start + 1, indent + 1)]
+        size = len(piece)
+        last = start
+        empty: int | None = None
+        self.at += 1
+        while more and self.at < len(self.physical):
+            line = self.physical[self.at]
+            self.at += 1
+            stripped = line.lstrip(SPACE)
+            if stripped.startswith("#"):
+                continue
+            if not stripped:
+                empty = self.at if empty is None else empty
+                continue
+            piece, more = self._continued(line)
+            marks.append((size, self.at, 1))
+            pieces.append(piece)
+            size += len(piece)
+            last = self.at - 1
+        joined = "".join(pieces)
+        text = joined.strip(SPACE)
+        if not text:
+            return None
+        if empty is not None:
+            self._warn_of_empty_line(empty)
+        found = LogicalLine(
+            text=text,
+            lead=len(joined) - len(joined.lstrip(SPACE)),
+            marks=tuple(marks),
+            start_line=start + 1,
+            last_line=last + 1,
+            end_line=last + 1,
+            comments=comments,
+        )
+        return self._with_heredocs(found)
+
+    def _continued(self, line: str) -> tuple[str, bool]:
+        """Cut the escape character that continues the line; one that is escaped itself does not."""
+        cut = line.rstrip(" \t")
+        if cut.endswith(self.escape) and (len(cut) == 1 or cut[-2] != self.escape):
+            return cut[:-1], True
+        return line, False
+
+    def _warn_of_empty_line(self, line: int) -> None:
+        self.warnings.append(
+            Diagnostic(
+                severity=Severity.WARNING,
+                code="NoEmptyContinuation",
+                message="an empty line stands inside a continued instruction",
+                span=Span(line, 1, line, max(len(self.physical[line - 1]), 1) + 1),
+                source=self.source,
+                hint="remove the line, or make it a comment",
+            )
+        )
+
+    def _with_heredocs(self, line: LogicalLine) -> LogicalLine:
+        if "<<" not in line.text:
+            return line
+        found = [self._body(line, opening) for opening in openings(line.text, self.escape)]
+        if not found:
+            return line
+        return msgspec.structs.replace(line, heredocs=tuple(found), end_line=self.at)
+
+    def _body(self, line: LogicalLine, opening: Opening) -> Heredoc:
+        start = self.at
+        for index in range(start, len(self.physical)):
+            text = self.physical[index]
+            if (text.lstrip("\t") if opening.strip_tabs else text) == opening.name:
+                self.at = index + 1
+                return Heredoc(
+                    name=opening.name,
+                    body="".join([text + "\n" for text in self.raw[start:index]]),
+                    expand=opening.expand,
+                    strip_tabs=opening.strip_tabs,
+                    descriptor=opening.descriptor,
+                    span=Span(start + 1, 1, index + 1, len(text) + 1),
+                )
+        at = max(line.text.rfind("<<"), 0) if opening.at < 0 else opening.at
+        raise DockerfileError(
+            f"the here-document `{opening.name}` is not closed",
+            span=line.span(at, len(line.text) if opening.at < 0 else opening.end),
+            source=self.source,
+            hint=f"end it with a line that holds `{opening.name}` and nothing else",
+        )
+
+
+def _physical_lines(source: SourceFile) -> tuple[list[str], list[str]]:
+    """Cut the text into lines, without and with the carriage returns of their ends.
+
+    These are no part of an instruction, but they are part of a here-document's body.
+    """
+    text = source.text.removeprefix("\ufeff")
+    if len(text) > MAX_SIZE:
+        raise DockerfileError(
+            f"`{source.name}` is larger than {MAX_SIZE >> 20} MiB",
+            hint="put large data in files of the build context",
+        )
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    raw = lines
+    if "\r" in text:
+        lines = [line.rstrip("\r") for line in raw]
+    _check_text(source, text, raw)
+    return lines, raw
+
+
+def _check_text(source: SourceFile, text: str, lines: list[str]) -> None:
+    ascii_only = text.isascii()
+    if "\0" in text or not (ascii_only or _encodable(text)):
+        for number, line in enumerate(lines, 1):
+            for column, char in enumerate(line, 1):
+                if char == "\0" or "\ud800" <= char <= "\udfff":
+                    raise DockerfileError(
+                        f"`{source.name}` is not text in UTF-8",
+                        span=Span(number, column, number, column + 1),
+                        source=source,
+                        hint="save it in UTF-8",
+                    )
+    if len(text) <= MAX_LINE and ascii_only:
+        return
+    for number, line in enumerate(lines, 1):
+        if len(line) > MAX_LINE or (
+            len(line) * 4 > MAX_LINE and not ascii_only and len(line.encode()) > MAX_LINE
+        ):
+            raise DockerfileError(
+                f"line {number} is longer than {MAX_LINE} bytes",
+                span=Span(number, 1, number, 2),
+                source=source,
+                hint="break it with the escape character, or use a file of the build context",
+            )
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,233 @@
+"""Stages and the configurations of their base images to a build graph and the image's configuration.
+
+Source: moby/buildkit, frontend/dockerfile/dockerfile2llb (behaviour, not code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, Span
+from builder.dockerfile import draft, scope
+from builder.dockerfile.configuration import Configurator, HistoryStep
+from builder.dockerfile.copying import copy_operation
+from builder.dockerfile.draft import Draft
+from builder.dockerfile.expansion import Expander
+from builder.dockerfile.instructions import Add, Copy, Run, Word, Workdir
+from builder.dockerfile.running import run_operation
+from builder.dockerfile.stages import Base, BuildPlan, ImageBase, ImageNeeded, Stage, StageBase
+from builder.errors import DockerfileError
+from builder.graph.operations import SCRATCH, ContextSource, ImageSource, MakeDirOp, Op
+from builder.graph.vertex import Graph, Vertex
+from builder.oci.config import ImageConfig
+from builder.oci.platform import Platform
+
+
+class Lowered(msgspec.Struct, frozen=True, kw_only=True):
+    """What to execute, and what the image says of itself.
+
+    `config` has the diff ids and history of the base, ours not yet appended; `history` is everything after
+    the base, also of the stages that the target is built on. `base` is the image at the bottom, None for
+    scratch. `stages` are the names of the stages of the graph's vertices, one each, "" for sources.
+    """
+
+    graph: Graph
+    config: ImageConfig
+    history: tuple[HistoryStep, ...]
+    base: ImageNeeded | None
+    stages: tuple[str, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+def lower(plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> Lowered:
+    """Make the graph of a plan; `bases` holds the configuration of every image that a stage begins from.
+
+    Raises: DockerfileError: an expansion fails or comes to something impossible, a base has ONBUILD triggers
+        (not supported), or `# check=error=true` makes a warning an error.
+    """
+    return _Lowering(plan, bases).lower()
+
+
+class _StageState(msgspec.Struct, kw_only=True):
+    """A stage being lowered: its last vertex, configuration and history; steps counted for the names."""
+
+    draft: Draft
+    vertex: int | None
+    history: list[HistoryStep]
+    base: ImageNeeded | None
+    total: int = 0
+    step: int = 0
+
+
+class _Lowering:
+    def __init__(self, plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> None:
+        self.plan = plan
+        self.bases = bases
+        self.source = plan.dockerfile.source
+        self.expander = Expander(self.source, plan.dockerfile.directives.escape)
+        self.configurator = Configurator(self.expander, plan)
+        self.vertices: list[Vertex] = []
+        self.names: list[str] = []
+        self.sources: dict[Op, int] = {}
+        self.states: dict[int, _StageState] = {}
+        self.proxies = scope.proxy_environment(dict(plan.request.build_args))
+
+    def lower(self) -> Lowered:
+        for stage in self.plan.stages:
+            self.states[stage.index] = self._stage(stage)
+        state = self.states[self.plan.target.index]
+        state.draft.labels.update(self.plan.request.labels)
+        return Lowered(
+            graph=Graph(vertices=tuple(self.vertices), target=state.vertex),
+            config=state.draft.frozen(),
+            history=tuple(state.history),
+            base=state.base,
+            stages=tuple(self.names),
+            warnings=self.plan.checks.shown(self.plan.warnings),
+        )
+
+    def _stage(self, stage: Stage) -> _StageState:
+        total = sum(isinstance(item, Run | Copy | Add | Workdir) for item in stage.instructions)
+        state = self._begin(stage, total)
+        self.configurator.begin(state.draft, state.history)
+        for index, instruction in enumerate(stage.instructions):
+            match instruction:
+                case Run():
+                    self._run(stage, state, instruction)
+                case Copy():
+                    self._copy(stage, state, instruction, stage.copied.get(index))
+                case Workdir():
+                    self._workdir(stage, state, instruction)
+                case _:
+                    self.configurator.apply(instruction)
+        return state
+
+    def _begin(self, stage: Stage, total: int) -> _StageState:
+        base = stage.base
+        if isinstance(base, StageBase):
+            below = self.states[base.index]
+            return _StageState(
+                draft=below.draft.copy(),
+                vertex=below.vertex,
+                history=list(below.history),
+                base=below.base,
+                total=total,
+            )
+        if isinstance(base, ImageBase):
+            config = self._configuration(base.image)
+            if config.config.on_build:
+                raise DockerfileError(
+                    "ONBUILD triggers of a base image are not supported yet",
+                    code="dockerfile.unsupported",
+                    span=stage.head.image.span,
+                    source=self.source,
+                    notes=tuple(
+                        [f"the image asks for `{each}`" for each in config.config.on_build[:5]]
+                    ),
+                    hint="begin from an image without them, and write these instructions yourself",
+                )
+            state = _StageState(
+                draft=Draft(config), vertex=None, history=[], base=base.image, total=total + 1
+            )
+            text = f"FROM {base.image.reference}"
+            state.vertex = self._image(base.image, self._named(stage, state, text), stage.shown)
+            return state
+        platform = Platform.parse(
+            self.plan.request.target_platform or self.plan.request.host_platform
+        )
+        config = draft.empty(platform.os, platform.architecture, platform.variant)
+        return _StageState(draft=Draft(config), vertex=None, history=[], base=None, total=total)
+
+    def _configuration(self, image: ImageNeeded) -> ImageConfig:
+        found = self.bases.get(image)
+        if found is None:
+            raise KeyError(f"no configuration is given for {image.reference}")
+        return found
+
+    def _run(self, stage: Stage, state: _StageState, run: Run) -> None:
+        operation, shown = run_operation(run, state.draft, self.proxies, self.source)
+        name = self._shown(shown, state, run.keyword, as_command=True)
+        self._add(stage, state, operation, run.span, name)
+        self.configurator.record_run(operation, state.vertex)
+
+    def _copy(self, stage: Stage, state: _StageState, copy: Copy, base: Base | None) -> None:
+        operation, created_by = copy_operation(copy, state.draft, self.expander)
+        name = self._shown(copy.text, state, copy.keyword, as_command=False)
+        inputs: tuple[int, ...] = ()
+        if any(source.input for source in operation.sources):
+            inputs = (self._copied(base),)
+        self._add(stage, state, operation, copy.span, name, inputs)
+        state.history.append(HistoryStep(created_by=created_by, vertex=state.vertex))
+
+    def _copied(self, base: Base | None) -> int:
+        if base is None:
+            return self._shared(ContextSource(), "[internal] load build context")
+        if isinstance(base, StageBase):
+            vertex = self.states[base.index].vertex
+            return self._scratch() if vertex is None else vertex
+        if isinstance(base, ImageBase):
+            return self._image(base.image, f"FROM {base.image.reference}", "")
+        return self._scratch()
+
+    def _workdir(self, stage: Stage, state: _StageState, workdir: Workdir) -> None:
+        path = self.configurator.set_working_directory(workdir)
+        vertex = None
+        if path != "/":
+            name = self._shown(workdir.text, state, workdir.keyword, as_command=False)
+            operation = MakeDirOp(path=path, owner=state.draft.user)
+            vertex = self._add(stage, state, operation, workdir.span, name)
+        state.history.append(
+            HistoryStep(created_by=f"WORKDIR {state.draft.working_dir}", vertex=vertex)
+        )
+
+    def _add(
+        self,
+        stage: Stage,
+        state: _StageState,
+        operation: Op,
+        span: Span,
+        text: str,
+        inputs: tuple[int, ...] = (),
+    ) -> int:
+        """Add a step on top of the stage."""
+        current = self._scratch() if state.vertex is None else state.vertex
+        vertex = Vertex(
+            op=operation,
+            inputs=(current, *inputs),
+            name=self._named(stage, state, text),
+            span=span,
+        )
+        self.vertices.append(vertex)
+        self.names.append(stage.shown)
+        state.vertex = len(self.vertices) - 1
+        return state.vertex
+
+    def _named(self, stage: Stage, state: _StageState, text: str) -> str:
+        """Return `[stage 2/5] TEXT`, the number as wide as the total."""
+        state.step += 1
+        number = str(state.step).rjust(len(str(state.total)))
+        name = f"{stage.shown} " if stage.shown else ""
+        return f"[{name}{number}/{state.total}] {text}"
+
+    def _shown(self, text: str, state: _StageState, keyword: Word, *, as_command: bool) -> str:
+        written = self.expander.shown(text, state.draft.environment.get, as_command=as_command)
+        self.expander.counted(written, keyword)
+        first, space, rest = written.partition(" ")
+        return first.upper() + space + rest
+
+    def _image(self, image: ImageNeeded, name: str, stage: str) -> int:
+        operation = ImageSource(reference=image.reference, platform=image.platform)
+        return self._shared(operation, name, stage, image.span)
+
+    def _scratch(self) -> int:
+        return self._shared(SCRATCH, "FROM scratch")
+
+    def _shared(self, operation: Op, name: str, stage: str = "", span: Span | None = None) -> int:
+        """Return the vertex of a source, which is there once."""
+        if operation not in self.sources:
+            self.sources[operation] = len(self.vertices)
+            self.vertices.append(Vertex(op=operation, name=name, span=span))
+            self.names.append(stage)
+        return self.sources[operation]

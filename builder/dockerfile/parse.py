@@ -1,0 +1,98 @@
+"""Dockerfile text to typed instructions.
+
+Every mistake that stands for itself is reported, not only the first.
+"""
+
+from __future__ import annotations
+
+from builder.diagnostics import SourceFile
+from builder.dockerfile import grammar, lines, readers
+from builder.dockerfile import split as splitting
+from builder.dockerfile.instructions import Arg, Dockerfile, From, Instruction
+from builder.dockerfile.lines import LogicalLine
+from builder.dockerfile.split import Split, SplitInstruction
+from builder.errors import DockerfileError, DockerfileErrors
+
+MAX_INSTRUCTIONS = 20_000
+_MOST_ERRORS = 20
+
+
+def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
+    """Read a Dockerfile.
+
+    `split` cuts logical lines into keyword and value; the default is dockerfile-parse, and one that
+    remembers earlier answers saves its import.
+
+    Raises: DockerfileError: the text is not a Dockerfile; DockerfileErrors when there are several mistakes.
+    """
+    if not source.text:
+        raise DockerfileError(
+            f"`{source.name}` is empty",
+            code="dockerfile.empty",
+            hint="begin it with FROM and the name of an image",
+        )
+    found = lines.read(source)
+    if len(found.logical) > MAX_INSTRUCTIONS:
+        raise DockerfileError(f"`{source.name}` has more than {MAX_INSTRUCTIONS} instructions")
+    pieces = {piece.start_line: piece for piece in split(splitting.plain_text(found))}
+    errors: list[DockerfileError] = []
+    instructions: list[Instruction] = []
+    escape = found.directives.escape
+    for line in found.logical:
+        keyword = _agreed_keyword(line, pieces.get(line.start_line))
+        try:
+            instructions.append(
+                readers.read(grammar.statement(source, line, escape, keyword=keyword))
+            )
+        except DockerfileError as error:
+            errors.append(error)
+            if len(errors) == _MOST_ERRORS:
+                break
+    if not errors:
+        errors = _misplaced(source, instructions)
+    if len(errors) > 1:
+        raise DockerfileErrors(tuple(errors))
+    if errors:
+        raise errors[0]
+    return Dockerfile(
+        source=source,
+        directives=found.directives,
+        instructions=tuple(instructions),
+        warnings=found.warnings,
+    )
+
+
+def _agreed_keyword(line: LogicalLine, piece: SplitInstruction | None) -> str | None:
+    """Return the keyword that the splitter found, when it read the line as we do."""
+    if piece is None:
+        return None
+    keyword, value = line.text[: len(piece.keyword)], line.text[len(piece.keyword) :]
+    if keyword.upper() != piece.keyword or (value and value[0] not in " \t\v\f\r"):
+        return None
+    return keyword if value.strip() == piece.value.strip() else None
+
+
+def _misplaced(source: SourceFile, instructions: list[Instruction]) -> list[DockerfileError]:
+    """Return what is wrong with the order: something but ARG before the first FROM, or no FROM."""
+    for instruction in instructions:
+        if isinstance(instruction, From):
+            return []
+        if not isinstance(instruction, Arg):
+            return [
+                DockerfileError(
+                    f"{instruction.keyword.text.upper()} stands before the first FROM",
+                    span=instruction.keyword.span,
+                    source=source,
+                    notes=("only ARG may stand there",),
+                    hint="begin with FROM and the name of an image",
+                )
+            ]
+    return [
+        DockerfileError(
+            f"`{source.name}` has no FROM, so there is nothing to build",
+            code="dockerfile.empty",
+            span=instructions[-1].span,
+            source=source,
+            hint="add FROM and the name of an image",
+        )
+    ]

@@ -1,0 +1,326 @@
+"""Quotes, escapes and variables of one word: what `$v` and `${v…}` with all modifiers come to.
+
+One pass over the text, no regular expressions, nesting and size bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from builder.dockerfile import patterns
+from builder.dockerfile.arguments import SPACE
+
+Lookup = Callable[[str], "str | None"]
+
+MAX_NESTING = 50
+MAX_SIZE = 1 << 20
+"""Characters of one expanded word; a single string of 128 KiB is all that a process can be given."""
+
+_SPECIAL_PARAMETERS = "@*#?-$!0"
+
+
+class BadWord(Exception):
+    """A word cannot be expanded; `at` is the place in the word, `names` the variables that were missing."""
+
+    def __init__(self, message: str, at: int, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.at = at
+        self.hint = hint
+
+
+def nothing(_name: str) -> str | None:
+    """Know no variable."""
+    return None
+
+
+def expand(
+    text: str,
+    lookup: Lookup,
+    *,
+    escape: str = "\\",
+    keep_quotes: bool = False,
+    keep_unset: bool = False,
+    quotes: bool = True,
+) -> str:
+    """Return `text` with variables replaced, quotes and escapes resolved.
+
+    `keep_quotes` leaves the quotes in place, `keep_unset` leaves unknown variables as they are written,
+    `quotes=False` gives quotes no meaning (the bodies of here-documents).
+
+    Raises: BadWord: an unclosed quote or brace, an unknown modifier, `${v:?message}`, or a result that is too long.
+    """
+    if "$" not in text and escape not in text and "'" not in text and '"' not in text:
+        return text
+    scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=keep_unset)
+    scanner.quotes = "'\"" if quotes else ""
+    return "".join([piece for piece, _ in scanner.until("", keep_escapes=False)])
+
+
+def split(
+    text: str, lookup: Lookup, *, escape: str = "\\", keep_quotes: bool = False, raw: bool = False
+) -> list[str]:
+    """Return the words of `text` after expansion, cut at white space outside quotes.
+
+    `raw` keeps escapes and unknown variables as written.
+
+    Raises: BadWord: as `expand`.
+    """
+    scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=raw)
+    words: list[str] = []
+    current: list[str] = []
+    for piece, splits in scanner.until("", keep_escapes=raw):
+        if not splits:
+            current.append(piece)
+            continue
+        start = 0
+        for index, char in enumerate(piece):
+            if char in SPACE:
+                current.append(piece[start:index])
+                start = index + 1
+                word = "".join(current)
+                current = []
+                if word:
+                    words.append(word)
+        current.append(piece[start:])
+    word = "".join(current)
+    if word:
+        words.append(word)
+    return words
+
+
+class _Scanner:
+    """The reading of one text; `until` and `_dollar` call each other for nested braces."""
+
+    __slots__ = (
+        "at",
+        "depth",
+        "escape",
+        "keep_quotes",
+        "keep_unset",
+        "lookup",
+        "quotes",
+        "size",
+        "text",
+    )
+
+    def __init__(
+        self, text: str, lookup: Lookup, escape: str, *, keep_quotes: bool, keep_unset: bool
+    ) -> None:
+        self.text = text
+        self.at = 0
+        self.lookup = lookup
+        self.escape = escape
+        self.keep_quotes = keep_quotes
+        self.keep_unset = keep_unset
+        self.quotes = "'\""
+        self.depth = 0
+        self.size = 0
+
+    def until(self, stop: str, *, keep_escapes: bool) -> list[tuple[str, bool]]:
+        """Read to `stop` (consumed) or the end; each piece says whether white space in it separates words."""
+        text, end = self.text, len(self.text)
+        special = "$<" + self.quotes + self.escape + stop
+        began = self.at
+        out: list[tuple[str, bool]] = []
+        while self.at < end:
+            char = text[self.at]
+            if char == stop:
+                self.at += 1
+                return out
+            if char not in special:
+                start = self.at
+                while self.at < end and text[self.at] not in special:
+                    self.at += 1
+                out.append((text[start : self.at], True))
+            elif char == "$":
+                out.append((self._dollar(), True))
+            elif char == "<":
+                out.append((self._less(), False))
+            elif char == self.escape:
+                self.at += 2
+                following = text[self.at - 1 : self.at]
+                out.append((char + following if keep_escapes else following, False))
+            elif char == "'":
+                out.append((self._single(), False))
+            else:
+                out.append((self._double(keep_escapes=keep_escapes), False))
+        self.at = min(self.at, end)
+        if stop:
+            raise BadWord(f"`{stop}` is missing", began)
+        return out
+
+    def _less(self) -> str:
+        """Keep the blanks after `<<` with it, so that `<< EOF` is one word."""
+        start = self.at
+        self.at += 1
+        if self.text.startswith("<", self.at):
+            self.at += 1
+            while self.at < len(self.text) and self.text[self.at] in "\t\r ":
+                self.at += 1
+        return self.text[start : self.at]
+
+    def _single(self) -> str:
+        start = self.at
+        end = self.text.find("'", start + 1)
+        if end < 0:
+            raise BadWord("a single quote is not closed", start)
+        self.at = end + 1
+        return self.text[start : self.at] if self.keep_quotes else self.text[start + 1 : end]
+
+    def _double(self, *, keep_escapes: bool) -> str:
+        text, end, start = self.text, len(self.text), self.at
+        out = ['"'] if self.keep_quotes else []
+        self.at += 1
+        special = '$"' + self.escape
+        while self.at < end:
+            char = text[self.at]
+            if char == '"':
+                self.at += 1
+                if self.keep_quotes:
+                    out.append(char)
+                return "".join(out)
+            if char == "$":
+                out.append(self._dollar())
+            elif char == self.escape:
+                following = text[self.at + 1 : self.at + 2]
+                escapes = following != "" and following in special
+                out.append(char if keep_escapes or not escapes else "")
+                out.append(following if escapes else "")
+                self.at += 2 if escapes else 1
+            else:
+                begin = self.at
+                while self.at < end and text[self.at] not in special:
+                    self.at += 1
+                out.append(text[begin : self.at])
+        raise BadWord("a double quote is not closed", start)
+
+    def _name(self) -> str:
+        text, end, start = self.text, len(self.text), self.at
+        if start >= end:
+            return ""
+        char = text[start]
+        if char.isdecimal():
+            while self.at < end and text[self.at].isdecimal():
+                self.at += 1
+        elif char in _SPECIAL_PARAMETERS:
+            self.at += 1
+        else:
+            while self.at < end:
+                char = text[self.at]
+                if not (char == "_" or char.isalpha() or char.isdecimal()):
+                    break
+                self.at += 1
+        return text[start : self.at]
+
+    def _counted(self, value: str, at: int) -> str:
+        self.size += len(value)
+        if self.size > MAX_SIZE:
+            raise BadWord(f"the expanded text is longer than {MAX_SIZE} characters", at)
+        return value
+
+    def _dollar(self) -> str:
+        start = self.at
+        self.at += 1
+        if not self.text.startswith("{", self.at):
+            name = self._name()
+            if not name:
+                return "$"
+            value = self.lookup(name)
+            if value is None:
+                return "$" + name if self.keep_unset else ""
+            return self._counted(value, start)
+        self.at += 1
+        if self.at >= len(self.text):
+            raise BadWord("`}` is missing", start)
+        if self.text[self.at] in "{}:":
+            raise BadWord("a name is missing after `${`", start)
+        self.depth += 1
+        if self.depth > MAX_NESTING:
+            raise BadWord(f"`${{…}}` is nested deeper than {MAX_NESTING}", start)
+        value = self._braced(start)
+        self.depth -= 1
+        return self._counted(value, start)
+
+    def _braced(self, start: int) -> str:
+        name = self._name()
+        value = self.lookup(name)
+        modifier = self.text[self.at : self.at + 1]
+        self.at += 1
+        if not modifier:
+            raise BadWord("`}` is missing", start)
+        if modifier == "}":
+            if value is None:
+                return f"${{{name}}}" if self.keep_unset else ""
+            return value
+        if modifier == "/":
+            return self._replaced(start, name, value)
+        empty_counts = modifier == ":"
+        if empty_counts:
+            modifier += self.text[self.at : self.at + 1]
+            self.at += 1
+        kind = modifier[-1]
+        if kind not in "+-?#%" or (empty_counts and kind in "#%") or modifier == ":":
+            raise BadWord(
+                f"unknown modifier `{modifier}` in `${{{name}{modifier}…}}`",
+                start,
+                hint="use one of `:-` `-` `:+` `+` `:?` `?` `#` `##` `%` `%%` `/` `//`",
+            )
+        word = self._inner("}", start, keep_escapes=kind in "#%")
+        if value is None and self.keep_unset:
+            return f"${{{name}{modifier}{word}}}"
+        return self._modified(start, name, value, kind, word, empty_counts=empty_counts)
+
+    def _inner(self, stop: str, start: int, *, keep_escapes: bool) -> str:
+        try:
+            return "".join([piece for piece, _ in self.until(stop, keep_escapes=keep_escapes)])
+        except BadWord as error:
+            if self.at >= len(self.text) and error.message.endswith("is missing"):
+                raise BadWord(f"`{stop}` is missing", start) from error
+            raise
+
+    def _modified(
+        self, start: int, name: str, value: str | None, kind: str, word: str, *, empty_counts: bool
+    ) -> str:
+        missing = value is None or (empty_counts and value == "")
+        if kind == "-":
+            return word if missing or value is None else value
+        if kind == "+":
+            return "" if missing else word
+        if kind == "?":
+            if missing or value is None:
+                state = "unset" if value is None else "empty"
+                raise BadWord(
+                    f"{name}: {word or f'is not allowed to be {state}'}",
+                    start,
+                    hint=f"give it a value, for example with `--build-arg {name}=…`",
+                )
+            return value
+        longest = word.startswith(kind)
+        pattern = word[1:] if longest else word
+        try:
+            if kind == "#":
+                compiled = patterns.compile_pattern(pattern)
+                return patterns.trim_prefix(compiled, value or "", longest=longest)
+            return patterns.trim_suffix(pattern, value or "", longest=longest)
+        except patterns.BadPattern as error:
+            raise BadWord(str(error), start) from error
+
+    def _replaced(self, start: int, name: str, value: str | None) -> str:
+        every = self.text.startswith("/", self.at)
+        if every:
+            self.at += 1
+        pattern = self._inner("/", start, keep_escapes=True)
+        replacement = self._inner("}", start, keep_escapes=True)
+        if value is None and self.keep_unset:
+            return f"${{{name}/{pattern}/{replacement}}}"
+        try:
+            return patterns.replace(
+                patterns.compile_pattern(pattern),
+                value or "",
+                replacement,
+                every=every,
+                limit=MAX_SIZE,
+            )
+        except patterns.BadPattern as error:
+            raise BadWord(str(error), start) from error
