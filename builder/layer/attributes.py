@@ -11,6 +11,8 @@ from __future__ import annotations
 import errno
 import os
 
+from builder.errors import LayerError
+
 OPAQUE = "user.overlay.opaque"
 
 _OVERLAY = ("user.overlay.", "trusted.overlay.")
@@ -52,13 +54,19 @@ def read(fd: int, present: list[str]) -> Attributes:
 
 
 def write(fd: int, attributes: Attributes) -> None:
-    """Set attributes on `fd`; where the file system or user cannot hold one, it is left out."""
+    """Set attributes on `fd`; where the file system or user cannot hold one, it is left out.
+
+    Raises: LayerError: the value is too large, or means nothing to the kernel.
+    """
     for name, value in attributes:
         try:
             os.setxattr(fd, name, value)
         except OSError as error:
             if error.errno not in _NOT_HERE:
-                raise
+                raise LayerError(
+                    f"the attribute `{os.fsdecode(name)}` of {len(value)} bytes cannot be kept here",
+                    notes=(f"the kernel says: {error.strerror}",),
+                ) from error
 
 
 def strip_marks(fd: int, present: list[str], *, keep_opaque: bool = False) -> None:

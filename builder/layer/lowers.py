@@ -28,11 +28,17 @@ class Lowers:
             self.close()
             raise
         self._known: dict[bytes, Indices] = {b"": tuple(range(len(roots)))}
+        self._hidden: set[bytes] = set()
 
     def close(self) -> None:
         """Close the roots."""
         while self._fds:
             os.close(self._fds.pop())
+
+    def hide(self, path: bytes) -> None:
+        """Show nothing at and below `path` from now on: a layer above hides it."""
+        self._hidden.add(path)
+        self._known = {b"": () if path == b"" else self._known[b""]}
 
     def directory(self, path: bytes) -> Indices:
         """Return which lowers hold the directory `path`, as far down as it is merged; () if none shows one."""
@@ -41,7 +47,8 @@ class Lowers:
             if len(self._known) > 20_000:
                 self._known = {b"": self._known[b""]}
             parent = self.directory(path.rpartition(b"/")[0])
-            found = self._known[path] = self.below(parent, path)
+            found = () if path in self._hidden else self.below(parent, path)
+            self._known[path] = found
         return found
 
     def below(self, parent: Indices, path: bytes) -> Indices:

@@ -21,11 +21,10 @@ from builder.layer import attributes
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Indices, Lowers
 from builder.layer.pack import SECOND, write_fully
+from builder.layer.tree import DIRECTORY, PATH_LIMIT
 from builder.layer.writer import LayerScan, LayerWriter, remove_if_there
 
-PATH_LIMIT = 4095
 _OPEN_LEVELS = 100
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _REPORT_EVERY = 1 << 23
 _KINDS = {
@@ -100,7 +99,7 @@ class _Scan:
 
     def run(self) -> LayerScan:
         try:
-            self._root = os.open(self._upper, _DIRECTORY)
+            self._root = os.open(self._upper, DIRECTORY)
             self._enter(b"", os.dup(self._root), self._lowers.directory(b""))
             while self._levels:
                 self._continue()
@@ -158,12 +157,10 @@ class _Scan:
             )
         else:
             # Nothing below: only a root as any extraction makes it goes without saying.
-            same = (
-                not path
-                and not xattrs
-                and (status.st_mode, status.st_uid, status.st_gid) == (0o40755, 0, 0)
-            )
-        if not same:
+            same = not path and not _unlike_default(status, xattrs)
+        if same:
+            self._writer.implied |= path != b"" or _unlike_default(status, xattrs)
+        else:
             self._writer.add(
                 Entry(
                     path,
@@ -185,7 +182,7 @@ class _Scan:
         """Go on in the innermost directory until it ends or a directory in it begins."""
         level = self._levels[-1]
         if level.fd < 0:
-            level.fd = os.open(level.path.rstrip(b"/") or b".", _DIRECTORY, dir_fd=self._root)
+            level.fd = os.open(level.path.rstrip(b"/") or b".", DIRECTORY, dir_fd=self._root)
         fd, prefix = level.fd, level.path
         for name, what in level.items:
             path = prefix + name
@@ -194,7 +191,7 @@ class _Scan:
             if what == _REGULAR:
                 self._add_file(path, name, fd)
             elif what == _BRANCH:
-                child = os.open(name, _DIRECTORY, dir_fd=fd)
+                child = os.open(name, DIRECTORY, dir_fd=fd)
                 self._enter(path, child, self._lowers.below(level.lowers, path))
                 return
             elif what == _HIDDEN:
@@ -280,6 +277,11 @@ class _Scan:
                 os.minor(status.st_rdev) if device else 0,
             )
         )
+
+
+def _unlike_default(status: os.stat_result, xattrs: attributes.Attributes) -> bool:
+    """Tell whether a directory is unlike one that any extraction makes unasked."""
+    return bool(xattrs) or (status.st_mode, status.st_uid, status.st_gid) != (0o40755, 0, 0)
 
 
 def _list(fd: int) -> tuple[list[tuple[bytes, int]], list[bytes]]:

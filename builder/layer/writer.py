@@ -17,7 +17,9 @@ class LayerScan(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a layer after one pass over it.
 
     `diff_id` and `size` are of its uncompressed tar; `data` is the sum of the sizes of its regular files, in
-    bytes; `count` the number of entries. A layer without entries is `empty`.
+    bytes; `count` the number of entries. A layer without entries is `empty`. `implied` tells that the
+    directory form holds parents which the entries do not list: their attributes come from the chain below,
+    so that another chain needs another directory form.
     """
 
     diff_id: str
@@ -25,6 +27,7 @@ class LayerScan(msgspec.Struct, frozen=True, kw_only=True):
     content_id: str
     count: int
     data: int = 0
+    implied: bool = False
 
     @property
     def empty(self) -> bool:
@@ -36,7 +39,7 @@ class LayerWriter:
     """Takes entries in order and writes the entry list and, if asked, the tar stream.
 
     Use it as a context manager: leaving it without `close()` removes what was written. `write` gets the tar's
-    bytes in pieces, or None to hash only.
+    bytes in pieces, or None to hash only. `implied` may be set before `close`, see `LayerScan`.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class LayerWriter:
     ) -> None:
         self.tar = TarWriter(write)
         self.entries = EntriesWriter(entries_path)
+        self.implied = False
         self._data = 0
 
     def __enter__(self) -> LayerWriter:
@@ -92,7 +96,12 @@ class LayerWriter:
         diff_id, size = self.tar.close()
         content_id, count = self.entries.close()
         return LayerScan(
-            diff_id=diff_id, size=size, content_id=content_id, count=count, data=self._data
+            diff_id=diff_id,
+            size=size,
+            content_id=content_id,
+            count=count,
+            data=self._data,
+            implied=self.implied,
         )
 
 
