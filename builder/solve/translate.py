@@ -119,14 +119,20 @@ class Behind:
         self.launcher = launcher
         self.cancellation = cancellation
         self._isolation = isolation
+        self._opened: IsolationName | None = None
+        self.on_open: Callable[[], None] | None = None
 
     def open(self) -> IsolationName:
         """Enter the walls, which are tried for real; idempotent.
 
         Raises: BuildError: `build.no-isolation`: this host does not allow them.
         """
-        with translated():
-            return self.launcher.open(self._isolation)
+        if self._opened is None:
+            with translated():
+                self._opened = self.launcher.open(self._isolation)
+            if self.on_open is not None:
+                self.on_open()
+        return self._opened
 
     def call(
         self,

@@ -19,8 +19,8 @@ from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.writer import LayerScan, LayerWriter
 from builder.solve.steps.destination import Destination, observe
-from builder.source.known import KnownFiles
 from builder.source.inline import inline_digest, inline_file, inline_object
+from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.merge import merged
 from builder.source.select import Digester, open_file
@@ -168,19 +168,22 @@ class _Copy:
         self._implied = False
 
     def run(self) -> CopyResult:
+        """Copy everything and return what was done."""
+        if not self._request.tar:
+            return self._run(None)
+        with open(self._request.tar, "wb") as tar:
+            return self._run(tar.write)
+
+    def _run(self, write: Callable[[bytes], object] | None) -> CopyResult:
         request = self._request
         target, objects = self._plan()
-        write: Callable[[bytes], object] | None = None
-        if request.tar:
-            write = self._stack.enter_context(open(request.tar, "wb")).write
-        writer = self._stack.enter_context(LayerWriter(request.entries, write=write))
-        form = DirectoryForm(request.directory) if request.directory else None
-        if form is not None:
-            with form:
-                self._write(target, objects, writer, form)
-        else:
-            self._write(target, objects, writer, None)
-        scan = writer.close()
+        with LayerWriter(request.entries, write=write) as writer:
+            if request.directory:
+                with DirectoryForm(request.directory) as form:
+                    self._write(target, objects, writer, form)
+            else:
+                self._write(target, objects, writer, None)
+            scan = writer.close()
         for known in self._known:
             known.save()
         digests = [each.digest() if isinstance(each, ObjectStream) else each for each in self._tops]

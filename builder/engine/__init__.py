@@ -1,0 +1,29 @@
+"""The composition root and the Python API: the only place that picks implementations."""
+
+from __future__ import annotations
+
+from builder.engine.engine import Engine
+from builder.engine.requests import (
+    BuildRequest,
+    BuildResult,
+    HistoryRow,
+    ImageRow,
+    Output,
+    PruneResult,
+    PullResult,
+    PushResult,
+    RunRequest,
+)
+
+__all__ = [
+    "BuildRequest",
+    "BuildResult",
+    "Engine",
+    "HistoryRow",
+    "ImageRow",
+    "Output",
+    "PruneResult",
+    "PullResult",
+    "PushResult",
+    "RunRequest",
+]

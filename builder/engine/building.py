@@ -1,0 +1,275 @@
+"""One build, from a request to an image in the store: the only place that knows all the rooms it passes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, SourceFile
+from builder.dockerfile.lower import HistoryStep, Lowered, lower
+from builder.dockerfile.parse import parse
+from builder.dockerfile.split import SplitInstruction, split
+from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan
+from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
+from builder.engine.registries import Registries
+from builder.engine.requests import BuildRequest
+from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
+from builder.events import BuildStarted, EventSink, Warned
+from builder.graph.operations import RunOp
+from builder.graph.vertex import Vertex
+from builder.oci.config import History, ImageConfig
+from builder.oci.digest import Digest
+from builder.oci.edit import append_history, append_layer, with_whole_history
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.settings import Settings
+from builder.solve.context import LocalContext
+from builder.solve.solver import Solved, Solver
+from builder.solve.steps.run import Surroundings
+from builder.solve.translate import Behind
+from builder.store.layers import State
+from builder.store.root import Store
+
+MAX_TEXT = 16 << 20
+"""Bytes of a Dockerfile or ignore file that are read."""
+
+COMMENT = "buildkit.dockerfile.v0"
+
+
+class Built(msgspec.Struct, frozen=True, kw_only=True):
+    """What a build made: the image, and how many steps it took."""
+
+    image: LocalImage
+    steps: int
+    cached: int
+    warnings: tuple[Diagnostic, ...]
+
+
+class Build:
+    """One build in progress."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        *,
+        settings: Settings,
+        store: Store,
+        behind: Behind,
+        registries: Registries,
+        events: EventSink,
+    ) -> None:
+        self._request = request
+        self._settings = settings
+        self._store = store
+        self._behind = behind
+        self._registries = registries
+        self._events = events
+        self._catalogue = Catalogue(store)
+        self._next_id = 1
+
+    def run(self) -> Built:
+        """Build; what was finished stays recorded whatever happens.
+
+        Raises: LapstrakeError: with its place in the Dockerfile where it has one.
+        """
+        context = os.path.abspath(self._request.context)
+        if not os.path.isdir(context):
+            raise ContextError(
+                f"the build context `{self._request.context}` is not a directory",
+                code="context.not-found",
+                hint="name the directory that COPY takes files from, often `.`",
+            )
+        source = self._dockerfile(context)
+        try:
+            return self._build(context, source)
+        except LapstrakeError as error:
+            raise error.located(error.span, source) from error.__cause__
+
+    def _dockerfile(self, context: str) -> SourceFile:
+        given = self._request.dockerfile
+        path = given if given is not None else os.path.join(context, "Dockerfile")
+        text = _read_text(path)
+        if text is None:
+            raise DockerfileError(
+                f"there is no file `{os.path.relpath(path) if given is None else given}`",
+                code="dockerfile.not-found",
+                notes=_near_dockerfiles(context) if given is None else (),
+                hint="name it with `-f FILE`, or create a `Dockerfile` in the context",
+            )
+        name = os.path.relpath(path)
+        return SourceFile(path if name.startswith("..") else name, text)
+
+    def _build(self, context: str, source: SourceFile) -> Built:
+        dockerfile = parse(source, split=_remembering(self._store))
+        host = str(Platform.host())
+        wanted = self._request.platform or self._settings.default_platform or ""
+        planned = plan(
+            dockerfile,
+            PlanRequest(
+                target=self._request.target,
+                build_args=self._build_args(),
+                host_platform=host,
+                target_platform=wanted,
+                labels=self._request.labels,
+            ),
+        )
+        bases = {needed: self._base(planned, needed) for needed in planned.images}
+        lowered = lower(planned, {needed: image.config for needed, image in bases.items()})
+        for warning in lowered.warnings:
+            self._events.emit(Warned(diagnostic=warning))
+        graph = lowered.graph
+        self._events.emit(BuildStarted(dockerfile=source.name, total=len(graph.vertices)))
+        images = {
+            (needed.reference, needed.platform): image.state for needed, image in bases.items()
+        }
+        if self._request.no_cache:
+            vertices = tuple(
+                msgspec.structs.replace(each, no_cache=True) for each in graph.vertices
+            )
+            graph = msgspec.structs.replace(graph, vertices=vertices)
+        solved = Solver(
+            graph,
+            store=self._store,
+            behind=self._behind,
+            images=images,
+            contexts={"context": self._context(context, source)},
+            surroundings=self._surroundings(),
+            events=self._events,
+            first_id=self._next_id,
+            located=_locator(source),
+        ).solve()
+        image = self._image(lowered, solved, State() if graph.target is None else None)
+        return Built(
+            image=image, steps=solved.steps, cached=solved.cached, warnings=lowered.warnings
+        )
+
+    def _build_args(self) -> tuple[tuple[str, str], ...]:
+        given = [(name, value) for name, value in self._request.build_args if value is not None]
+        names = {name for name, _ in given}
+        proxies = [(name, value) for name, value in self._settings.proxies if name not in names]
+        return (*given, *proxies)
+
+    def _base(self, planned: BuildPlan, needed: ImageNeeded) -> LocalImage:
+        """Return a base image: from the store, or pulled; `--pull` always asks the registry."""
+        reference = Reference.parse(needed.reference)
+        platform = Platform.parse(needed.platform)
+        local = None if self._request.pull else self._catalogue.by_reference(reference)
+        if local is not None and platform.matches(local.platform):
+            return local
+        vertex_id, self._next_id = self._next_id, self._next_id + 1
+        try:
+            pulled = self._registries.pull(reference, platform, self._events, vertex_id)
+        except RegistryError as error:
+            error.span = needed.span
+            near = planned.near_stage(needed.reference)
+            if near is not None and error.hint is None:
+                error.hint = f"did you mean the stage `{near}`?"
+            raise
+        return self._catalogue.open(pulled.image_id)
+
+    def _context(self, root: str, source: SourceFile) -> LocalContext:
+        path = self._request.dockerfile or os.path.join(root, "Dockerfile")
+        for candidate in (f"{path}.dockerignore", os.path.join(root, ".dockerignore")):
+            text = _read_text(candidate)
+            if text is not None:
+                name = os.path.relpath(candidate, root)
+                return LocalContext(root=root, ignore=text, ignore_name=name)
+        del source
+        return LocalContext(root=root)
+
+    def _surroundings(self) -> Surroundings:
+        resolver = _read_text("/etc/resolv.conf") or ""
+        hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+        files = (("/etc/resolv.conf", resolver.encode()), ("/etc/hosts", hosts.encode()))
+        return Surroundings(files=files, network=self._request.network)
+
+    def _image(self, lowered: Lowered, solved: Solved, empty: State | None) -> LocalImage:
+        config = with_whole_history(lowered.config)
+        created = config.created
+        for step in lowered.history:
+            if step.vertex is not None:
+                created = rfc3339(solved.layers[step.vertex].created)
+            config = _append(config, step, solved, created)
+        epoch = self._settings.source_date_epoch
+        if epoch is not None:
+            created = rfc3339(epoch)
+        config = msgspec.structs.replace(config, created=created or rfc3339(0))
+        image_id = self._catalogue.add(config)
+        target = lowered.graph.target
+        state = empty if target is None else solved.states.get(target)
+        return LocalImage(id=image_id, config=config, state=state or State())
+
+
+def _append(config: ImageConfig, step: HistoryStep, solved: Solved, created: str) -> ImageConfig:
+    entry = History(
+        created=created,
+        created_by=step.created_by,
+        comment=step.comment,
+        empty_layer=step.vertex is None,
+    )
+    if step.vertex is None:
+        return append_history(config, entry)
+    return append_layer(config, Digest(solved.layers[step.vertex].diff_id), entry)
+
+
+def _locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeError]:
+    def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
+        if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
+            error.hint = "the output above shows what went wrong; finished steps stay cached"
+        return error.located(vertex.span, source)
+
+    return locate
+
+
+def _remembering(store: Store) -> Callable[[str], tuple[SplitInstruction, ...]]:
+    """Wrap the splitting of lines, so that its library is loaded once for each Dockerfile's content."""
+
+    def remembered(text: str) -> tuple[SplitInstruction, ...]:
+        digest = hashlib.sha256(b"split/1\n" + text.encode("utf-8", "surrogateescape")).hexdigest()
+        known = store.cache.parsed(digest)
+        if known is not None:
+            return msgspec.msgpack.decode(known, type=tuple[SplitInstruction, ...])
+        pieces = split(text)
+        store.cache.remember_parsed(digest, msgspec.msgpack.encode(pieces))
+        return pieces
+
+    return remembered
+
+
+def _read_text(path: str) -> str | None:
+    """Return a text file's content, None where there is none.
+
+    Raises: ContextError: it is no regular file, too large, or may not be read. A FIFO is not waited for.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ContextError(
+            f"`{path}` cannot be read: {os.strerror(error.errno or 0)}", code="context.unreadable"
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
+            raise ContextError(
+                f"`{path}` is not a text file of at most {MAX_TEXT} bytes",
+                code="context.unreadable",
+            )
+        data = file.read(MAX_TEXT)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _near_dockerfiles(context: str) -> tuple[str, ...]:
+    names = [name for name in sorted(os.listdir(context)) if "dockerfile" in name.lower()]
+    return (f"the context holds {', '.join(f'`{name}`' for name in names[:5])}",) if names else ()
+
+
+def seconds_since(start: float) -> float:
+    """Return the seconds that have passed since a monotonic time."""
+    return time.monotonic() - start

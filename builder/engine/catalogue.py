@@ -1,0 +1,206 @@
+"""Images of the store by name or id: finding, reading, adding, naming."""
+
+from __future__ import annotations
+
+import datetime
+
+import msgspec
+
+from builder.errors import ImageError, ReferenceInvalid
+from builder.oci.config import ImageConfig
+from builder.oci.digest import Digest
+from builder.oci.document import config_bytes, parse_config
+from builder.oci.manifest import Manifest, parse_manifest
+from builder.oci.mediatypes import OCI_CONFIG, compression_of
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.store.images import StoredImage, StoredName
+from builder.store.layers import BlobForm, Layer, State, pulled_layer
+from builder.store.root import Store
+
+_HEX = frozenset("0123456789abcdef")
+
+
+class LocalImage(msgspec.Struct, frozen=True, kw_only=True):
+    """An image of the store, opened: `manifest` only where it came with one."""
+
+    id: str
+    config: ImageConfig
+    state: State
+    manifest: Manifest | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that it is for."""
+        return Platform.of(self.config.os, self.config.architecture, self.config.variant)
+
+
+class Catalogue:
+    """The images of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def by_reference(self, reference: Reference) -> LocalImage | None:
+        """Return the image that a canonical name has here, None when there is none."""
+        name = self._store.images.name(reference.canonical())
+        if name is None and reference.digest is not None:
+            return self._by_manifest(reference)
+        return None if name is None else self.open(name.image)
+
+    def _by_manifest(self, reference: Reference) -> LocalImage | None:
+        for name in self._store.images.names():
+            same = name.reference.startswith(reference.name + ":")
+            if same and name.digest == reference.digest:
+                return self.open(name.image)
+        return None
+
+    def open(self, image_id: str) -> LocalImage:
+        """Open an image by its full id.
+
+        Raises: ImageError: its configuration is gone.
+        """
+        stored = self._store.images.get(image_id)
+        raw = self._store.blobs.read(Digest(image_id))
+        config = parse_config(raw)
+        layers = tuple(
+            self._store.layers.get(diff_id) or pulled_layer(diff_id) for diff_id in config.diff_ids
+        )
+        manifest = None
+        if stored is not None and stored.manifest is not None:
+            digest = Digest(stored.manifest)
+            if self._store.blobs.contains(digest):
+                parsed = parse_manifest(self._store.blobs.read(digest))
+                manifest = parsed if isinstance(parsed, Manifest) else None
+        return LocalImage(id=image_id, config=config, state=State(layers), manifest=manifest)
+
+    def find(self, text: str) -> tuple[str, StoredName | None]:
+        """Return the id, and the name if it was one, that a user means by a name, id or prefix of an id.
+
+        Raises: ImageError: `image.not-found`: nothing here is called so; or several ids begin so.
+        """
+        try:
+            reference = Reference.parse(text)
+        except ReferenceInvalid:
+            reference = None
+        if reference is not None:
+            name = self._store.images.name(reference.canonical())
+            if name is not None:
+                return name.image, name
+            if reference.digest is not None:
+                found = self._by_manifest(reference)
+                if found is not None:
+                    return found.id, None
+        prefix = text.removeprefix("sha256:")
+        if 1 <= len(prefix) <= 64 and _HEX.issuperset(prefix):
+            images = self._store.images.starting_with(prefix)
+            if len(images) == 1:
+                return images[0].id, None
+            if images:
+                raise ImageError(
+                    f"`{text}` is the beginning of several image ids",
+                    code="image.not-found",
+                    notes=tuple(image.id for image in images[:5]),
+                    hint="give more digits",
+                )
+        raise self._unknown(text)
+
+    def _unknown(self, text: str) -> ImageError:
+        from builder.dockerfile.suggest import nearest
+
+        names = [Reference.parse(name.reference).familiar() for name in self._store.images.names()]
+        near = nearest(text, names)
+        return ImageError(
+            f"no such image: {text}",
+            code="image.not-found",
+            hint=f"did you mean `{near}`?" if near else "`lapstrake images` lists what is here",
+        )
+
+    def add(self, config: ImageConfig, *, manifest: Digest | None = None) -> str:
+        """Put a configuration into the store as an image, and return its id."""
+        raw = config_bytes(config)
+        descriptor = self._store.blobs.add(raw, media_type=OCI_CONFIG)
+        self.register(str(descriptor.digest), config, manifest=manifest)
+        return str(descriptor.digest)
+
+    def register(self, image_id: str, config: ImageConfig, *, manifest: Digest | None) -> None:
+        """Make an image known whose configuration is among the blobs."""
+        self._store.images.add(
+            StoredImage(
+                image_id,
+                None if manifest is None else str(manifest),
+                created_seconds(config.created),
+                self._size(config),
+            )
+        )
+
+    def register_pulled(self, manifest: Manifest, config: ImageConfig) -> str:
+        """Make known what was pulled or loaded: its layers, by diff id, and the image; return its id.
+
+        Raises: ImageError: manifest and configuration list different numbers of layers.
+        """
+        layers = tuple(each for each in manifest.layers)
+        if len(layers) != len(config.diff_ids):
+            raise ImageError(
+                f"the image has {len(layers)} layers, but its configuration lists"
+                f" {len(config.diff_ids)}"
+            )
+        with self._store.db.transaction():
+            for descriptor, diff_id in zip(layers, config.diff_ids, strict=True):
+                compression = compression_of(descriptor.media_type)
+                if compression is None:
+                    raise ImageError(
+                        f"layers of type `{descriptor.media_type}` cannot be unpacked",
+                        hint="this is no container image, but another kind of artifact",
+                    )
+                if self._store.layers.get(diff_id) is None:
+                    self._store.layers.add(pulled_layer(diff_id))
+                self._store.layers.add_blob(
+                    diff_id,
+                    BlobForm(
+                        digest=str(descriptor.digest),
+                        size=descriptor.size,
+                        media_type=descriptor.media_type,
+                        compression=compression.value,
+                        pulled=True,
+                    ),
+                )
+            image_id = str(manifest.config.digest)
+            self.register(image_id, config, manifest=manifest.descriptor().digest)
+        return image_id
+
+    def name(self, reference: Reference, image_id: str, digest: str | None = None) -> None:
+        """Let a tag name an image."""
+        self._store.images.set_name(StoredName(reference.canonical(), image_id, digest))
+
+    def _size(self, config: ImageConfig) -> int:
+        """Return the bytes of an image's layers, unpacked where known, as transferred otherwise."""
+        total = 0
+        for diff_id in config.diff_ids:
+            total += self.layer_size(self._store.layers.get(diff_id) or pulled_layer(diff_id))
+        return total
+
+    def layer_size(self, layer: Layer) -> int:
+        """Return the bytes of a layer, unpacked where known, as transferred otherwise."""
+        if layer.size >= 0:
+            return layer.size
+        forms = self._store.layers.blobs(layer.diff_id)
+        return forms[0].size if forms else 0
+
+
+def created_seconds(text: str) -> float:
+    """Return RFC 3339 text as seconds since the epoch; 0 for none, or for what cannot be read."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def rfc3339(seconds: float) -> str:
+    """Return seconds since the epoch as RFC 3339 text in UTC, to the microsecond."""
+    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
+    return (
+        moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        if seconds % 1
+        else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    )

@@ -1,0 +1,241 @@
+"""The engine: everything that a command line, a program or a server asks of lapstrake."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+
+from builder.engine.catalogue import Catalogue
+from builder.engine.registries import Registries
+from builder.engine.requests import (
+    BuildRequest,
+    BuildResult,
+    HistoryRow,
+    ImageRow,
+    PruneResult,
+    PullResult,
+    PushResult,
+    RunRequest,
+)
+from builder.errors import UsageError
+from builder.events import BuildDone, EventSink
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.settings import Settings
+from builder.solve.translate import Behind, translated
+from builder.store.root import Store
+from runtime.launch import Cancellation, Launcher
+
+if TYPE_CHECKING:
+    from builder.containers.foreground import Streams
+
+
+class Engine:
+    """One open store and one launcher. Use `Engine.open` as a context manager."""
+
+    def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
+        self._settings = settings
+        self._store = store
+        self._behind = behind
+        self._registries = Registries(settings, store, behind)
+        self._catalogue = Catalogue(store)
+        self.cancellation = behind.cancellation
+
+    @classmethod
+    @contextmanager
+    def open(cls, settings: Settings, launcher: Launcher | None = None) -> Iterator[Engine]:
+        """Open the store that the settings name.
+
+        Without a launcher a fresh interpreter becomes one: this process may have threads already.
+
+        Raises: StoreError: it cannot be used.
+        """
+        launcher = launcher or Launcher.spawn()
+        behind = Behind(launcher, settings.isolation, Cancellation())
+        try:
+            with Store(settings.root, behind) as store:
+                behind.on_open = lambda: store.bind_ids(launcher.id_map)
+                with translated():
+                    yield cls(settings, store, behind)
+        finally:
+            launcher.close()
+
+    def build(self, request: BuildRequest, events: EventSink) -> BuildResult:
+        """Build an image, name it, export it and push it as asked.
+
+        Raises: LapstrakeError: what failed, with its place; nothing is half-written.
+        """
+        from builder.engine.building import Build
+
+        started = time.monotonic()
+        references = tuple(_tag(text) for text in request.tags)
+        if request.push and not references:
+            raise UsageError("`--push` needs a name", hint="add `-t REGISTRY/NAME:TAG`")
+        built = Build(
+            request,
+            settings=self._settings,
+            store=self._store,
+            behind=self._behind,
+            registries=self._registries,
+            events=events,
+        ).run()
+        for reference in references:
+            self._catalogue.name(reference, built.image.id)
+        if request.outputs:
+            from builder.export.outputs import export
+
+            for output in request.outputs:
+                export(
+                    output.type,
+                    output.dest,
+                    output.attributes,
+                    built.image.id,
+                    built.image.config,
+                    built.image.state,
+                    references,
+                    self._store,
+                )
+        digest = None
+        if request.push:
+            for number, reference in enumerate(references):
+                pushed = self._registries.push(reference, built.image, events, 100_000 + number)
+                digest = pushed.digest
+        stored = self._store.images.get(built.image.id)
+        size = stored.size if stored is not None else 0
+        names = tuple(reference.familiar() for reference in references)
+        events.emit(
+            BuildDone(
+                at=time.monotonic() - started,
+                image_id=built.image.id,
+                names=names,
+                size=size,
+                steps=built.steps,
+                cached=built.cached,
+            )
+        )
+        return BuildResult(
+            image_id=built.image.id,
+            names=names,
+            digest=digest,
+            size=size,
+            steps=built.steps,
+            cached=built.cached,
+            seconds=time.monotonic() - started,
+            warnings=built.warnings,
+        )
+
+    def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
+        """Fetch an image; see `Registries.pull`."""
+        wanted = Platform.parse(platform) if platform else Platform.host()
+        return self._registries.pull(Reference.parse(reference), wanted, events)
+
+    def push(self, reference: str, events: EventSink) -> PushResult:
+        """Send an image under a name that it has here.
+
+        Raises: ImageError: there is no such name. RegistryError: see `Registries.push`.
+        """
+        image_id, _ = self._catalogue.find(reference)
+        image = self._catalogue.open(image_id)
+        return self._registries.push(Reference.parse(reference), image, events)
+
+    def login(self, registry: str, username: str, password: str) -> str:
+        """Check and keep credentials; see `Registries.login`."""
+        return self._registries.login(registry, username, password)
+
+    def logout(self, registry: str) -> bool:
+        """Forget credentials; see `Registries.logout`."""
+        return self._registries.logout(registry)
+
+    def images(self) -> tuple[ImageRow, ...]:
+        """Return all images, the newest first."""
+        from builder.engine import shelf
+
+        return shelf.images(self._store)
+
+    def tag(self, source: str, target: str) -> None:
+        """Give an image another name.
+
+        Raises: ImageError: there is no such image. ReferenceInvalid: the name cannot be one.
+        """
+        image_id, name = self._catalogue.find(source)
+        digest = None if name is None else name.digest
+        self._catalogue.name(_tag(target), image_id, digest)
+
+    def remove_images(self, names: tuple[str, ...], *, force: bool = False) -> tuple[str, ...]:
+        """Take names away, and images that have none left; see `shelf.remove`."""
+        from builder.engine import shelf
+
+        return shelf.remove(self._store, names, force=force)
+
+    def inspect(self, name: str) -> dict[str, object]:
+        """Return an image in the shape of `docker inspect`."""
+        from builder.engine import shelf
+
+        return shelf.inspect(self._store, name)
+
+    def history(self, name: str) -> tuple[HistoryRow, ...]:
+        """Return an image's history, the newest line first."""
+        from builder.engine import shelf
+
+        return shelf.history(self._store, name)
+
+    def prune(self, *, all_images: bool = False) -> PruneResult:
+        """Remove what no name refers to; see `shelf.prune`."""
+        from builder.engine import shelf
+
+        return shelf.prune(self._store, all_images=all_images)
+
+    def save(self, names: tuple[str, ...], stream: BinaryIO) -> None:
+        """Write images as an archive that Docker loads; see `archives.save`."""
+        from builder.engine import archives
+
+        archives.save(self._store, names, stream)
+
+    def load(self, stream: BinaryIO) -> tuple[str, ...]:
+        """Take images from an archive; return their names, or ids where they have none."""
+        from builder.engine import archives
+
+        return archives.load(self._store, stream)
+
+    def import_(
+        self,
+        stream: BinaryIO,
+        reference: str | None,
+        changes: tuple[str, ...] = (),
+        message: str = "",
+    ) -> str:
+        """Make an image of one layer from a tar of a root file system; return its id."""
+        from builder.engine import archives
+
+        return archives.import_tree(self._store, stream, reference, changes, message)
+
+    def run(self, request: RunRequest, streams: Streams, events: EventSink) -> int:
+        """Run a container in the foreground and return its command's exit code."""
+        from builder.engine import running
+
+        return running.run(
+            request,
+            streams,
+            events,
+            store=self._store,
+            behind=self._behind,
+            registries=self._registries,
+        )
+
+    def info(self) -> dict[str, object]:
+        """Return facts about this store and host."""
+        from builder.engine import shelf
+
+        return shelf.info(self._store, self._behind)
+
+
+def _tag(text: str) -> Reference:
+    reference = Reference.parse(text)
+    if reference.digest is not None:
+        raise UsageError(
+            f"`{text}` names a digest, which cannot be given to an image",
+            hint="use a tag: `-t NAME:TAG`",
+        )
+    return reference

@@ -1,0 +1,152 @@
+"""Pulling, pushing, logging in: the registry rooms joined to the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.engine.catalogue import Catalogue, LocalImage
+from builder.engine.requests import PullResult, PushResult
+from builder.errors import ImageError
+from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted
+from builder.oci.mediatypes import Compression
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.settings import Settings
+from builder.solve.translate import Behind
+from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.registry.client import RegistryClient
+
+
+class Registries:
+    """What the engine does with registries; nothing is contacted before it is asked for."""
+
+    def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
+        self._settings = settings
+        self._store = store
+        self._behind = behind
+        self._client: RegistryClient | None = None
+
+    def _cancelled(self) -> bool:
+        return self._behind.cancellation.cancelled
+
+    def client(self) -> RegistryClient:
+        """Return the client, made at first use: its imports cost more than a cached build."""
+        if self._client is None:
+            from builder.registry.client import RegistryClient
+            from builder.registry.credentials import DockerCredentials
+            from builder.registry.transport import HttpTransport, Options
+
+            settings = self._settings
+            options = Options(ca_bundle=settings.ca_bundle, proxies=settings.proxies)
+            credentials = DockerCredentials(
+                settings.docker_config, override=settings.docker_auth_config
+            )
+            self._client = RegistryClient(
+                HttpTransport(options, cancelled=self._cancelled), credentials
+            )
+        return self._client
+
+    def pull(
+        self, reference: Reference, platform: Platform | None, events: EventSink, vertex_id: int = 1
+    ) -> PullResult:
+        """Fetch an image into the store and name it.
+
+        Raises: RegistryError, ImageError, StoreError, Cancelled: see `registry.transfer.pull`.
+        """
+        from builder.errors import LapstrakeError
+        from builder.registry import transfer
+
+        events.emit(VertexStarted(id=vertex_id, name=f"pull {reference.familiar()}"))
+        try:
+            pulled = transfer.pull(
+                self.client(),
+                reference,
+                platform,
+                self._store.blobs,
+                events,
+                vertex_id,
+                cancelled=self._cancelled,
+            )
+            catalogue = Catalogue(self._store)
+            image_id = catalogue.register_pulled(pulled.manifest, pulled.config)
+        except LapstrakeError as error:
+            events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
+            raise
+        digest = str(pulled.descriptor.digest)
+        catalogue.name(reference, image_id, digest)
+        events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=digest))
+        return PullResult(reference=reference.canonical(), digest=digest, image_id=image_id)
+
+    def push(
+        self, reference: Reference, image: LocalImage, events: EventSink, vertex_id: int = 1
+    ) -> PushResult:
+        """Send an image: a pulled one byte for byte, a built one with layers compressed by gzip.
+
+        Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push`.
+        """
+        from builder.errors import LapstrakeError
+        from builder.export.manifest import manifest_for
+        from builder.registry import transfer
+
+        events.emit(VertexStarted(id=vertex_id, name=f"push {reference.familiar()}"))
+        try:
+            made = manifest_for(image.id, image.config, image.state, self._store, Compression.GZIP)
+            outgoing = [
+                transfer.Outgoing(
+                    descriptor=descriptor,
+                    open=lambda digest=descriptor.digest: self._store.blobs.open(digest),
+                )
+                for descriptor in (made.config, *made.layers)
+            ]
+            sent = transfer.push(
+                self.client(),
+                reference,
+                made,
+                outgoing,
+                events,
+                vertex_id,
+                cancelled=self._cancelled,
+            )
+        except LapstrakeError as error:
+            events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
+            raise
+        events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
+        Catalogue(self._store).name(reference, image.id, str(sent.digest))
+        return PushResult(
+            reference=reference.canonical(), digest=str(sent.digest), size=len(made.raw)
+        )
+
+    def login(self, registry: str, username: str, password: str) -> str:
+        """Check credentials with a registry, then keep them; return where they were kept.
+
+        Raises: RegistryError: they are refused, or cannot be kept.
+        """
+        from builder.registry.auth import Credential
+        from builder.registry.credentials import DockerCredentials
+
+        host = registry_host(registry)
+        checked = self.client().login(host, Credential(username=username, password=password))
+        return DockerCredentials(self._settings.docker_config).store(host, checked)
+
+    def logout(self, registry: str) -> bool:
+        """Forget the credentials for a registry; tell whether there were any."""
+        from builder.registry.credentials import DockerCredentials
+
+        return DockerCredentials(self._settings.docker_config).erase(registry_host(registry))
+
+
+def registry_host(text: str) -> str:
+    """Return the registry's host with port that a user names, as `docker login` takes it.
+
+    Raises: ImageError: it holds a path.
+    """
+    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
+    if host in ("", "index.docker.io", "registry-1.docker.io", "index.docker.io/v1"):
+        return "docker.io"
+    if "/" in host:
+        raise ImageError(
+            f"`{text}` is not a registry", hint="name the host alone, as in `registry.example.com`"
+        )
+    return host

@@ -1,0 +1,108 @@
+"""What is asked of the engine, and what it answers: plain data, shared by command line and Python API."""
+
+from __future__ import annotations
+
+import msgspec
+
+from builder.diagnostics import Diagnostic
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a result goes besides the store; `dest` is a host path, "-" the standard output."""
+
+    type: str
+    dest: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A build. `context` is a directory; `dockerfile` a path, relative to the current directory as in Docker.
+
+    A build argument without a value is taken from the caller's environment before it gets here.
+    """
+
+    context: str
+    dockerfile: str | None = None
+    tags: tuple[str, ...] = ()
+    build_args: tuple[tuple[str, str | None], ...] = ()
+    target: str | None = None
+    no_cache: bool = False
+    pull: bool = False
+    platform: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    outputs: tuple[Output, ...] = ()
+    push: bool = False
+    network: str = "default"
+
+
+class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed."""
+
+    image_id: str
+    names: tuple[str, ...]
+    digest: str | None
+    size: int
+    steps: int
+    cached: int
+    seconds: float
+    warnings: tuple[Diagnostic, ...] = ()
+
+
+class PullResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was pulled, and the id it has here."""
+
+    reference: str
+    digest: str
+    image_id: str
+
+
+class PushResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was pushed; `size` is that of the manifest in bytes, as Docker prints it."""
+
+    reference: str
+    digest: str
+    size: int
+
+
+class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One image with all its names; `created` in seconds since the epoch, `size` in bytes."""
+
+    id: str
+    names: tuple[str, ...]
+    created: float
+    size: int
+    digest: str | None
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an image's history, the newest first; `id` is the image's on the first line."""
+
+    id: str | None
+    created: str
+    created_by: str
+    size: int
+    comment: str
+
+
+class PruneResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed, in words, and the bytes given back."""
+
+    removed: tuple[str, ...]
+    bytes: int
+
+
+class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A container to run in the foreground; `volumes` are `HOST:TARGET[:ro]`."""
+
+    image: str
+    argv: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    workdir: str | None = None
+    user: str | None = None
+    volumes: tuple[str, ...] = ()
+    interactive: bool = False
+    terminal: bool = False
+    entrypoint: str | None = None
+    network: str = "host"
+    pull: str = "missing"
+    platform: str | None = None
