@@ -5,6 +5,7 @@ SandboxError                code, message, notes, hint
 ├── SetupFailed             .operation            a mount, id map or file could not be made
 ├── StartFailed             .exit_code            the command cannot be executed (126) or found (127)
 ├── JobFailed               .kind .detail         a function run behind the launcher raised
+├── Interrupted             .signal_number        it was cancelled, and nothing of it runs any more
 └── LauncherGone                                  the launcher died
 """
 
@@ -44,8 +45,15 @@ class SetupFailed(SandboxError):
 class StartFailed(SandboxError):
     """The walls stand, but the command could not be started."""
 
-    def __init__(self, message: str, *, exit_code: int, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_code: int,
+        notes: tuple[str, ...] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, notes=notes, hint=hint)
         self.exit_code = exit_code
 
 
@@ -56,6 +64,14 @@ class JobFailed(SandboxError):
         super().__init__(message)
         self.kind = kind
         self.detail = detail or {}
+
+
+class Interrupted(SandboxError):
+    """A run or a job was cancelled; its processes have ended."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__("interrupted")
+        self.signal_number = signal_number
 
 
 class LauncherGone(SandboxError):

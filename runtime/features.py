@@ -1,0 +1,84 @@
+"""What this kernel and user allow, found by trying.
+
+`Features` is what plans depend on. The refusals that a person can do something about name the switch.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from runtime.errors import Unsupported
+from runtime.syscalls import SyscallError, Syscalls
+
+SUBORDINATE_FILES = ("/etc/subuid", "/etc/subgid")
+_KNOBS = (
+    (
+        "/proc/sys/kernel/unprivileged_userns_clone",
+        "0",
+        "sysctl -w kernel.unprivileged_userns_clone=1",
+    ),
+    (
+        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
+    ),
+    ("/proc/sys/user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=65536"),
+)
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """What plans depend on.
+
+    `layers_one_by_one`: overlay takes its lower directories one at a time (Linux 6.7), so their number and
+    names are not limited by the length of one option text. `own_ids`: the sandbox lives in a user namespace.
+    """
+
+    layers_one_by_one: bool = True
+    own_ids: bool = False
+    last_capability: int = 40
+    machine: str = "x86_64"
+
+
+def probe(syscalls: Syscalls, *, own_ids: bool) -> Features:
+    """Try what plans depend on, in the namespaces where they will be executed.
+
+    Raises: Unsupported: this kernel is too old or has no overlay file system.
+    """
+    try:
+        one_by_one = syscalls.takes_option("overlay", "lowerdir+", "/")
+    except SyscallError as error:
+        raise Unsupported(
+            "stacking layers",
+            f"the kernel refused an overlay file system ({error})",
+            hint="load the module with `modprobe overlay`; Linux 5.12 or newer is needed",
+        ) from error
+    return Features(
+        layers_one_by_one=one_by_one,
+        own_ids=own_ids,
+        last_capability=int(_first_line("/proc/sys/kernel/cap_last_cap") or 40),
+        machine=os.uname().machine,
+    )
+
+
+def why_no_user_namespace(error: OSError) -> Unsupported:
+    """Explain a refused user namespace by the switch that is off."""
+    for path, off, command in _KNOBS:
+        if _first_line(path) == off:
+            return Unsupported(
+                "a user namespace", f"`{path}` is {off}", hint=f"as root, run `{command}`"
+            )
+    return Unsupported(
+        "a user namespace",
+        f"the kernel refused it ({error.strerror})",
+        hint="inside a container, allow user namespaces there (for example with `--security-opt seccomp=unconfined`)",
+    )
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.readline().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,204 @@
+"""The child: process 1 of its namespaces, which sets itself up by a plan and becomes the command.
+
+    launcher ─ clone ─► init: read the specification · execute the plan · streams · privileges ─ exec ─► command
+
+It runs in a copy of the launcher's memory and never returns to the launcher's code. What fails is sent back as a
+frame; a successful exec closes the socket, as everything else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+from typing import NoReturn
+
+import msgspec
+
+from runtime import capabilities, wire
+from runtime.errors import SandboxError, SetupFailed, StartFailed, Unsupported
+from runtime.features import Features
+from runtime.operations import Scene
+from runtime.plan import plan
+from runtime.spec import ContainerSpec, Process
+from runtime.syscalls import SyscallError, Syscalls
+from runtime.terminal import open_terminal
+from runtime.user import User
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_FAILED = 125
+_decoder = msgspec.msgpack.Decoder(ContainerSpec)
+
+
+class Start(msgspec.Struct, frozen=True):
+    """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared."""
+
+    request: wire.Socket
+    stdin: int | None
+    outputs: tuple[int, ...]
+    features: Features
+    filter: bytes | None
+
+
+def become_command(calls: Syscalls, start: Start) -> NoReturn:
+    """Set up and exec; on failure send why and end."""
+    try:
+        _set_up_and_exec(calls, start)
+    except SandboxError as error:
+        _send_failure(start.request, error)
+    except BaseException as error:  # noqa: BLE001 - nothing may return into the launcher's copy
+        _send_failure(start.request, SetupFailed("start the command", repr(error)))
+    finally:
+        os._exit(_FAILED)
+
+
+def encode_failure(error: SandboxError) -> tuple[str, str, dict[str, object]]:
+    """Return a failure as a frame."""
+    fields: dict[str, object] = {"hint": error.hint}
+    match error:
+        case StartFailed():
+            fields |= {"message": error.message, "exit_code": error.exit_code, "notes": error.notes}
+            return ("failed", "start", fields)
+        case Unsupported():
+            fields |= {"feature": error.feature, "reason": error.reason}
+            return ("failed", "unsupported", fields)
+        case SetupFailed():
+            fields |= {"operation": error.operation, "reason": error.reason}
+            return ("failed", "setup", fields)
+        case _:
+            fields |= {"operation": "start the command", "reason": error.message}
+            return ("failed", "setup", fields)
+
+
+def _send_failure(request: wire.Socket, error: SandboxError) -> None:
+    try:
+        wire.send(request, encode_failure(error))
+    except OSError:
+        return  # nobody is left to be told
+
+
+def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
+    calls.die_with_parent()
+    calls.mark_close_on_exec(3)
+    calls.new_session()
+    spec = _decoder.decode(wire.receive_bytes(start.request)[0])
+    os.umask(0)
+    scene = Scene()
+    for step in plan(spec, start.features):
+        try:
+            step.execute(calls, scene)
+        except OSError as error:
+            raise _explained(step.describe(), error) from error
+    _open_streams(start, scene.user, spec.process)
+    os.umask(0o022)
+    _drop_privileges(calls, start, scene.user)
+    _execute(spec.process, scene.user)
+
+
+def _explained(operation: str, error: OSError) -> SetupFailed:
+    reason = str(error) if isinstance(error, SyscallError) else error.strerror or str(error)
+    hint = None
+    if error.errno == errno.EINVAL and "overlay" in reason:
+        hint = "put the store on another file system with `--root`: changes cannot lie on an overlay or a network one"
+    elif error.errno == errno.ENOSPC:
+        hint = "free space on the store's file system, for example with `lapstrake prune`"
+    return SetupFailed(operation, reason, hint=hint)
+
+
+def _open_streams(start: Start, user: User, process: Process) -> None:
+    if process.terminal:
+        master, slave = open_terminal()
+        wire.send(start.request, ("terminal",), (master,))
+        os.close(master)
+        streams: tuple[int, int, int] = (slave, slave, slave)
+    else:
+        stdin = start.stdin
+        if stdin is None:
+            stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        streams = (stdin, start.outputs[0], start.outputs[1])
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        _give_to_user(number, user)
+
+
+def _give_to_user(stream: int, user: User) -> None:
+    """Let the user reopen a pipe or our terminal by its name in /dev."""
+    mode = os.fstat(stream).st_mode
+    if stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(stream)):
+        try:
+            os.fchown(stream, user.uid, -1)
+        except OSError:
+            return  # a stream of somebody else's; it works without
+
+
+def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:
+    try:
+        calls.new_session_keyring()
+    except SyscallError as error:
+        if error.errno not in {errno.ENOSYS, errno.EDQUOT, errno.EPERM}:
+            raise
+    for capability in capabilities.to_drop(start.features.last_capability):
+        calls.drop_bounding(capability)
+    if start.filter is not None:
+        # Loading without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go.
+        calls.load_filter(start.filter)
+    try:
+        calls.become(user.uid, user.gid, user.groups)
+    except OSError as error:
+        raise StartFailed(
+            f"the command cannot run as user {user.uid}, group {user.gid}: {error.strerror}",
+            exit_code=126,
+            hint="without root, ids are limited to the subordinate ids in /etc/subuid and /etc/subgid",
+        ) from error
+    if user.uid == 0:
+        calls.set_capabilities(capabilities.DEFAULT_MASK)
+    # Taking on a user cleared the parent-death signal.
+    calls.die_with_parent()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _execute(process: Process, user: User) -> None:
+    env: dict[str, str] = {}
+    for item in process.env:
+        name, equals, value = item.partition("=")
+        if name and equals:
+            env[name] = value
+    env.setdefault("HOME", user.home)
+    command = process.argv[0]
+    if "/" in command:
+        _exec(command, process.argv, env)
+    denied: StartFailed | None = None
+    for directory in env.get("PATH", _DEFAULT_PATH).split(":"):
+        candidate = f"{directory or '.'}/{command}"
+        try:
+            _exec(candidate, process.argv, env)
+        except StartFailed as error:
+            if error.exit_code != 127:
+                denied = error
+    if denied is not None:
+        raise denied
+    raise StartFailed(
+        f"`{command[:200]}` is not found in PATH",
+        exit_code=127,
+        notes=(f"PATH is `{env.get('PATH', _DEFAULT_PATH)}`",),
+    )
+
+
+def _exec(path: str, argv: tuple[str, ...], env: dict[str, str]) -> None:
+    try:
+        os.execve(path, argv, env)  # noqa: S606 - no shell is wanted
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if os.path.isfile(path):
+            message = f"`{path}` needs an interpreter or loader that is not in the root file system"
+        else:
+            message = f"`{path[:200]}` is not found"
+        raise StartFailed(message, exit_code=127) from error
+    except OSError as error:
+        reason = {
+            errno.EACCES: "it is not an executable file, or permission is denied",
+            errno.ENOEXEC: "it is no program of this machine's kind, and does not begin with `#!`",
+            errno.E2BIG: "its arguments and environment are too long",
+        }.get(error.errno or 0, error.strerror)
+        raise StartFailed(f"`{path[:200]}` cannot be executed: {reason}", exit_code=126) from error

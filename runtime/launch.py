@@ -1,0 +1,359 @@
+"""The builder's side of the launcher: starting it, running commands and functions behind it.
+
+Importing this is cheap, so that `Launcher.fork()` can be the first thing that a program does: the launcher then
+shares little memory with it, has no threads and holds nothing of the builder's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from _thread import allocate_lock  # `threading` is on no cached build's way
+from collections.abc import Callable, Mapping
+from typing import cast
+
+import msgspec
+
+from runtime import wire
+from runtime.errors import (
+    Interrupted,
+    JobFailed,
+    LauncherGone,
+    SandboxError,
+    SetupFailed,
+    StartFailed,
+    Unsupported,
+)
+from runtime.idmap import IdRanges
+from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network
+from runtime.zygote import HAS_STDIN, OPEN, OWN_NETWORK, RUN, TERMINAL, WORKER, serve
+
+_JOBS = ("builder.",)
+_MOST_IDLE = 4
+_SHUT_WR = 1
+_SIGKILL = 9
+
+
+class Cancellation:
+    """Ends whatever is registered on it; may be cancelled from any thread or signal handler, more than once."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+        self._requests: dict[int, wire.Socket] = {}
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.signal_number is not None
+
+    def cancel(self, signal_number: int = 2) -> None:
+        """Kill the processes of every run and call registered here; each then raises Interrupted."""
+        if self.signal_number is None:
+            self.signal_number = signal_number
+        # No lock: a signal handler may come while its own thread holds it. Registering looks at the
+        # number after adding itself, so nobody is missed.
+        for request in list(self._requests.values()):
+            _hang_up(request)
+
+    def register(self, request: wire.Socket) -> None:
+        """Have `request` hung up by `cancel`, at once if that has happened."""
+        self._requests[id(request)] = request
+        if self.cancelled:
+            _hang_up(request)
+
+    def forget(self, request: wire.Socket) -> None:
+        """Undo `register`."""
+        self._requests.pop(id(request), None)
+
+
+class Launcher:
+    """A launcher process; its methods may be called from many threads at once."""
+
+    def __init__(self, control: wire.Socket, pid: int) -> None:
+        self._control = control
+        self._pid = pid
+        self._opened: tuple[IsolationName, IdRanges, IdRanges] | None = None
+        self._opening = allocate_lock()
+        self._idle: list[wire.Socket] = []
+
+    @classmethod
+    def fork(cls, jobs: tuple[str, ...] = _JOBS) -> Launcher:
+        """Start a launcher as a copy of this process, which must be young and have one thread.
+
+        `jobs` are the beginnings of the names of modules whose functions `call` may run.
+        """
+        ours, theirs = wire.control_pair()
+        pid = os.fork()
+        if pid == 0:
+            ours.close()
+            serve(theirs, jobs)
+        theirs.close()
+        return cls(ours, pid)
+
+    @classmethod
+    def spawn(cls, jobs: tuple[str, ...] = _JOBS) -> Launcher:
+        """Start a launcher as a fresh interpreter, for programs that have threads or much memory."""
+        if not sys.executable:
+            raise Unsupported(
+                "starting the launcher", "this program has no Python interpreter of its own"
+            )
+        ours, theirs = wire.control_pair()
+        number = theirs.fileno()
+        code = (
+            f"import sys; sys.path[:] = {sys.path!r}; "
+            f"from runtime.zygote import main; main({number}, {jobs!r})"
+        )
+        os.set_inheritable(number, True)  # noqa: FBT003 - takes no keyword
+        try:
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-c", code],
+                {b"PATH": os.fsencode(os.pathsep.join(os.get_exec_path()))},
+            )
+        finally:
+            theirs.close()
+        return cls(ours, pid)
+
+    def open(self, isolation: IsolationName = IsolationName.AUTO) -> IsolationName:
+        """Enter the walls, once; later calls return which walls stand.
+
+        Raises: Unsupported: they cannot be entered here, or others stand already. LauncherGone.
+        """
+        name = self._enter(isolation)[0]
+        if isolation not in {IsolationName.AUTO, name}:
+            raise Unsupported(
+                f"isolation `{isolation.value}`", f"this process already uses `{name.value}`"
+            )
+        return name
+
+    @property
+    def id_map(self) -> IdRanges:
+        """User ids: `(inside, on the host, count)`; the identity for root. Opens the walls."""
+        return self._enter(IsolationName.AUTO)[1]
+
+    @property
+    def gid_map(self) -> IdRanges:
+        """Group ids, as `id_map`."""
+        return self._enter(IsolationName.AUTO)[2]
+
+    def run(
+        self,
+        spec: ContainerSpec,
+        *,
+        stdin: int | None,
+        stdout: int,
+        stderr: int,
+        cancellation: Cancellation | None = None,
+        on_terminal: Callable[[int], None] | None = None,
+    ) -> ExitStatus:
+        """Run a command and wait for its end; all its processes have ended then.
+
+        The descriptors stay the caller's. With `spec.process.terminal` they are not used: `on_terminal` gets the
+        descriptor of the terminal's outer side, and must return soon.
+
+        Raises: SetupFailed, StartFailed: nothing of the command has run. Interrupted. Unsupported. LauncherGone.
+        """
+        self._enter(IsolationName.AUTO)
+        options = OWN_NETWORK if spec.network is Network.NONE else 0
+        descriptors: tuple[int, ...] = (stdout, stderr)
+        if spec.process.terminal:
+            options, descriptors = options | TERMINAL, ()
+        elif stdin is not None:
+            options, descriptors = options | HAS_STDIN, (stdin, stdout, stderr)
+        request = self._request(RUN + bytes([options]), descriptors)
+        try:
+            if cancellation is not None:
+                cancellation.register(request)
+            _send_first(request, spec)
+            return _wait_for_exit(request, cancellation, on_terminal)
+        finally:
+            if cancellation is not None:
+                cancellation.forget(request)
+            request.close()
+
+    def call(
+        self,
+        function: str,
+        arguments: object,
+        *,
+        fds: tuple[int, ...] = (),
+        report: Callable[[object], None] | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> object:
+        """Run `package.module:function` behind the walls and return its result, plain data.
+
+        The function is called as `function(arguments, fds, report)`; what it reports is passed to `report` here.
+
+        Raises: JobFailed: it raised. Interrupted. Unsupported. LauncherGone.
+        """
+        self._enter(IsolationName.AUTO)
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = self._request(WORKER, ())
+        finished = False
+        try:
+            if cancellation is not None:
+                cancellation.register(worker)
+            _send_first(worker, ("job", function, arguments), fds)
+            result, finished = _wait_for_result(worker, cancellation, report)
+        finally:
+            if cancellation is not None:
+                cancellation.forget(worker)
+            if (
+                finished
+                and len(self._idle) < _MOST_IDLE
+                and not (cancellation and cancellation.cancelled)
+            ):
+                self._idle.append(worker)
+            else:
+                worker.close()
+        if isinstance(result, JobFailed):
+            raise result
+        return result
+
+    def close(self) -> None:
+        """End the launcher and everything behind it, and wait for that."""
+        while self._idle:
+            self._idle.pop().close()
+        if self._pid:
+            self._control.close()
+            pid, self._pid = self._pid, 0
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                return  # somebody else has reaped it
+
+    def _enter(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
+        if self._opened is None:
+            with self._opening:
+                if self._opened is None:
+                    self._opened = self._open(isolation)
+        return self._opened
+
+    def _open(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
+        request = self._request(OPEN, ())
+        try:
+            _send_first(request, isolation.value)
+            answer = _receive(request)[0]
+        finally:
+            request.close()
+        if answer[0] == "failed":
+            raise _failure(answer)
+        _, name, uids, gids = cast("tuple[str, str, IdRanges, IdRanges]", answer)
+        return IsolationName(name), _ranges(uids), _ranges(gids)
+
+    def _request(self, data: bytes, descriptors: tuple[int, ...]) -> wire.Socket:
+        if not self._pid:
+            raise LauncherGone("the launcher is closed")
+        ours, theirs = wire.stream_pair()
+        try:
+            wire.send_message(self._control, data, (theirs.fileno(), *descriptors))
+        except BrokenPipeError as error:
+            ours.close()
+            raise LauncherGone("the launcher process has ended unexpectedly") from error
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return ours
+
+
+def _hang_up(request: wire.Socket) -> None:
+    try:
+        request.shutdown(_SHUT_WR)
+    except OSError:
+        return  # it has ended meanwhile
+
+
+def _send_first(request: wire.Socket, value: object, descriptors: tuple[int, ...] = ()) -> None:
+    try:
+        wire.send(request, value, descriptors)
+    except (BrokenPipeError, ConnectionResetError):
+        return  # hung up already; the answer says why
+    except UnicodeEncodeError as error:
+        raise SetupFailed(
+            "pass on the command", f"`{error.object[:100]!r}` is not text in UTF-8"
+        ) from error
+
+
+def _receive(request: wire.Socket) -> tuple[tuple[object, ...], list[int]]:
+    try:
+        value, descriptors = wire.receive(request)
+    except (EOFError, ConnectionResetError) as error:
+        raise LauncherGone("the launcher process has ended unexpectedly") from error
+    return tuple(cast("list[object]", value)), descriptors
+
+
+def _wait_for_exit(
+    request: wire.Socket,
+    cancellation: Cancellation | None,
+    on_terminal: Callable[[int], None] | None,
+) -> ExitStatus:
+    failure: SandboxError | None = None
+    while True:
+        answer, descriptors = _receive(request)
+        match answer:
+            case ("terminal",):
+                if on_terminal is None:
+                    wire.close_all(descriptors)
+                else:
+                    on_terminal(descriptors.pop())
+            case ("failed", *_):
+                failure = _failure(answer)
+            case ("exit", int(code)):
+                if cancellation is not None and cancellation.signal_number is not None:
+                    raise Interrupted(cancellation.signal_number)
+                if failure is not None:
+                    raise failure
+                return ExitStatus(code) if code >= 0 else ExitStatus(128 - code, -code)
+            case _:
+                raise LauncherGone("the launcher process answered nonsense")
+
+
+def _wait_for_result(
+    worker: wire.Socket,
+    cancellation: Cancellation | None,
+    report: Callable[[object], None] | None,
+) -> tuple[object, bool]:
+    """Return what a job returned or raised, and that its worker may be used again."""
+    while True:
+        try:
+            answer, _ = _receive(worker)
+        except LauncherGone:
+            if cancellation is not None and cancellation.signal_number is not None:
+                raise Interrupted(cancellation.signal_number) from None
+            raise
+        match answer:
+            case ("report", value):
+                if report is not None:
+                    report(value)
+            case ("result", value):
+                return value, True
+            case ("raised", str(message), str(kind), dict(detail)):
+                return JobFailed(message, kind=kind, detail=cast("dict[str, object]", detail)), True
+            case ("exit", int(code)):
+                if cancellation is not None and cancellation.signal_number is not None:
+                    raise Interrupted(cancellation.signal_number)
+                how = (
+                    "it was killed, perhaps for lack of memory"
+                    if code == -_SIGKILL
+                    else f"code {code}"
+                )
+                raise LauncherGone(f"a process behind the launcher has ended unexpectedly: {how}")
+            case _:
+                raise LauncherGone("a process behind the launcher answered nonsense")
+
+
+def _failure(answer: tuple[object, ...]) -> SandboxError:
+    _, kind, fields = cast("tuple[str, str, Mapping[str, object]]", answer)
+    sort = {"start": StartFailed, "setup": SetupFailed, "unsupported": Unsupported}[kind]
+    arguments = msgspec.convert(fields, dict[str, object])
+    if "notes" in arguments:
+        arguments["notes"] = tuple(cast("list[str]", arguments["notes"]))
+    return cast("Callable[..., SandboxError]", sort)(**arguments)
+
+
+def _ranges(value: IdRanges) -> IdRanges:
+    return tuple((inside, host, count) for inside, host, count in value)

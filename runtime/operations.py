@@ -1,0 +1,446 @@
+"""The steps that turn a fresh process in new namespaces into one that may become the command.
+
+Each is plain data with `describe()`, in words that complete "cannot …", and `execute()`, which works on a `Scene` through
+`Syscalls`. Until the pivot, all mount targets are descriptors opened below the new root; no path of the root file
+system is ever resolved in the view of the host.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import msgspec
+
+from runtime.beneath import open_beneath, walk
+from runtime.network import bring_up_loopback
+from runtime.stack import overlay
+from runtime.stubs import Target, make_stub_layer
+from runtime.syscalls import (
+    ATTR_NODEV,
+    ATTR_NOEXEC,
+    ATTR_NOSUID,
+    ATTR_READ_ONLY,
+    Syscalls,
+)
+from runtime.user import User, find_user
+
+_CLOSED = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC
+_REAL_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class Scene:
+    """What the operations of one plan share: descriptors of mounts, and who the user is."""
+
+    __slots__ = ("device_null", "devices", "empty", "proc", "root", "scratch", "sys", "user")
+
+    def __init__(self) -> None:
+        self.scratch = -1
+        self.root = -1
+        self.proc = -1
+        self.sys = -1
+        self.devices = -1
+        self.device_null = -1
+        self.empty = -1
+        self.user = User(0, 0)
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One step; `execute` raises OSError, or a SandboxError where it can say more."""
+
+    def describe(self) -> str:
+        """Return what is done, to be read after "cannot"."""
+        raise NotImplementedError
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+
+class MakeScratch(Operation, frozen=True):
+    """A private tmpfs on top of the old root, which nobody sees and the pivot throws away."""
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "make a private directory"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Attach a tmpfs over `/`: paths still start below it, descriptors reach it."""
+        scene.scratch = calls.new_mount("tmpfs", (("mode", "0700"),), attributes=_CLOSED)
+        top = calls.open("/", _REAL_DIRECTORY)
+        calls.attach(scene.scratch, top)
+        calls.close(top)
+
+
+class StackRoot(Operation, frozen=True, kw_only=True):
+    """The root file system: the stack of directories, and below the writable one whatever mounts need."""
+
+    lowers: tuple[str, ...]
+    upper: str | None
+    work: str | None
+    targets: tuple[Target, ...]
+    one_by_one: bool
+
+    def describe(self) -> str:
+        """Return what is done."""
+        kind = "writable" if self.upper else "read-only"
+        return f"stack {len(self.lowers)} layers as a {kind} root"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Stack; where targets of mounts are missing, stack again with a layer that has them."""
+        scene.root = self._stack(calls, scene, self.lowers, "w0")
+        stubs = make_stub_layer(calls, scene.root, self.targets, self._stub_place(calls, scene))
+        if stubs is not None:
+            calls.close(scene.root)
+            scene.root = self._stack(calls, scene, (stubs, *self.lowers), "w1")
+        calls.attach(scene.root, scene.scratch)
+
+    def _stub_place(self, calls: Syscalls, scene: Scene) -> tuple[int, str]:
+        if self.work is None:
+            return scene.scratch, f"/proc/self/fd/{scene.scratch}"
+        return calls.open(self.work, _REAL_DIRECTORY), self.work
+
+    def _stack(self, calls: Syscalls, scene: Scene, lowers: tuple[str, ...], work_name: str) -> int:
+        work = None
+        if self.work is not None:
+            # A volatile overlay never takes the same work directory twice.
+            directory = calls.open(self.work, _REAL_DIRECTORY)
+            calls.make_directory(work_name, directory, 0o700)
+            calls.close(directory)
+            work = f"{self.work}/{work_name}"
+        return overlay(
+            calls,
+            lowers,
+            upper=self.upper,
+            work=work,
+            one_by_one=self.one_by_one,
+            scratch=scene.scratch,
+        )
+
+
+class FindUser(Operation, frozen=True):
+    """Who will run the command, by the files of the root file system alone."""
+
+    user: str
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"find the user `{self.user or '0'}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Look it up before anything is mounted over the files."""
+        scene.user = find_user(scene.root, self.user, syscalls=calls)
+
+
+class MountProc(Operation, frozen=True):
+    """The processes of this PID namespace."""
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "mount proc on `/proc`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Mount a fresh proc."""
+        scene.proc = calls.new_mount("proc", attributes=_CLOSED)
+        _attach_on_directory(calls, scene.proc, scene.root, "proc")
+
+
+class MountSys(Operation, frozen=True):
+    """Kernel objects, read-only: of the own network namespace, or the host's with its control groups hidden."""
+
+    own_network: bool
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "mount sysfs on `/sys`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Mount a fresh sysfs, or bind all that the host has there."""
+        if self.own_network:
+            scene.sys = calls.new_mount("sysfs", attributes=_CLOSED | ATTR_READ_ONLY)
+        else:
+            host = calls.open("/sys", _REAL_DIRECTORY)
+            scene.sys = calls.clone_tree(host, recursive=True)
+            calls.close(host)
+            calls.restrict(scene.sys, _CLOSED | ATTR_READ_ONLY, recursive=True)
+        _attach_on_directory(calls, scene.sys, scene.root, "sys")
+
+
+class MountDevices(Operation, frozen=True):
+    """A tmpfs without devices on /dev; those that are harmless are bound into it, one by one."""
+
+    devices: tuple[tuple[str, int, int], ...]
+    links: tuple[tuple[str, str], ...]
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "make the devices in `/dev`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Mount the tmpfs, bind the host's devices, make the links."""
+        options = (("mode", "0755"), ("size", "65536k"))
+        scene.devices = calls.new_mount("tmpfs", options, attributes=ATTR_NOSUID | ATTR_NODEV)
+        _attach_on_directory(calls, scene.devices, scene.root, "dev")
+        for name, major, minor in self.devices:
+            calls.make_file(name, scene.devices, mode=0o666)
+            device = calls.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW)
+            status = calls.status(device)
+            if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(major, minor):
+                raise OSError(19, os.strerror(19), f"/dev/{name}")
+            mount = calls.clone_tree(device)
+            calls.restrict(mount, ATTR_NOSUID | ATTR_NOEXEC)
+            target = calls.open(name, os.O_PATH | os.O_NOFOLLOW, directory=scene.devices)
+            calls.attach(mount, target)
+            calls.close(target)
+            calls.close(mount)
+            if name == "null":
+                scene.device_null = device
+            else:
+                calls.close(device)
+        for name, target_path in self.links:
+            calls.make_link(target_path, name, scene.devices)
+
+
+class MountInDevices(Operation, frozen=True):
+    """A file system of its own below /dev: terminals, shared memory, message queues."""
+
+    kind: str
+    name: str
+    options: tuple[tuple[str, str | None], ...] = ()
+    attributes: int = _CLOSED
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"mount {self.kind} on `/dev/{self.name}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Make the directory in our own tmpfs and mount there."""
+        calls.make_directory(self.name, scene.devices)
+        mount = calls.new_mount(self.kind, self.options, attributes=self.attributes)
+        _attach_on_directory(calls, mount, scene.devices, self.name)
+        calls.close(mount)
+
+
+class Hide(Operation, frozen=True):
+    """Files and directories of proc and sysfs that tell or change too much; those that do not exist are left out."""
+
+    proc: tuple[str, ...] = ()
+    sys: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "hide paths below `/proc` and `/sys`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Mount /dev/null over files and an empty read-only directory over directories."""
+        empty = calls.new_mount("tmpfs", (("mode", "0555"),), attributes=_CLOSED | ATTR_READ_ONLY)
+        first = True
+        for base, paths in ((scene.proc, self.proc), (scene.sys, self.sys)):
+            for path in paths:
+                target = _existing(calls, base, path)
+                if target is None:
+                    continue
+                if not stat.S_ISDIR(calls.status(target).st_mode):
+                    cover = calls.clone_tree(scene.device_null)
+                elif first:
+                    # A mount that is attached nowhere cannot be cloned, so the first use attaches it.
+                    cover, first = empty, False
+                    calls.attach(cover, target)
+                    calls.close(target)
+                    continue
+                else:
+                    cover = calls.clone_tree(empty)
+                calls.attach(cover, target)
+                calls.close(target)
+                calls.close(cover)
+        calls.close(empty)
+
+
+class Freeze(Operation, frozen=True):
+    """Parts of proc that may be read and not written."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "make parts of `/proc` read-only"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Bind each path over itself, read-only."""
+        for path in self.paths:
+            target = _existing(calls, scene.proc, path)
+            if target is None:
+                continue
+            mount = calls.clone_tree(target)
+            calls.restrict(mount, _CLOSED | ATTR_READ_ONLY)
+            calls.attach(mount, target)
+            calls.close(mount)
+            calls.close(target)
+
+
+class Bind(Operation, frozen=True):
+    """A file or directory of the host at a target in the root file system."""
+
+    source: str
+    target: str
+    read_only: bool
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"mount `{self.source}` on `{self.target}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Clone the source's mounts, restrict them and attach them on the target's descriptor."""
+        source = calls.open(self.source, os.O_PATH)
+        directory = stat.S_ISDIR(calls.status(source).st_mode)
+        mount = calls.clone_tree(source, recursive=True)
+        attributes = ATTR_NODEV | (ATTR_READ_ONLY if self.read_only else 0)
+        calls.restrict(mount, attributes, recursive=True)
+        target = _target(calls, scene.root, self.target, directory=directory)
+        calls.attach(mount, target)
+        for descriptor in (source, mount, target):
+            calls.close(descriptor)
+
+
+class Tmpfs(Operation, frozen=True):
+    """An empty directory in memory at a target in the root file system."""
+
+    target: str
+    mode: int
+    size: int | None
+    read_only: bool
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"mount a tmpfs on `{self.target}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Make it and attach it on the target's descriptor."""
+        options: tuple[tuple[str, str | None], ...] = (("mode", f"{self.mode:o}"),)
+        if self.size is not None:
+            options = (*options, ("size", str(self.size)))
+        attributes = ATTR_NOSUID | ATTR_NODEV | (ATTR_READ_ONLY if self.read_only else 0)
+        mount = calls.new_mount("tmpfs", options, attributes=attributes)
+        target = _target(calls, scene.root, self.target, directory=True)
+        calls.attach(mount, target)
+        calls.close(mount)
+        calls.close(target)
+
+
+class ShowFile(Operation, frozen=True):
+    """A small file of our making, read-only at a target; its bytes are in memory alone."""
+
+    name: str
+    target: str
+    content: bytes
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"show `{self.target}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Write it in the private directory and bind it."""
+        calls.make_file(self.name, scene.scratch, self.content)
+        source = calls.open(self.name, os.O_PATH | os.O_NOFOLLOW, directory=scene.scratch)
+        mount = calls.clone_tree(source)
+        calls.restrict(mount, _CLOSED | ATTR_READ_ONLY)
+        target = _target(calls, scene.root, self.target, directory=False)
+        calls.attach(mount, target)
+        for descriptor in (source, mount, target):
+            calls.close(descriptor)
+
+
+class SetHostName(Operation, frozen=True):
+    """The host name of the own UTS namespace."""
+
+    name: str
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"set the host name `{self.name}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:  # noqa: ARG002 - as all operations
+        """Set it."""
+        calls.set_host_name(self.name)
+
+
+class BringUpLoopback(Operation, frozen=True):
+    """The loopback interface of the own network namespace."""
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "bring up the loopback interface"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:  # noqa: ARG002 - as all operations
+        """Set it up."""
+        bring_up_loopback()
+
+
+class Pivot(Operation, frozen=True):
+    """From here on `/` is the new root, and the old one is gone."""
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "change to the new root"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Pivot and detach the old root, with the private directory that lies over it."""
+        calls.pivot(scene.root, above=1)
+
+
+class EnterDirectory(Operation, frozen=True):
+    """The working directory; made, owned by root, where it is missing."""
+
+    path: str
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return f"enter the directory `{self.path}`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Open it below the root, so that no link of proc leads out, and change to it."""
+        place = walk(calls, scene.root, self.path)
+        _make_missing(calls, place.descriptor, place.path[len(place.path) - place.missing :])
+        directory = open_beneath(scene.root, self.path, os.O_PATH | os.O_DIRECTORY, syscalls=calls)
+        calls.change_directory(directory)
+        calls.close(directory)
+        calls.close(place.descriptor)
+
+
+def _attach_on_directory(calls: Syscalls, mount: int, base: int, name: str) -> None:
+    """Attach on a real directory called `name`: a link there is refused."""
+    target = calls.open(name, _REAL_DIRECTORY, directory=base)
+    calls.attach(mount, target)
+    calls.close(target)
+
+
+def _existing(calls: Syscalls, base: int, path: str) -> int | None:
+    try:
+        return open_beneath(base, path, os.O_PATH | os.O_NOFOLLOW, syscalls=calls)
+    except OSError:
+        return None
+
+
+def _target(calls: Syscalls, root: int, path: str, *, directory: bool) -> int:
+    """Open the target of a mount below the root, and make it where it is missing in what is mounted there."""
+    place = walk(calls, root, path)
+    if place.missing:
+        names = place.path[len(place.path) - place.missing :]
+        base = place.descriptor
+        if not directory:
+            base = _make_missing(calls, base, names[:-1])
+            calls.make_file(names[-1], base)
+        else:
+            _make_missing(calls, base, names)
+        place = walk(calls, root, path)
+    if stat.S_ISDIR(calls.status(place.descriptor).st_mode) != directory:
+        number = 20 if directory else 21
+        raise OSError(number, os.strerror(number), path)
+    return place.descriptor
+
+
+def _make_missing(calls: Syscalls, base: int, names: tuple[str, ...]) -> int:
+    for name in names:
+        calls.make_directory(name, base)
+        base = calls.open(name, _REAL_DIRECTORY, directory=base)
+    return base

@@ -1,0 +1,136 @@
+"""What to run and what the host allows, turned into the ordered list of steps that set it up.
+
+Pure: nothing is opened or asked here, so a plan can be printed and tested without privileges.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from runtime import operations as op
+from runtime.errors import SetupFailed, StartFailed
+from runtime.features import Features
+from runtime.spec import ContainerSpec, Mount, MountKind, Network
+from runtime.stubs import Target
+from runtime.syscalls import ATTR_NOEXEC, ATTR_NOSUID
+
+DEVICES = (
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+)
+DEVICE_LINKS = (
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+)
+# Source: moby, daemon/pkg/oci/defaults.go, "MaskedPaths" and "ReadonlyPaths".
+HIDDEN_IN_PROC = (
+    "acpi",
+    "asound",
+    "interrupts",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+)
+HIDDEN_IN_SYS = ("devices/virtual/powercap", "firmware", "fs/cgroup")
+FROZEN_IN_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
+_TERMINAL_GROUP = 5
+
+
+def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
+    """Return the steps that set up `spec`, in order, up to the working directory.
+
+    Raises: SetupFailed, StartFailed: the specification contradicts itself.
+    """
+    _check(spec)
+    own_network = spec.network is Network.NONE
+    mounts = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
+    steps: list[op.Operation] = [
+        op.MakeScratch(),
+        op.StackRoot(
+            lowers=spec.rootfs.lowers,
+            upper=spec.rootfs.upper,
+            work=spec.rootfs.work,
+            targets=_targets(spec),
+            one_by_one=features.layers_one_by_one,
+        ),
+        op.FindUser(spec.process.user),
+        op.MountProc(),
+        op.MountSys(own_network),
+        op.MountDevices(DEVICES, DEVICE_LINKS),
+        op.MountInDevices(
+            "devpts",
+            "pts",
+            (
+                ("newinstance", None),
+                ("ptmxmode", "0666"),
+                ("mode", "0620"),
+                ("gid", str(_TERMINAL_GROUP)),
+            ),
+            ATTR_NOSUID | ATTR_NOEXEC,
+        ),
+        op.MountInDevices("tmpfs", "shm", (("mode", "1777"), ("size", "65536k"))),
+        op.MountInDevices("mqueue", "mqueue"),
+        op.Hide(HIDDEN_IN_PROC, HIDDEN_IN_SYS),
+        op.Freeze(FROZEN_IN_PROC),
+        *(_mount(mount) for mount in mounts),
+        *(
+            op.ShowFile(f"file{number}", target, content)
+            for number, (target, content) in enumerate(spec.files)
+        ),
+        op.SetHostName(spec.hostname),
+    ]
+    if own_network:
+        steps.append(op.BringUpLoopback())
+    steps += [op.Pivot(), op.EnterDirectory(spec.process.cwd)]
+    return tuple(steps)
+
+
+def describe(steps: tuple[op.Operation, ...]) -> str:
+    """Return a plan as text, one step a line."""
+    return "\n".join(step.describe() for step in steps)
+
+
+def _mount(mount: Mount) -> op.Operation:
+    match mount.kind:
+        case MountKind.BIND:
+            return op.Bind(mount.source, mount.target, mount.read_only)
+        case MountKind.TMPFS:
+            return op.Tmpfs(mount.target, mount.mode, mount.size, mount.read_only)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _targets(spec: ContainerSpec) -> tuple[Target, ...]:
+    return (
+        *(Target(f"/{name}", real=True) for name in ("proc", "sys", "dev")),
+        *(Target(mount.target, source=mount.source) for mount in spec.mounts),
+        *(Target(target, directory=False) for target, _ in spec.files),
+    )
+
+
+def _check(spec: ContainerSpec) -> None:
+    if not spec.process.argv:
+        raise StartFailed("there is no command to run", exit_code=126)
+    texts = (*spec.process.argv, *spec.process.env, spec.process.cwd, spec.process.user)
+    if any("\0" in text for text in texts):
+        raise StartFailed(
+            "the command, its environment, directory or user contains a NUL byte", exit_code=126
+        )
+    if not spec.rootfs.lowers:
+        raise SetupFailed("stack a root", "there are no layers")
+    if (spec.rootfs.upper is None) != (spec.rootfs.work is None):
+        raise SetupFailed("stack a root", "`upper` and `work` go together")
+    for target in (*(mount.target for mount in spec.mounts), *(path for path, _ in spec.files)):
+        if "\0" in target or target.strip("/") in {"", ".", ".."}:
+            raise SetupFailed(f"mount on `{target[:60]}`", "that is not a place below the root")

@@ -1,0 +1,132 @@
+"""Makes what mounts need and an image lacks, so that nothing of it is left behind.
+
+A mount needs a directory or file to lie on. Where the image has none, an empty one stands in a layer of its own,
+between the writable directory and the image's layers:
+
+    upper   what the command changes
+    stubs   etc/resolv.conf cache/      only what is missing, parents with the attributes that they have below
+    lower   the image
+
+The writable directory is therefore never touched, whatever happens to the process; there is nothing to remove and no
+time to restore afterwards. Parents take all attributes of the image's own, so that a command that changes
+them finds, and copies up, what the image had.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import msgspec
+
+from runtime.beneath import walk
+from runtime.errors import SetupFailed
+from runtime.syscalls import Syscalls
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+_LAYER = "stubs"
+_OWN = frozenset({"dev", "proc", "sys"})
+"""Covered by mounts of our own, where targets are made when they are needed."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Something that will be mounted on; with a `source`, it must be of that kind, else a directory or a file.
+
+    `real` ones must not be links: the file systems of the kernel go where they belong or nowhere.
+    """
+
+    path: str
+    directory: bool = True
+    source: str = ""
+    real: bool = False
+
+
+def make_stub_layer(
+    calls: Syscalls, root: int, targets: tuple[Target, ...], place: tuple[int, str]
+) -> str | None:
+    """Make the missing `targets` in a new directory and return its path, or None where none is missing.
+
+    `root` is a view of the image, `place` the descriptor and the path of where the directory is made.
+
+    Raises: SetupFailed: a target of the kernel's own file systems is no directory. OSError.
+    """
+    missing: list[tuple[tuple[str, ...], bool]] = []
+    for target in targets:
+        found = walk(calls, root, target.path, follow=not target.real)
+        mode = calls.status(found.descriptor).st_mode
+        calls.close(found.descriptor)
+        if found.missing:
+            if found.path[0] not in _OWN or len(found.path) == 1:
+                missing.append((found.path, _is_directory(calls, target)))
+        elif target.real and not stat.S_ISDIR(mode):
+            kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
+            raise SetupFailed(
+                f"mount on `{target.path}`",
+                f"it is {kind} in the root file system",
+                hint=f"use a base image in which `{target.path}` is a directory",
+            )
+    if not missing:
+        return None
+    calls.make_directory(_LAYER, place[0], 0o755)
+    layer = _Layer(calls, root, calls.open(_LAYER, _DIRECTORY, directory=place[0]))
+    for path, directory in missing:
+        layer.add(path, directory=directory)
+    layer.finish()
+    return f"{place[1]}/{_LAYER}"
+
+
+def _is_directory(calls: Syscalls, target: Target) -> bool:
+    if not target.source:
+        return target.directory
+    source = calls.open(target.source, os.O_PATH)
+    try:
+        return stat.S_ISDIR(calls.status(source).st_mode)
+    finally:
+        calls.close(source)
+
+
+class _Layer:
+    """A layer in the making: per directory, its descriptor there and in the image, if the image has it."""
+
+    def __init__(self, calls: Syscalls, root: int, own: int) -> None:
+        self._calls = calls
+        self._made: dict[tuple[str, ...], tuple[int, int | None]] = {(): (own, root)}
+
+    def add(self, path: tuple[str, ...], *, directory: bool) -> None:
+        """Make an empty directory or file at `path`, and its parents."""
+        parent = self._directory(path[:-1])
+        if directory:
+            self._directory(path)
+            return
+        try:
+            self._calls.make_file(path[-1], parent[0])
+        except FileExistsError:
+            return  # the same target twice
+
+    def _directory(self, path: tuple[str, ...]) -> tuple[int, int | None]:
+        made = self._made.get(path)
+        if made is not None:
+            return made
+        parent, parent_origin = self._directory(path[:-1])
+        self._calls.make_directory(path[-1], parent)
+        own = self._calls.open(path[-1], _DIRECTORY, directory=parent)
+        origin = None
+        if parent_origin is not None:
+            try:
+                origin = self._calls.open(path[-1], _DIRECTORY, directory=parent_origin)
+            except OSError as error:
+                if error.errno != errno.ENOENT:
+                    raise
+        self._made[path] = (own, origin)
+        return own, origin
+
+    def finish(self) -> None:
+        """Copy the attributes, the deepest first, so that nothing made later changes a time again."""
+        for path in sorted(self._made, key=len, reverse=True):
+            own, origin = self._made[path]
+            if origin is not None:
+                self._calls.copy_attributes(origin, own)
+            self._calls.close(own)
+            if origin is not None and path:
+                self._calls.close(origin)

@@ -1,0 +1,202 @@
+"""The launcher process: small, single-threaded, and the only one that enters namespaces.
+
+    builder ── control socket ──► launcher ── clone ──► process 1 of each sandbox
+       └────── one socket per request ───┘ └─ fork ───► workers, which run functions behind the walls
+
+It does nothing until the first request. Every request brings its own socket; when the other end of that goes
+away, so do the processes behind it; when the control socket ends, all do, and the launcher itself.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from runtime import wire
+from runtime.errors import Unsupported
+
+if TYPE_CHECKING:
+    from runtime.isolation import Walls
+    from runtime.syscalls import Syscalls
+
+OPEN, RUN, WORKER = b"O", b"R", b"W"
+HAS_STDIN, OWN_NETWORK, TERMINAL = 1, 2, 4
+
+_BROKEN = 70
+
+
+def serve(control: wire.Socket, prefixes: tuple[str, ...]) -> NoReturn:
+    """Wait for requests until the builder is gone; never returns.
+
+    Jobs come from modules whose names start with one of `prefixes`.
+    """
+    code = _BROKEN
+    try:
+        os.setsid()
+        data, descriptors = wire.receive_message(control, 16)
+        if data:
+            _Launcher(control, prefixes).loop(data, descriptors)
+        code = 0
+    except KeyboardInterrupt:
+        code = 0
+    finally:
+        os._exit(code)
+
+
+class _Child:
+    """A process behind the launcher: its pidfd, and the socket whose end kills it."""
+
+    __slots__ = ("pid", "pidfd", "request")
+
+    def __init__(self, pid: int, request: wire.Socket) -> None:
+        self.pid = pid
+        self.pidfd = os.pidfd_open(pid)
+        self.request = request
+
+
+class _Launcher:
+    """The state of the launcher process; made by the first request."""
+
+    def __init__(self, control: wire.Socket, prefixes: tuple[str, ...]) -> None:
+        import gc
+        import select
+        import signal
+
+        from runtime import init, isolation, seccomp, worker
+        from runtime.syscalls import Syscalls
+
+        self._control = control
+        self._prefixes = prefixes
+        self._init = init
+        self._isolation = isolation
+        self._worker = worker
+        self._calls: Syscalls = Syscalls()
+        self._walls: Walls | None = None
+        self._filter = seccomp.program(os.uname().machine)
+        self._children: dict[int, _Child] = {}
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
+        self._hang_up = select.POLLRDHUP
+        self._readable = select.POLLIN
+        for number in signal.valid_signals():
+            # What our caller ignores, commands should not.
+            if number not in {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}:
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        # Children share this memory until somebody writes to it.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+
+    def loop(self, data: bytes, descriptors: list[int]) -> None:
+        """Serve until the control socket ends."""
+        self._handle(data, descriptors)
+        while True:
+            for descriptor, _ in self._poll.poll():
+                if descriptor == self._control.fileno():
+                    data, descriptors = wire.receive_message(self._control, 16)
+                    if not data:
+                        self._end_all()
+                        return
+                    self._handle(data, descriptors)
+                else:
+                    self._attend(descriptor)
+
+    def _handle(self, data: bytes, descriptors: list[int]) -> None:
+        request = wire.from_descriptor(descriptors.pop(0))
+        kind = data[:1]
+        if kind == OPEN:
+            self._open(request)
+            request.close()
+            return
+        pid = (
+            self._start_worker(request)
+            if kind == WORKER
+            else self._run(request, data[1], descriptors)
+        )
+        wire.close_all(descriptors)
+        child = _Child(pid, request)
+        self._children[child.pidfd] = child
+        self._children[request.fileno()] = child
+        self._poll.register(child.pidfd, self._readable)
+        self._poll.register(request, self._hang_up)
+
+    def _open(self, request: wire.Socket) -> None:
+        from runtime.spec import IsolationName
+
+        name, _ = wire.receive(request)
+        try:
+            if self._walls is None:
+                self._walls = self._isolation.enter(IsolationName(name), self._calls)
+        except Unsupported as error:
+            wire.send(request, self._init.encode_failure(error))
+        except OSError as error:
+            refused = Unsupported(f"isolation `{name}`", str(error))
+            wire.send(request, self._init.encode_failure(refused))
+        else:
+            walls = self._walls
+            wire.send(request, ("opened", walls.name.value, walls.uids, walls.gids))
+
+    def _run(self, request: wire.Socket, options: int, descriptors: list[int]) -> int:
+        assert self._walls is not None, "the builder opens first"
+        flags = self._isolation.CONTAINER_NAMESPACES
+        if options & OWN_NETWORK:
+            flags |= self._isolation.OWN_NETWORK
+        pid = self._calls.clone(flags)
+        if pid == 0:
+            has_stdin = bool(options & HAS_STDIN)
+            start = self._init.Start(
+                request=request,
+                stdin=descriptors[0] if has_stdin else None,
+                outputs=tuple(descriptors[has_stdin:]),
+                features=self._walls.features,
+                filter=self._filter,
+            )
+            self._init.become_command(self._calls, start)
+        return pid
+
+    def _start_worker(self, request: wire.Socket) -> int:
+        pid = os.fork()
+        if pid == 0:
+            self._worker.serve_jobs(self._calls, request, self._prefixes)
+        return pid
+
+    def _attend(self, descriptor: int) -> None:
+        """Reap a child that has ended, or kill one that nobody waits for any more."""
+        child = self._children.get(descriptor)
+        if child is None:
+            return
+        if descriptor != child.pidfd:
+            self._poll.unregister(descriptor)
+            del self._children[descriptor]
+            _kill(child)
+            return
+        _, status = os.waitpid(child.pid, 0)
+        self._poll.unregister(child.pidfd)
+        del self._children[child.pidfd]
+        if self._children.pop(child.request.fileno(), None) is not None:
+            self._poll.unregister(child.request)
+        with suppress(OSError):  # the builder may not listen any more
+            wire.send(child.request, ("exit", os.waitstatus_to_exitcode(status)), wait=False)
+        child.request.close()
+        os.close(child.pidfd)
+
+    def _end_all(self) -> None:
+        children = {child.pid: child for child in self._children.values()}
+        for child in children.values():
+            _kill(child)
+        for pid in children:
+            os.waitpid(pid, 0)
+
+
+def _kill(child: _Child) -> None:
+    import signal
+
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+
+
+def main(descriptor: int, prefixes: tuple[str, ...]) -> NoReturn:
+    """Serve as a fresh process, on the control socket that was passed."""
+    serve(wire.from_descriptor(descriptor), prefixes)
