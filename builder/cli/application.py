@@ -8,10 +8,10 @@ from importlib import import_module
 import click
 
 from builder.cli import failure
-from builder.cli.catalogue import VERBS
+from builder.cli.catalogue import VERBS, verb_of
 from builder.cli.invocation import Invocation
 from builder.cli.verb import root_option
-from builder.errors import LapstrakeError
+from builder.errors import Cancelled, LapstrakeError
 from runtime.errors import SandboxError
 
 
@@ -85,7 +85,7 @@ def main(arguments: list[str], invocation: Invocation) -> int:
     except click.Abort:
         return failure.INTERRUPTED
     except click.ClickException as mistake:
-        return _fail(invocation, failure.of_click(mistake))
+        return _fail(invocation, failure.of_click(mistake, verb_of(arguments)))
     except LapstrakeError as error:
         return _fail(invocation, error)
     except SandboxError as error:
@@ -98,6 +98,10 @@ def main(arguments: list[str], invocation: Invocation) -> int:
 
 
 def _fail(invocation: Invocation, error: LapstrakeError) -> int:
+    number = invocation.interruption.number
+    if number is not None and not isinstance(error, Cancelled):
+        # Whatever failed after a signal failed because of it.
+        error = Cancelled(signal_number=number)
     try:
         for diagnostic in failure.diagnostics_of(error):
             invocation.tell(diagnostic)

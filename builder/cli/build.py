@@ -96,12 +96,12 @@ _IGNORED = [
     "--progress", metavar="MODE", help="Show progress as auto, plain, tty, quiet or rawjson."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the id of the image.")
-@click.argument("context")
+@click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
 def command(
     invocation: Invocation,
     *,
-    context: str,
+    context: str | None,
     tags: tuple[str, ...],
     dockerfile: str | None,
     target: str | None,
@@ -123,6 +123,11 @@ def command(
     from builder.engine import BuildRequest
 
     mode = _mode(invocation, progress, quiet=quiet)
+    if context is None:
+        raise UsageError(
+            "`lapstrake build` needs a context",
+            hint="to build the current directory, add a dot: `lapstrake build .`",
+        )
     if push and not tags:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
     if isolation is not None:

@@ -7,36 +7,36 @@ from __future__ import annotations
 
 
 class Entry:
-    """One verb: its module within `builder.cli`, what it does in one line, and whether it may need the
-    launcher, because it starts processes or touches the files of images.
+    """One verb: its module within `builder.cli`, what it does in one line, and whether it opens the store,
+    for which the launcher must be there.
     """
 
-    __slots__ = ("launches", "module", "summary")
+    __slots__ = ("module", "opens_store", "summary")
 
-    def __init__(self, module: str, summary: str, *, launches: bool) -> None:
+    def __init__(self, module: str, summary: str, *, opens_store: bool = True) -> None:
         self.module = module
         self.summary = summary
-        self.launches = launches
+        self.opens_store = opens_store
 
 
 VERBS: dict[str, Entry] = {
-    "build": Entry("build", "Build an image from a Dockerfile", launches=True),
-    "run": Entry("run", "Run a command in a new container", launches=True),
-    "images": Entry("images", "List images", launches=False),
-    "pull": Entry("pull", "Download an image from a registry", launches=True),
-    "push": Entry("push", "Upload an image to a registry", launches=True),
-    "tag": Entry("tag", "Give an image another name", launches=False),
-    "rmi": Entry("rmi", "Remove images", launches=True),
-    "inspect": Entry("inspect", "Show the details of images as JSON", launches=False),
-    "history": Entry("history", "Show how an image was made", launches=False),
-    "save": Entry("save", "Write images to a tar archive", launches=True),
-    "load": Entry("load", "Read images from a tar archive", launches=True),
-    "import": Entry("import_", "Make an image of the files in a tar archive", launches=True),
-    "prune": Entry("prune", "Remove what is not used", launches=True),
-    "login": Entry("login", "Sign in to a registry", launches=False),
-    "logout": Entry("logout", "Sign out of a registry", launches=False),
-    "info": Entry("info", "Show what this host allows and where things are kept", launches=True),
-    "version": Entry("version", "Show the version of lapstrake", launches=False),
+    "build": Entry("build", "Build an image from a Dockerfile"),
+    "run": Entry("run", "Run a command in a new container"),
+    "images": Entry("images", "List images"),
+    "pull": Entry("pull", "Download an image from a registry"),
+    "push": Entry("push", "Upload an image to a registry"),
+    "tag": Entry("tag", "Give an image another name"),
+    "rmi": Entry("rmi", "Remove images"),
+    "inspect": Entry("inspect", "Show the details of images as JSON"),
+    "history": Entry("history", "Show how an image was made"),
+    "save": Entry("save", "Write images to a tar archive"),
+    "load": Entry("load", "Read images from a tar archive"),
+    "import": Entry("import_", "Make an image of the files in a tar archive"),
+    "prune": Entry("prune", "Remove what is not used"),
+    "login": Entry("login", "Sign in to a registry"),
+    "logout": Entry("logout", "Sign out of a registry"),
+    "info": Entry("info", "Show what this host allows and where things are kept"),
+    "version": Entry("version", "Show the version of lapstrake", opens_store=False),
 }
 
 ABSENT = frozenset(

@@ -6,6 +6,8 @@ be executed or found, 129, 130 and 143 interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 from builder.cli.catalogue import ABSENT, VERBS
@@ -47,13 +49,13 @@ def no_such_verb(name: str) -> UsageError:
     return UsageError(f"unknown command: `{name}`", hint=_near(name, VERBS, "lapstrake"))
 
 
-def of_click(error: click.ClickException) -> UsageError:
-    """Return a mistake on the command line in Docker's words, with the nearest right one."""
+def of_click(error: click.ClickException, verb: str | None) -> UsageError:
+    """Return a mistake in the words of `verb` in Docker's words, with the nearest right one."""
     context = error.ctx if isinstance(error, click.UsageError) else None
-    path = context.command_path if context is not None else "lapstrake"
+    path = "lapstrake" if verb is None else f"lapstrake {verb}"
     help_hint = f"run `{path} --help` for the list of flags"
     if isinstance(error, click.NoSuchOption):
-        known = () if context is None else _visible_flags(context.command)
+        known: list[str] = [] if context is None else _visible_flags(context.command)
         name = error.option_name
         kind = "unknown flag" if name.startswith("--") else "unknown shorthand flag"
         return UsageError(f"{kind}: `{name}`", hint=_near(name, known, path))
@@ -75,17 +77,16 @@ def _visible_flags(command: click.Command) -> list[str]:
     ]
 
 
-def _near(name: str, known: object, path: str) -> str:
+def _near(name: str, known: Iterable[str], path: str) -> str:
     from builder.dockerfile.suggest import nearest
 
-    assert isinstance(known, (list, tuple, dict))
-    near = nearest(name, known)
-    help_hint = f"run `{path} --help` for the list"
-    return (
-        help_hint
-        if near is None
-        else f"did you mean `{near}`? {help_hint[0].upper()}{help_hint[1:]}"
-    )
+    # Without the dashes: two edits of `--foo` must not lead to `--root`.
+    bare = name.lstrip("-")
+    dashes = name[: len(name) - len(bare)]
+    near = nearest(bare, [word.lstrip("-") for word in known])
+    if near is None:
+        return f"run `{path} --help` for the list"
+    return f"did you mean `{dashes}{near}`? Run `{path} --help` for the list"
 
 
 def _as_ours(message: str) -> str:

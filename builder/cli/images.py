@@ -11,7 +11,7 @@ import msgspec
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
 from builder.errors import UsageError
-from builder.ui.size import age_of, size
+from builder.ui.size import age, size
 from builder.ui.summary import short_id
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _table(lines: list[_Line], ids: list[str], *, digests: bool) -> None:
             line.repository,
             line.tag,
             image_id,
-            age_of(line.image.created, now),
+            age(now - line.image.created),
             size(line.image.size),
         ]
         for line, image_id in zip(lines, ids, strict=True)
@@ -123,11 +123,16 @@ def _table(lines: list[_Line], ids: list[str], *, digests: bool) -> None:
 def _document(line: _Line, image_id: str) -> dict[str, str]:
     """Return the members that Docker prints for `--format json`."""
     return {
-        "CreatedAt": line.image.created,
-        "CreatedSince": age_of(line.image.created, time.time()),
+        "CreatedAt": _moment(line.image.created),
+        "CreatedSince": age(time.time() - line.image.created),
         "Digest": line.image.digest or _NONE,
         "ID": image_id,
         "Repository": line.repository,
         "Size": size(line.image.size),
         "Tag": line.tag,
     }
+
+
+def _moment(seconds: float) -> str:
+    """Return a moment as Docker writes it: 2020-01-02 03:04:05 +0000 UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(seconds))

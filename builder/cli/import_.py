@@ -38,4 +38,5 @@ def command(
             hint="download it first: `curl -L URL | lapstrake import - NAME`",
         )
     with reading(file, "FILE") as stream, invocation.engine() as engine:
-        invocation.say(engine.import_(stream, name, changes, message))
+        image_id = engine.import_(stream, name, changes, message)
+    invocation.say(image_id)

@@ -31,7 +31,7 @@ def command(
     with invocation.engine() as engine:
         for name in names:
             try:
-                found.extend(engine.inspect(name))
+                found.append(engine.inspect(name))
             except ImageError as error:
                 missing = missing or error
     invocation.say(msgspec.json.format(msgspec.json.encode(found), indent=4).decode())

@@ -15,32 +15,37 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-@contextmanager
-def interruptible(engine: Engine) -> Iterator[None]:
-    """While the context is open, the first signal cancels what `engine` does; the second ends at once.
+class Interruption:
+    """Remembers the signal that came; `number` is None while there was none."""
 
-    Signals that the caller has set to be ignored (`nohup`) stay so. The engine raises `Cancelled`,
-    whose exit code is 128 + the number of the signal.
-    """
+    def __init__(self) -> None:
+        self.number: int | None = None
 
-    def cancel(number: int, _frame: FrameType | None) -> None:
-        for other in caught:
-            signal.signal(other, _at_once(other))
-        # Not from here: the handler may have interrupted a holder of the lock that this takes.
-        threading.Thread(target=engine.cancellation.cancel, args=(number,), daemon=True).start()
+    @contextmanager
+    def cancels(self, engine: Engine) -> Iterator[None]:
+        """While the context is open, the first signal cancels what `engine` does; the second ends at once.
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-    for number in caught:
-        signal.signal(number, cancel)
-    try:
-        yield
-    finally:
+        Signals that the caller has set to be ignored (`nohup`) stay so.
+        """
+
+        def cancel(number: int, _frame: FrameType | None) -> None:
+            for other in caught:
+                signal.signal(other, _at_once(other))
+            self.number = number
+            engine.cancellation.cancel(number)
+
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may choose what signals do
+            return
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
         for number in caught:
-            signal.signal(number, before[number])
+            signal.signal(number, cancel)
+        try:
+            yield
+        finally:
+            for number in caught:
+                signal.signal(number, before[number])
 
 
 def _at_once(number: int) -> Callable[[int, FrameType | None], None] | signal.Handlers:

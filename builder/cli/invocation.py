@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from builder.cli.interruption import interruptible
+from builder.cli.interruption import Interruption
 from builder.diagnostics import Diagnostic, Severity
 from builder.settings import Settings, current
 from builder.ui.style import palette_for
@@ -32,6 +32,7 @@ class Invocation:
         self.launcher = launcher
         self.root: str | None = None
         self.machine = False
+        self.interruption = Interruption()
         self._open_engine = open_engine
         self._settings: Settings | None = None
 
@@ -57,7 +58,10 @@ class Invocation:
             from builder.engine import Engine
 
             open_engine = Engine.open
-        with open_engine(self.settings, self.launcher) as engine, interruptible(engine):
+        with (
+            open_engine(self.settings, self.launcher) as engine,
+            self.interruption.cancels(engine),
+        ):
             yield engine
 
     @contextmanager

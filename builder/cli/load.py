@@ -23,5 +23,7 @@ def command(
 ) -> None:
     """Read images and their names from a tar archive that `save` or Docker has written."""
     with reading(source or "-", "-i FILE") as stream, invocation.engine() as engine:
-        for line in engine.load(stream):
-            invocation.say(line)
+        loaded = engine.load(stream)
+    for name in loaded:
+        what = "image ID" if name.startswith("sha256:") else "image"
+        invocation.say(f"Loaded {what}: {name}")

@@ -14,5 +14,7 @@ from builder.cli.verb import Verb
 def command(invocation: Invocation, *, registry: str) -> None:
     """Forget the credentials for REGISTRY, by default Docker Hub."""
     with invocation.engine() as engine:
-        engine.logout(registry)
-    invocation.say(f"Removed login credentials for {registry}")
+        known = engine.logout(registry)
+    invocation.say(
+        f"Removed login credentials for {registry}" if known else f"Not logged in to {registry}"
+    )

@@ -29,7 +29,7 @@ def command(invocation: Invocation, *, all_images: bool, force: bool) -> None:
         if not click.confirm("Are you sure you want to continue?", err=True):
             return
     with invocation.engine() as engine:
-        result = engine.prune(all_images)
+        result = engine.prune(all_images=all_images)
     for line in result.removed:
         invocation.say(line)
     invocation.say(f"Total reclaimed space: {size(result.bytes)}")

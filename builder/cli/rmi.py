@@ -20,5 +20,6 @@ from builder.cli.verb import Verb, absent
 def command(invocation: Invocation, *, names: tuple[str, ...], force: bool) -> None:
     """Remove images by name or id; an image goes with its last name."""
     with invocation.engine() as engine:
-        for line in engine.remove_images(names, force):
-            invocation.say(line)
+        lines = engine.remove_images(names, force=force)
+    for line in lines:
+        invocation.say(line)

@@ -43,7 +43,6 @@ _ABSENT = [
         "--network-alias",
         "--pid",
         "--pids-limit",
-        "--platform",
         "-p/--publish",
         "--restart",
         "--runtime",
@@ -101,6 +100,7 @@ _ABSENT = [
     default="missing",
     help="Choose when to ask the registry for the image.",
 )
+@click.option("--platform", metavar="OS/ARCH", help="Choose the image for this platform.")
 @click.option("--isolation", metavar="NAME", help="Choose the walls around the command.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress of a pull.")
 @click.argument("image")
@@ -122,6 +122,7 @@ def command(
     entrypoint: str | None,
     network: str,
     pull: str,
+    platform: str | None,
     isolation: str | None,
     quiet: bool,
 ) -> int:
@@ -147,6 +148,7 @@ def command(
         entrypoint=entrypoint,
         network=network,
         pull=pull,
+        platform=platform or invocation.settings.default_platform,
     )
     with invocation.engine() as engine, invocation.progress("quiet" if quiet else None) as events:
         return engine.run(request, events)

@@ -49,7 +49,7 @@ def _run(arguments: list[str]) -> NoReturn:
 
 def _launcher(arguments: list[str]) -> Launcher | None:
     verb = VERBS.get(verb_of(arguments) or "")
-    if verb is None or not verb.launches:
+    if verb is None or not verb.opens_store:
         return None
     from runtime.launch import Launcher
 

@@ -12,10 +12,8 @@ from typing import Any
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.words import normalised
 from builder.errors import UsageError
-
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
-_FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def set_root(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
@@ -42,7 +40,7 @@ def absent(*names: str, value: bool = True) -> list[click.Option]:
 
     def refuse(_context: click.Context, parameter: click.Parameter, given: object) -> None:
         if given:
-            raise UsageError(f"`{parameter.opts[-1]}` is not available in this version")
+            raise UsageError(f"`{'/'.join(parameter.opts)}` is not available in this version")
 
     return [_hidden(name, refuse, value=value) for name in names]
 
@@ -77,62 +75,6 @@ class Verb(click.Command):
         self.params += [*others, root_option()]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse as click does, after `--x=false` has been put into click's words."""
-        return super().parse_args(ctx, _without_boolean_values(ctx, self.params, args))
-
-
-def _without_boolean_values(
-    context: click.Context, parameters: Sequence[click.Parameter], words: Sequence[str]
-) -> list[str]:
-    """Return the words with `--flag=true` as `--flag`, and without `--flag` before `--flag=false`.
-
-    Only words in the place of a flag count: not the values of other flags, not what comes after `--` or
-    after the first argument where the rest belongs to a container's command.
-    """
-    options = {
-        spelling: option
-        for option in parameters
-        if isinstance(option, click.Option)
-        for spelling in option.opts
-    }
-    result: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        option = options.get(name)
-        if word == "--" or (not _is_flag(word) and not context.allow_interspersed_args):
-            return [*result, word, *rest]
-        if option is not None and option.is_flag and equals:
-            if value in _FALSE:
-                result = [other for other in result if other not in option.opts]
-            elif value in _TRUE:
-                result.append(name)
-            else:
-                raise UsageError(f"`{value}` for `{name}` is neither true nor false")
-            continue
-        result.append(word)
-        if _takes_the_next(options, word):
-            result.extend(_one(rest))
-    return result
-
-
-def _is_flag(word: str) -> bool:
-    return word.startswith("-") and word != "-"
-
-
-def _one(rest: Any) -> list[str]:
-    return [word for word in [next(rest, None)] if word is not None]
-
-
-def _takes_the_next(options: dict[str, click.Option], word: str) -> bool:
-    """Say whether a word is a flag whose value is the word after it."""
-    if not _is_flag(word):
-        return False
-    if word.startswith("--"):
-        option = options.get(word)
-        return option is not None and not option.is_flag and not option.count
-    for position, letter in enumerate(word[1:], 2):
-        option = options.get(f"-{letter}")
-        if option is not None and not option.is_flag:
-            return position == len(word)
-    return False
+        """Parse as click does, after Docker's way of writing flags has been put into click's."""
+        words = normalised(self.params, args, interspersed=ctx.allow_interspersed_args)
+        return super().parse_args(ctx, words)

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from builder.diagnostics import Diagnostic, Severity
+from builder.errors import DockerfileError
+from runtime.spec import IsolationName
+from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
+
+
+def request_of(*words: str) -> Any:
+    engine = FakeEngine()
+    assert lapstrake(engine, "build", *words) == 0
+    [(name, (request,))] = engine.calls
+    assert name == "build"
+    return request
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    engine = FakeEngine()
+    assert lapstrake(engine, "build", *words) == 125
+    assert engine.calls == []
+    return capsys.readouterr().err
+
+
+def test_request_holds_what_the_flags_say() -> None:
+    request = request_of(
+        "-t", "a", "--tag=b:1", "-fother/Dockerfile", "--target", "base", "--pull", "--no-cache",
+        "--build-arg", "A=1=2", "--label", "x=y", "--label", "z", "--platform", "linux/amd64",
+        "--network", "none", "--push", ".",
+    )  # fmt: skip
+    assert request.context == "."
+    assert request.tags == ("a", "b:1")
+    assert request.dockerfile == "other/Dockerfile"
+    assert request.target == "base"
+    assert request.pull
+    assert request.no_cache
+    assert request.build_args == (("A", "1=2"),)
+    assert request.labels == (("x", "y"), ("z", ""))
+    assert request.platform == "linux/amd64"
+    assert request.network == "none"
+    assert request.push
+
+
+def test_request_without_flags_is_the_default() -> None:
+    request = request_of("dir")
+    assert request.context == "dir"
+    assert (request.tags, request.build_args, request.outputs) == ((), (), ())
+    assert (request.pull, request.no_cache, request.push) == (False, False, False)
+    assert (request.dockerfile, request.target, request.platform) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "no_cache"),
+    [
+        (["--no-cache=true", "."], True),
+        (["--no-cache=1", "."], True),
+        (["--no-cache=false", "."], False),
+        (["--no-cache", "--no-cache=false", "."], False),
+        (["--target", "--no-cache=true", "."], False),
+        (["-t", "--no-cache", "."], False),
+        (["--", "--no-cache=true"], False),
+    ],
+)
+def test_booleans_may_have_values_as_in_go(words: list[str], no_cache: bool) -> None:
+    assert request_of(*words).no_cache is no_cache
+
+
+@pytest.mark.parametrize(
+    ("words", "tags"),
+    [
+        (["-t", "a"], ("a",)),
+        (["-ta"], ("a",)),
+        (["-t=a"], ("a",)),
+        (["--tag=a", "-t", "-b"], ("a", "-b")),
+        (["-qt", "a"], ("a",)),
+        (["-qta"], ("a",)),
+    ],
+)
+def test_short_flags_are_written_as_in_docker(words: list[str], tags: tuple[str, ...]) -> None:
+    assert request_of(*words, ".").tags == tags
+
+
+def test_build_argument_without_a_value_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FROM_ENV", "1=2")
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    request = request_of("--build-arg", "FROM_ENV", "--build-arg", "NOT_THERE", ".")
+    assert request.build_args == (("FROM_ENV", "1=2"),)
+
+
+def test_platform_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
+    assert request_of(".").platform == "linux/arm64"
+    assert request_of("--platform", "linux/amd64", ".").platform == "linux/amd64"
+
+
+def test_isolation_goes_to_the_engine_with_the_settings() -> None:
+    engine = FakeEngine()
+    assert lapstrake(engine, "build", "--isolation", "rootless", ".") == 0
+    assert engine.settings is not None
+    assert engine.settings.isolation is IsolationName.ROOTLESS
+
+
+@pytest.mark.parametrize(
+    ("word", "output"),
+    [
+        ("dir", ("local", "dir", ())),
+        ("type=tar,dest=a.tar", ("tar", "a.tar", ())),
+        ("type=oci,dest=d,tar=false", ("oci", "d", (("tar", "false"),))),
+        ('type=docker,"dest=a,b.tar"', ("docker", "a,b.tar", ())),
+        ("-", ("tar", "-", ())),
+    ],
+)
+def test_outputs(word: str, output: tuple[object, ...]) -> None:
+    [found] = request_of("-o", word, ".").outputs
+    assert (found.type, found.dest, found.attributes) == output
+
+
+def test_output_to_the_store_is_what_happens_anyway() -> None:
+    assert request_of("--output", "type=docker", ".").outputs == ()
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("type=tar", "lacks a destination"),
+        ("dest=x", "lacks a type"),
+        ("type=zip,dest=x", "`zip` is not a type of output"),
+        ("type=registry,name=x", "use --push with --tag"),
+        ("type=local,dest=-", "a directory cannot be written to standard output"),
+        ("type=tar,dest", "`dest` in `--output type=tar,dest` is not KEY=value"),
+        ('type=tar,"dest=x', "quotes"),
+        ("", "`--output` is empty"),
+    ],
+)
+def test_malformed_outputs_are_refused(
+    word: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, "-o", word, ".")
+
+
+def test_two_outputs_cannot_share_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "only one" in refusal(capsys, "-o", "-", "-o", "type=oci,dest=-", ".")
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--secret", "id=a"], "--secret"),
+        (["--secret=id=a"], "--secret"),
+        (["--ssh", "default"], "--ssh"),
+        (["--cache-from", "type=gha"], "--cache-from"),
+        (["--build-context", "a=b"], "--build-context"),
+        (["--check"], "--check"),
+        (["-m", "1g"], "-m/--memory"),
+        (["--sbom=true"], "--sbom"),
+    ],
+)
+def test_dockers_flags_that_are_not_here_are_refused_by_name(
+    words: list[str], name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"`{name}` is not available in this version" in refusal(capsys, *words, ".")
+
+
+@pytest.mark.parametrize(
+    "words", [["--compress"], ["--rm"], ["--force-rm=true"], ["--squash"], ["--security-opt", "x"]]
+)
+def test_flags_that_docker_ignores_are_accepted_with_a_note(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    request_of(*words, ".")
+    text = capsys.readouterr().err
+    assert f"note: `{words[0].partition('=')[0]}` has no effect, as in Docker" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--push"], "`--push` needs a name"),
+        (["--platform", "linux/amd64,linux/arm64"], "several platforms"),
+        (["--progress", "fancy"], "`fancy` in --progress"),
+        (["--isolation", "hyperv"], "`hyperv` in --isolation"),
+        (["--build-arg", "=x"], "has no name"),
+        (["--label", ""], "has no name"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, *words, ".")
+
+
+def test_progress_and_summary_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    request_of("-t", "a:latest", ".")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == (
+        "#1 [1/1] FROM scratch\n"
+        "#1 CACHED\n"
+        "Built a:latest (0123456789ab, 12.3MB) in 0.2s, the only step was cached\n"
+    )
+
+
+def test_push_tells_the_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    request_of("-t", "a", "--push", ".")
+    assert capsys.readouterr().err.endswith(f", pushed as {DIGEST}\n")
+
+
+def test_quiet_prints_just_the_id(capsys: pytest.CaptureFixture[str]) -> None:
+    request_of("-q", ".")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{ID}\n", "")
+
+
+def test_quiet_leaves_standard_output_to_an_archive(capsys: pytest.CaptureFixture[str]) -> None:
+    request_of("-q", "-o", "-", ".")
+    assert capsys.readouterr().out == ""
+
+
+def test_warnings_are_repeated_at_the_end_once(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine()
+    engine.warnings = (Diagnostic(severity=Severity.WARNING, code="rule.x", message="odd"),)
+    assert lapstrake(engine, "build", ".") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines.count("warning[rule.x]: odd") == 1
+    assert lines[-1].startswith("Built ")
+
+
+def test_warnings_are_told_when_the_build_fails_too(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(DockerfileError("bad"))
+    engine.warnings = (Diagnostic(severity=Severity.WARNING, code="rule.x", message="odd"),)
+    assert lapstrake(engine, "build", ".") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-2:] == ["warning[rule.x]: odd", "error[dockerfile.syntax]: bad"]
+
+
+def test_rawjson_is_json_to_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lapstrake(FakeEngine(DockerfileError("bad")), "build", "--progress=rawjson", ".") == 1
+    documents = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert documents[0]["type"] == "VertexStarted"
+    assert documents[-1]["message"] == "bad"
+
+
+def test_id_is_written_to_a_file(tmp_path: Any) -> None:
+    file = tmp_path / "id"
+    request_of("--iidfile", str(file), ".")
+    assert file.read_text() == ID
+
+
+def test_id_of_an_earlier_build_does_not_outlive_a_failed_one(tmp_path: Any) -> None:
+    file = tmp_path / "id"
+    file.write_text("old")
+    assert lapstrake(FakeEngine(DockerfileError("x")), "build", "--iidfile", str(file), ".") == 1
+    assert not file.exists()
+
+
+def test_archive_is_not_written_to_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert "not written to a terminal" in refusal(capsys, "-o", "-", ".")

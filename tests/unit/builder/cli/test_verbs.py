@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from builder.errors import ImageError
+from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
+
+OTHER = "sha256:" + "e" * 64
+IMAGES = (
+    SimpleNamespace(
+        id=ID,
+        names=("debian:bookworm", "localhost:5000/debian:12"),
+        created=1577934245.0,
+        size=74_800_000,
+        digest=DIGEST,
+    ),
+    SimpleNamespace(id=OTHER, names=(), created=0.0, size=0, digest=None),
+)
+
+
+@pytest.fixture
+def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
+    raw = io.BytesIO(b"from stdin\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw))
+    return raw
+
+
+def output(capsys: pytest.CaptureFixture[str], engine: FakeEngine, *words: str) -> str:
+    assert lapstrake(engine, *words) == 0
+    return capsys.readouterr().out
+
+
+def test_images_has_a_line_for_each_name(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = output(capsys, FakeEngine(images=IMAGES), "images").splitlines()
+    assert [line.split() for line in lines] == [
+        ["REPOSITORY", "TAG", "IMAGE", "ID", "CREATED", "SIZE"],
+        ["debian", "bookworm", "0123456789ab", *lines[1].split()[3:6], "74.8MB"],
+        ["localhost:5000/debian", "12", "0123456789ab", *lines[1].split()[3:6], "74.8MB"],
+        ["<none>", "<none>", "eeeeeeeeeeee", *lines[3].split()[3:6], "0B"],
+    ]
+    assert "years ago" in lines[1]
+
+
+def test_images_quiet_prints_each_id_once(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(images=IMAGES)
+    assert output(capsys, engine, "images", "-q") == "0123456789ab\neeeeeeeeeeee\n"
+    assert output(capsys, engine, "images", "-aq", "--no-trunc") == f"{ID}\n{OTHER}\n"
+
+
+def test_images_can_be_asked_for_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(images=IMAGES)
+    assert len(output(capsys, engine, "images", "debian").splitlines()) == 2
+    assert len(output(capsys, engine, "images", "localhost:5000/debian:12").splitlines()) == 2
+    assert len(output(capsys, engine, "images", "debian:11").splitlines()) == 1
+
+
+def test_images_digests_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(images=IMAGES)
+    assert DIGEST in output(capsys, engine, "images", "--digests")
+    documents = [
+        json.loads(line) for line in output(capsys, engine, "images", "--format=json").splitlines()
+    ]
+    assert documents[1]["Repository"] == "localhost:5000/debian"
+    assert documents[1]["Tag"] == "12"
+    assert documents[1]["CreatedAt"] == "2020-01-02 03:04:05 +0000 UTC"
+    assert documents[2]["ID"] == "eeeeeeeeeeee"
+
+
+def test_history_shows_the_newest_first_and_cuts_long_commands(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = (
+        SimpleNamespace(
+            id=ID, created="2020-01-02T03:04:05Z", created_by="RUN " + "x" * 60, size=1, comment="c"
+        ),
+        SimpleNamespace(id=None, created="", created_by="COPY a b", size=2_000, comment=""),
+    )
+    engine = FakeEngine(history=steps)
+    lines = output(capsys, engine, "history", "a").splitlines()
+    assert lines[1].startswith("0123456789ab")
+    assert "RUN " + "x" * 40 + "…" in lines[1]
+    assert lines[2].startswith("<missing>")
+    assert "x" * 60 in output(capsys, engine, "history", "--no-trunc", "a")
+    assert output(capsys, engine, "history", "-q", "a") == "0123456789ab\n<missing>\n"
+
+
+def test_pull_prints_digest_and_name(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine()
+    text = output(capsys, engine, "pull", "--platform", "linux/arm64", "debian")
+    assert text == f"Digest: {DIGEST}\ndebian\n"
+    assert engine.calls == [("pull", ("debian", "linux/arm64"))]
+    assert output(capsys, FakeEngine(), "pull", "-q", "debian") == "debian\n"
+
+
+def test_push_prints_digest_and_size(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output(capsys, FakeEngine(), "push", "a:1") == f"a:1: digest: {DIGEST} size: 527\n"
+
+
+def test_rmi_prints_what_went(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(remove_images=("Untagged: a:1", "Deleted: " + ID))
+    assert output(capsys, engine, "rmi", "-f", "a", "b").splitlines()[0] == "Untagged: a:1"
+    assert engine.calls == [("remove_images", (("a", "b"), {"force": True}))]
+
+
+def test_inspect_prints_one_json_list(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(inspect={"Id": ID})
+    text = output(capsys, engine, "inspect", "a", "b")
+    assert json.loads(text) == [{"Id": ID}, {"Id": ID}]
+    assert text.startswith('[\n    {\n        "Id": ')
+
+
+def test_inspect_of_a_missing_image_prints_an_empty_list_and_fails(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lapstrake(FakeEngine(ImageError("no such image: a")), "inspect", "a") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "[]\n"
+    assert "no such image: a" in captured.err
+
+
+def test_inspect_format_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lapstrake(FakeEngine(), "inspect", "-f", "{{.Id}}", "a") == 125
+    assert "`-f/--format` is not available" in capsys.readouterr().err
+
+
+def test_save_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert lapstrake(FakeEngine(), "save", "a") == 0
+    assert capfdbinary.readouterr().out == b"archive"
+
+
+def test_save_to_a_file_leaves_nothing_half_written(tmp_path: Path) -> None:
+    file = tmp_path / "a.tar"
+    assert lapstrake(FakeEngine(), "save", "-o", str(file), "a", "b") == 0
+    assert file.read_bytes() == b"archive"
+    file.write_bytes(b"before")
+    assert lapstrake(FakeEngine(ImageError("x")), "save", "-o", str(file), "a") == 1
+    assert file.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_save_where_nothing_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lapstrake(FakeEngine(), "save", "-o", "/nowhere/a.tar", "a") == 1
+    assert "cannot write `/nowhere/a.tar`: No such file" in capsys.readouterr().err
+
+
+def test_load_reads_standard_input_or_a_file(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO, tmp_path: Path
+) -> None:
+    engine = FakeEngine()
+    assert output(capsys, engine, "load") == "Loaded image: a:latest\n"
+    file = tmp_path / "a.tar"
+    file.write_bytes(b"from file")
+    assert output(capsys, engine, "load", "-q", "-i", str(file)) == "Loaded image: a:latest\n"
+    assert engine.calls == [("load", (b"from stdin\n",)), ("load", (b"from file",))]
+    nameless = FakeEngine(load=(ID,))
+    assert output(capsys, nameless, "load", "-i", str(file)) == f"Loaded image ID: {ID}\n"
+
+
+def test_load_of_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lapstrake(FakeEngine(), "load", "-i", "/nowhere") == 125
+    assert "cannot read `/nowhere`: No such file" in capsys.readouterr().err
+
+
+def test_import_gives_changes_and_message_on(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    engine = FakeEngine()
+    words = ("import", "-c", "CMD sh", "-c", "ENV a=b", "-m", "text", "-", "a:1")
+    assert output(capsys, engine, *words) == f"{ID}\n"
+    assert engine.calls == [("import_", (b"from stdin\n", "a:1", ("CMD sh", "ENV a=b"), "text"))]
+
+
+def test_prune_does_not_ask_where_nobody_can_answer(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    engine = FakeEngine(prune=SimpleNamespace(removed=("deleted: x",), bytes=12_345_678))
+    text = output(capsys, engine, "prune", "-a")
+    assert text == "deleted: x\nTotal reclaimed space: 12.3MB\n"
+    assert engine.calls == [("prune", ({"all_images": True},))]
+
+
+def test_login_reads_the_password_from_standard_input(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    engine = FakeEngine()
+    words = ("login", "-u", "me", "--password-stdin", "r.example")
+    assert output(capsys, engine, *words) == "Login Succeeded\n"
+    assert engine.calls == [("login", ("r.example", "me", "from stdin"))]
+
+
+def test_login_with_a_password_in_the_open_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = FakeEngine()
+    assert lapstrake(engine, "login", "-u", "me", "-p", "pw") == 0
+    captured = capsys.readouterr()
+    assert "use `--password-stdin`" in captured.err
+    assert "pw" not in captured.err + captured.out
+    assert engine.calls == [("login", ("docker.io", "me", "pw"))]
+
+
+def test_login_without_a_terminal_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    assert lapstrake(FakeEngine(), "login") == 125
+    assert "no terminal" in capsys.readouterr().err
+
+
+def test_logout_names_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    known = FakeEngine(logout=True)
+    assert output(capsys, known, "logout", "r.example") == (
+        "Removed login credentials for r.example\n"
+    )
+    unknown = FakeEngine(logout=False)
+    assert output(capsys, unknown, "logout") == "Not logged in to docker.io\n"
+
+
+def test_info_is_readable_and_json(capsys: pytest.CaptureFixture[str]) -> None:
+    facts = {"Root": "/s", "Isolation": {"root": True, "rootless": None}, "Names": ["a", "b"]}
+    engine = FakeEngine(info=facts)
+    assert output(capsys, engine, "info") == (
+        "Root: /s\nIsolation:\n  root: yes\n  rootless: none\nNames:\n  a\n  b\n"
+    )
+    assert json.loads(output(capsys, engine, "info", "--format", "json")) == facts
+
+
+def test_version_needs_no_store(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(ImageError("not to be opened"))
+    assert output(capsys, engine, "version").startswith("lapstrake version ")
+    assert output(capsys, engine, "--version").startswith("lapstrake version ")
+    assert engine.settings is None
