@@ -11,7 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile
-from builder.dockerfile.lower import HistoryStep, Lowered, lower
+from builder.dockerfile.configuration import HistoryStep
+from builder.dockerfile.lower import Lowered, lower
 from builder.dockerfile.parse import parse
 from builder.dockerfile.split import SplitInstruction, split
 from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan
@@ -20,7 +21,7 @@ from builder.engine.registries import Registries
 from builder.engine.requests import BuildRequest
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
 from builder.events import BuildStarted, EventSink, Warned
-from builder.graph.operations import RunOp
+from builder.graph.operations import SCRATCH, RunOp
 from builder.graph.vertex import Vertex
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
@@ -124,9 +125,9 @@ class Build:
             self._events.emit(Warned(diagnostic=warning))
         graph = lowered.graph
         self._events.emit(BuildStarted(dockerfile=source.name, total=len(graph.vertices)))
-        images = {
-            (needed.reference, needed.platform): image.state for needed, image in bases.items()
-        }
+        images = {(SCRATCH.reference, SCRATCH.platform): State()}
+        for needed, base in bases.items():
+            images[needed.reference, needed.platform] = base.state
         if self._request.no_cache:
             vertices = tuple(
                 msgspec.structs.replace(each, no_cache=True) for each in graph.vertices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from builder.engine.catalogue import Catalogue, LocalImage
@@ -95,8 +96,7 @@ class Registries:
             made = manifest_for(image.id, image.config, image.state, self._store, Compression.GZIP)
             outgoing = [
                 transfer.Outgoing(
-                    descriptor=descriptor,
-                    open=lambda digest=descriptor.digest: self._store.blobs.open(digest),
+                    descriptor=descriptor, open=partial(self._store.blobs.open, descriptor.digest)
                 )
                 for descriptor in (made.config, *made.layers)
             ]

@@ -26,7 +26,7 @@ class KnownDirectory(msgspec.Struct, array_like=True):
     digest: bytes
     items: list[KnownItem]
     files: int
-    bytes: int
+    size: int
 
 
 class _Document(msgspec.Struct, array_like=True):

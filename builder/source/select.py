@@ -73,7 +73,7 @@ class Digester:
                 os.close(fd)
             listings.append((relative, record.digest))
             self.files += record.files
-            self.bytes += record.bytes
+            self.bytes += record.size
             pending.extend(_join(relative, name) for name in below)
         groups = [tuple(names) for names in self._links.values() if len(names) > 1]
         return tree_digest(listings, groups)

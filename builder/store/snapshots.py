@@ -207,11 +207,27 @@ class Snapshots:
         work = f"{self.scratch()}/{name}.work"
         os.makedirs(upper, mode=0o755)
         os.mkdir(work, mode=0o700)
+        self._prepare_root(upper, lowers)
         try:
             yield ActiveSnapshot(state, name, lowers, upper, work)
         finally:
             if os.path.exists(f"{self._root}/active/{name}"):
                 self.discard(name)
+
+    def _prepare_root(self, upper: str, lowers: tuple[str, ...]) -> None:
+        """Give an upper directory the attributes of the root below it: they are what the step sees."""
+        if not lowers:
+            return
+        wanted, made = os.stat(lowers[0]), os.stat(upper)
+        same = (wanted.st_mode, wanted.st_uid, wanted.st_gid) == (
+            made.st_mode,
+            made.st_uid,
+            made.st_gid,
+        )
+        if same and not os.listxattr(lowers[0]):
+            os.utime(upper, ns=(wanted.st_mtime_ns, wanted.st_mtime_ns))
+        else:
+            self._jobs.call("builder.layer.jobs:prepare_upper", {"upper": upper, "lowers": lowers})
 
     def commit(self, active: ActiveSnapshot) -> Layer:
         """Turn what a step wrote into a layer, and return it.
