@@ -169,7 +169,7 @@ def _run(invocation: Invocation, request: BuildRequest, mode: str) -> BuildResul
     with invocation.engine() as engine:
         warnings: tuple[Diagnostic, ...] = ()
         try:
-            with invocation.progress(mode) as progress:
+            with invocation.progress(mode, title="Building") as progress:
                 try:
                     result = engine.build(request, progress)
                 finally:

@@ -65,12 +65,12 @@ class Invocation:
             yield engine
 
     @contextmanager
-    def progress(self, mode: str | None = None) -> Iterator[Watched]:
+    def progress(self, mode: str | None = None, *, title: str) -> Iterator[Watched]:
         """Open the sink for events on standard error, in a mode or in the one of the environment."""
         from builder.ui.progress import open_progress
 
         chosen = mode or self.settings.progress
-        with open_progress(chosen, sys.stderr, self.settings) as progress:
+        with open_progress(chosen, sys.stderr, self.settings, title=title) as progress:
             yield progress
 
     def tell(self, diagnostic: Diagnostic) -> None:

@@ -21,7 +21,8 @@ from builder.cli.verb import Verb, absent, ignored
 def command(invocation: Invocation, *, name: str, platform: str | None, quiet: bool) -> None:
     """Download the image NAME from its registry."""
     wanted = platform or invocation.settings.default_platform
-    with invocation.engine() as engine, invocation.progress("quiet" if quiet else None) as events:
+    mode = "quiet" if quiet else None
+    with invocation.engine() as engine, invocation.progress(mode, title="Pulling") as events:
         result = engine.pull(name, wanted, events)
     if not quiet:
         invocation.say(f"Digest: {result.digest}")

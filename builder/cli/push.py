@@ -23,7 +23,8 @@ from builder.cli.verb import Verb, absent, ignored
 @click.pass_obj
 def command(invocation: Invocation, *, name: str, quiet: bool) -> None:
     """Upload the image NAME to the registry in its name."""
-    with invocation.engine() as engine, invocation.progress("quiet" if quiet else None) as events:
+    mode = "quiet" if quiet else None
+    with invocation.engine() as engine, invocation.progress(mode, title="Pushing") as events:
         result = engine.push(name, events)
     if quiet:
         invocation.say(result.reference)

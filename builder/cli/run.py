@@ -127,6 +127,7 @@ def command(
     quiet: bool,
 ) -> int:
     """Run a command in a new container of IMAGE and end with its exit code."""
+    from builder.containers.foreground import Streams
     from builder.engine import RunRequest
 
     if terminal and interactive and not is_terminal(sys.stdin):
@@ -150,5 +151,7 @@ def command(
         pull=pull,
         platform=platform or invocation.settings.default_platform,
     )
-    with invocation.engine() as engine, invocation.progress("quiet" if quiet else None) as events:
-        return engine.run(request, events)
+    # Lines, never the picture: it would be drawn over the output of the command.
+    mode = "quiet" if quiet else "plain"
+    with invocation.engine() as engine, invocation.progress(mode, title="Running") as events:
+        return engine.run(request, Streams(stdin=0, stdout=1, stderr=2), events)

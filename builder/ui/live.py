@@ -28,10 +28,12 @@ _INTERVAL = 0.1
 class LivePicture:
     """A sink that keeps the picture; `close` draws it for the last time and gives the terminal back."""
 
-    def __init__(self, stream: TextIO, palette: Palette = COLOURED) -> None:
+    def __init__(
+        self, stream: TextIO, palette: Palette = COLOURED, *, title: str = "Building"
+    ) -> None:
         self._stream = stream
         self._palette = palette
-        self._state = State()
+        self._state = State(title=title)
         self._received = time.monotonic()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -45,11 +47,11 @@ class LivePicture:
             self._received = time.monotonic()
 
     def close(self) -> None:
-        """Take the moving picture away and leave the final one; nothing if there was no event."""
+        """Take the moving picture away and leave the final one; nothing if no step began."""
         self._over.set()
         self._ticker.join()
         with self._lock:
-            rows = final(self._state) if self._state != State() else ()
+            rows = final(self._state) if self._state.steps else ()
         columns, _ = terminal_size(self._stream)
         paint = self._palette.paint
         with contextlib.suppress(OSError, ValueError):
@@ -58,6 +60,9 @@ class LivePicture:
             self._stream.flush()
 
     def _tick(self) -> None:
+        while not self._state.steps:
+            if self._over.wait(_DELAY):
+                return
         if self._over.wait(_DELAY):
             return
         live = self._live()

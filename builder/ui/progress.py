@@ -82,16 +82,18 @@ class _Watched:
 
 
 @contextmanager
-def open_progress(mode: str, stream: TextIO, settings: Settings) -> Iterator[Watched]:
+def open_progress(
+    mode: str, stream: TextIO, settings: Settings, *, title: str = "Building"
+) -> Iterator[Watched]:
     """Open the sink for a mode: one of `builder.settings.PROGRESS_MODES`.
 
     `auto` draws a picture on a terminal and writes lines elsewhere; so does `tty`, which cannot draw on
-    anything but a terminal. Leaving the context ends the picture, also after an error.
+    anything but a terminal. `title` stands above the picture. Leaving the context ends the picture, also after an error.
     """
     if mode in {"auto", "tty"} and is_terminal(stream) and not settings.dumb_terminal:
         from builder.ui.live import LivePicture
 
-        picture = LivePicture(stream, palette_for(stream, settings))
+        picture = LivePicture(stream, palette_for(stream, settings), title=title)
         try:
             yield _Watched(picture)
         finally:

@@ -79,6 +79,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All steps in the order in which they began; `at` is the time of the last event."""
 
+    title: str = "Building"
     steps: dict[int, Step] = {}
     total: int = 0
     at: float = 0.0
@@ -184,7 +185,7 @@ def _title(state: State, now: float) -> str:
     total = max(state.total, len(state.steps))
     many = "s" if state.warnings != 1 else ""
     warnings = f", {state.warnings} warning{many}" if state.warnings else ""
-    return f"[+] Building {duration(now)} ({ended}/{total}{warnings})"
+    return f"[+] {state.title} {duration(now)} ({ended}/{total}{warnings})"
 
 
 def _block(step: Step, now: float, lines: int) -> list[Row]:

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.unit.builder.cli.fake import FakeEngine, lapstrake
+
+
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the real streams, which take over the terminal, away from flags that are only parsed here."""
+    double = SimpleNamespace(Streams=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "builder.containers.foreground", double)
 
 
 def request_of(*words: str) -> Any:

@@ -94,11 +94,21 @@ print("rich" in sys.modules)
 """
 
 
-def on_a_terminal(seconds: float) -> tuple[str, str]:
+_WITHOUT_STEPS = """
+import sys, time
+from builder.settings import read
+from builder.ui.progress import open_progress
+with open_progress("tty", sys.stderr, read({}, 0, "/root")):
+    time.sleep(0.4)
+print("rich" in sys.modules)
+"""
+
+
+def on_a_terminal(seconds: float, script: str = _ON_A_TERMINAL) -> tuple[str, str]:
     """Run a build with a terminal as standard error; return what it showed and printed."""
     leader, follower = os.openpty()
     with subprocess.Popen(
-        [sys.executable, "-c", _ON_A_TERMINAL, str(seconds)],
+        [sys.executable, "-c", script, str(seconds)],
         stderr=follower,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": ".", "TERM": "xterm"},
@@ -132,3 +142,7 @@ def test_build_that_ends_at_once_shows_its_final_picture_without_rich() -> None:
     screen, printed = on_a_terminal(0.0)
     assert printed == "False\n"
     assert "=> CACHED [build 2/2] COPY . ." in screen
+
+
+def test_nothing_is_drawn_while_there_is_no_step() -> None:
+    assert on_a_terminal(0.0, _WITHOUT_STEPS) == ("", "False\n")

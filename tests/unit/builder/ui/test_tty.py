@@ -67,6 +67,10 @@ def test_steps_that_ended_give_way_to_those_that_run() -> None:
     assert lines[-1] == " => => # b"
 
 
+def test_title_says_what_is_done() -> None:
+    assert picture(State(title="Pulling"), 0.5) == ["[+] Pulling 0.5s (0/0)"]
+
+
 def test_picture_never_exceeds_the_screen() -> None:
     events: list[Event] = []
     for number in range(40):
