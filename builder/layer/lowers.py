@@ -95,6 +95,20 @@ class Lowers:
             return None if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0 else index
         return None
 
+    def copy_root(self, directory: str) -> None:
+        """Give `directory` the owner, mode, attributes and time of the chain's root, if there is a chain."""
+        if not self._fds:
+            return
+        status = self.status(0, b"")
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            os.fchown(fd, status.st_uid, status.st_gid)
+            os.fchmod(fd, status.st_mode & 0o7777)
+            attributes.write(fd, self.attributes(0, b""))
+            os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        finally:
+            os.close(fd)
+
     def open(self, index: int, path: bytes, flags: int = 0) -> int:
         """Open, for reading, a path that a lower is known to hold and which is no link."""
         flags |= os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import msgspec
 
@@ -20,9 +19,9 @@ from builder.errors import LayerError
 from builder.layer import attributes
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Indices, Lowers
-from builder.layer.pack import SECOND, write_fully
+from builder.layer.pack import SECOND
 from builder.layer.tree import DIRECTORY, PATH_LIMIT
-from builder.layer.writer import LayerScan, LayerWriter, remove_if_there
+from builder.layer.writer import LayerScan, LayerWriter, remove_if_there, writing
 
 _OPEN_LEVELS = 100
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,8 +60,8 @@ def scan_upper(
     unfinished = write_tar + ".partial"
     try:
         with (
-            open(unfinished, "wb", buffering=0) as file,
-            LayerWriter(entries_path, write=partial(write_fully, file.fileno())) as writer,
+            writing(unfinished) as write,
+            LayerWriter(entries_path, write=write) as writer,
         ):
             result = _Scan(writer, upper, lowers, report).run()
         os.rename(unfinished, write_tar)

@@ -23,12 +23,12 @@ class Tree:
     """Directories below `root` by path, with a bounded number of descriptors held open.
 
     `imply(path, name, parent)` is called to make a parent that is missing; `parent` is the descriptor to
-    make it in.
+    make it in. Without it, the tree is for `open` and `locate` only.
     """
 
-    def __init__(self, root: str, imply: Callable[[bytes, bytes, int], None]) -> None:
+    def __init__(self, root: str, imply: Callable[[bytes, bytes, int], None] | None = None) -> None:
         self._root = os.open(root, DIRECTORY)
-        self._imply = imply
+        self._imply = imply or _missing
         self._fds: dict[bytes, int] = {b"": self._root}
         self._parents: dict[bytes, tuple[bytes, int]] = {}
 
@@ -180,6 +180,11 @@ def shown(path: bytes) -> str:
 def too_long() -> LayerError:
     """Return the error for a name over the limits of file systems."""
     return LayerError("a name in the layer is longer than 255 bytes, or a path longer than 4095")
+
+
+def _missing(path: bytes, name: bytes, parent: int) -> None:
+    del name, parent
+    raise LayerError(f"`{shown(path)}` is missing")
 
 
 def _no_directory(path: bytes) -> LayerError:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
 
 import msgspec
 
 from builder.layer.entries import EntriesWriter
 from builder.layer.entry import Entry, Kind
-from builder.layer.pack import TarWriter
+from builder.layer.pack import TarWriter, write_fully
 
 
 class LayerScan(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +105,13 @@ class LayerWriter:
             data=self._data,
             implied=self.implied,
         )
+
+
+@contextmanager
+def writing(path: str) -> Iterator[Callable[[bytes], object]]:
+    """Give a function that appends bytes to the new file `path`."""
+    with open(path, "wb", buffering=0) as file:
+        yield partial(write_fully, file.fileno())
 
 
 def remove_if_there(path: str) -> None:
