@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import stat
+from contextlib import suppress
 from typing import NoReturn
 
 import msgspec
@@ -119,17 +119,10 @@ def _open_streams(start: Start, user: User, process: Process) -> None:
         streams = (stdin, start.outputs[0], start.outputs[1])
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-        _give_to_user(number, user)
-
-
-def _give_to_user(stream: int, user: User) -> None:
-    """Let the user reopen a pipe or our terminal by its name in /dev."""
-    mode = os.fstat(stream).st_mode
-    if stat.S_ISFIFO(mode) or (stat.S_ISCHR(mode) and os.isatty(stream)):
-        try:
-            os.fchown(stream, user.uid, -1)
-        except OSError:
-            return  # a stream of somebody else's; it works without
+        if process.terminal or os.readlink(f"/proc/self/fd/{number}").startswith("pipe:"):
+            # Now /dev/stdout can be reopened; a terminal or a file of the caller's stays the caller's.
+            with suppress(OSError):
+                os.fchown(number, user.uid, -1)
 
 
 def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 from _thread import allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import cast
 
 import msgspec
@@ -26,11 +27,11 @@ from runtime.errors import (
 )
 from runtime.idmap import IdRanges
 from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network
-from runtime.zygote import HAS_STDIN, OPEN, OWN_NETWORK, RUN, TERMINAL, WORKER, serve
+from runtime.zygote import HAS_OUTPUTS, HAS_STDIN, OPEN, OWN_NETWORK, RUN, WORKER, serve
 
 _JOBS = ("builder.",)
 _MOST_IDLE = 4
-_SHUT_WR = 1
+_SHUT_WR, _SHUT_RDWR = 1, 2
 _SIGKILL = 9
 
 
@@ -145,22 +146,26 @@ class Launcher:
         stderr: int,
         cancellation: Cancellation | None = None,
         on_terminal: Callable[[int], None] | None = None,
+        hold: tuple[int, ...] = (),
     ) -> ExitStatus:
         """Run a command and wait for its end; all its processes have ended then.
 
-        The descriptors stay the caller's. With `spec.process.terminal` they are not used: `on_terminal` gets the
+        The descriptors stay the caller's; those in `hold`, such as locks, are also held by the launcher until the
+        command's last process has ended, whatever happens to the caller. With `spec.process.terminal` they are not used: `on_terminal` gets the
         descriptor of the terminal's outer side, and must return soon.
 
         Raises: SetupFailed, StartFailed: nothing of the command has run. Interrupted. Unsupported. LauncherGone.
         """
         self._enter(IsolationName.AUTO)
         options = OWN_NETWORK if spec.network is Network.NONE else 0
-        descriptors: tuple[int, ...] = (stdout, stderr)
-        if spec.process.terminal:
-            options, descriptors = options | TERMINAL, ()
-        elif stdin is not None:
-            options, descriptors = options | HAS_STDIN, (stdin, stdout, stderr)
-        request = self._request(RUN + bytes([options]), descriptors)
+        streams: tuple[int, ...] = ()
+        if not spec.process.terminal:
+            options |= HAS_OUTPUTS
+            streams = (stdout, stderr)
+            if stdin is not None:
+                options |= HAS_STDIN
+                streams = (stdin, *streams)
+        request = self._request(RUN, options, (*streams, *hold))
         try:
             if cancellation is not None:
                 cancellation.register(request)
@@ -190,7 +195,7 @@ class Launcher:
         try:
             worker = self._idle.pop()
         except IndexError:
-            worker = self._request(WORKER, ())
+            worker = self._request(WORKER, 0, ())
         finished = False
         try:
             if cancellation is not None:
@@ -217,12 +222,13 @@ class Launcher:
         while self._idle:
             self._idle.pop().close()
         if self._pid:
+            # Forked copies of this process may hold the socket too.
+            with suppress(OSError):
+                self._control.shutdown(_SHUT_RDWR)
             self._control.close()
             pid, self._pid = self._pid, 0
-            try:
+            with suppress(ChildProcessError):  # somebody else may have reaped it
                 os.waitpid(pid, 0)
-            except ChildProcessError:
-                return  # somebody else has reaped it
 
     def _enter(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
         if self._opened is None:
@@ -232,7 +238,7 @@ class Launcher:
         return self._opened
 
     def _open(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
-        request = self._request(OPEN, ())
+        request = self._request(OPEN, 0, ())
         try:
             _send_first(request, isolation.value)
             answer = _receive(request)[0]
@@ -243,13 +249,15 @@ class Launcher:
         _, name, uids, gids = cast("tuple[str, str, IdRanges, IdRanges]", answer)
         return IsolationName(name), _ranges(uids), _ranges(gids)
 
-    def _request(self, data: bytes, descriptors: tuple[int, ...]) -> wire.Socket:
+    def _request(self, kind: bytes, options: int, descriptors: tuple[int, ...]) -> wire.Socket:
         if not self._pid:
             raise LauncherGone("the launcher is closed")
         ours, theirs = wire.stream_pair()
         try:
-            wire.send_message(self._control, data, (theirs.fileno(), *descriptors))
-        except BrokenPipeError as error:
+            wire.send_message(
+                self._control, kind + bytes([options]), (theirs.fileno(), *descriptors)
+            )
+        except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
             raise LauncherGone("the launcher process has ended unexpectedly") from error
         except BaseException:
@@ -261,10 +269,8 @@ class Launcher:
 
 
 def _hang_up(request: wire.Socket) -> None:
-    try:
+    with suppress(OSError):  # it may have ended meanwhile
         request.shutdown(_SHUT_WR)
-    except OSError:
-        return  # it has ended meanwhile
 
 
 def _send_first(request: wire.Socket, value: object, descriptors: tuple[int, ...] = ()) -> None:
@@ -333,6 +339,8 @@ def _wait_for_result(
                 return value, True
             case ("raised", str(message), str(kind), dict(detail)):
                 return JobFailed(message, kind=kind, detail=cast("dict[str, object]", detail)), True
+            case ("failed", *_):
+                raise _failure(answer)
             case ("exit", int(code)):
                 if cancellation is not None and cancellation.signal_number is not None:
                     raise Interrupted(cancellation.signal_number)

@@ -146,9 +146,9 @@ class MountProc(Operation, frozen=True):
 
 
 class MountSys(Operation, frozen=True):
-    """Kernel objects, read-only: of the own network namespace, or the host's with its control groups hidden."""
+    """Kernel objects, read-only; without privileges and an own network, those that the host has mounted."""
 
-    own_network: bool
+    fresh: bool
 
     def describe(self) -> str:
         """Return what is done."""
@@ -156,7 +156,7 @@ class MountSys(Operation, frozen=True):
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Mount a fresh sysfs, or bind all that the host has there."""
-        if self.own_network:
+        if self.fresh:
             scene.sys = calls.new_mount("sysfs", attributes=_CLOSED | ATTR_READ_ONLY)
         else:
             host = calls.open("/sys", _REAL_DIRECTORY)
@@ -242,6 +242,7 @@ class Hide(Operation, frozen=True):
                     continue
                 if not stat.S_ISDIR(calls.status(target).st_mode):
                     cover = calls.clone_tree(scene.device_null)
+                    calls.restrict(cover, ATTR_READ_ONLY | ATTR_NOSUID | ATTR_NOEXEC)
                 elif first:
                     # A mount that is attached nowhere cannot be cloned, so the first use attaches it.
                     cover, first = empty, False

@@ -43,6 +43,8 @@ HIDDEN_IN_PROC = (
     "timer_stats",
 )
 HIDDEN_IN_SYS = ("devices/virtual/powercap", "firmware", "fs/cgroup")
+HIDDEN_IN_HOST_SYS = ("fs/bpf", "fs/pstore", "kernel/debug", "kernel/security", "kernel/tracing")
+"""Where a host mounts more file systems; in a fresh sysfs these are empty."""
 FROZEN_IN_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _TERMINAL_GROUP = 5
 
@@ -54,6 +56,9 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
     """
     _check(spec)
     own_network = spec.network is Network.NONE
+    # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.
+    fresh_sys = own_network or not features.own_ids
+    hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
     mounts = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
     steps: list[op.Operation] = [
         op.MakeScratch(),
@@ -66,7 +71,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
         ),
         op.FindUser(spec.process.user),
         op.MountProc(),
-        op.MountSys(own_network),
+        op.MountSys(fresh_sys),
         op.MountDevices(DEVICES, DEVICE_LINKS),
         op.MountInDevices(
             "devpts",
@@ -81,7 +86,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
         ),
         op.MountInDevices("tmpfs", "shm", (("mode", "1777"), ("size", "65536k"))),
         op.MountInDevices("mqueue", "mqueue"),
-        op.Hide(HIDDEN_IN_PROC, HIDDEN_IN_SYS),
+        op.Hide(HIDDEN_IN_PROC, hidden_in_sys),
         op.Freeze(FROZEN_IN_PROC),
         *(_mount(mount) for mount in mounts),
         *(

@@ -14,14 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from runtime import wire
-from runtime.errors import Unsupported
+from runtime.errors import SetupFailed, Unsupported
 
 if TYPE_CHECKING:
     from runtime.isolation import Walls
     from runtime.syscalls import Syscalls
 
 OPEN, RUN, WORKER = b"O", b"R", b"W"
-HAS_STDIN, OWN_NETWORK, TERMINAL = 1, 2, 4
+HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK = 1, 2, 4
 
 _BROKEN = 70
 
@@ -45,14 +45,15 @@ def serve(control: wire.Socket, prefixes: tuple[str, ...]) -> NoReturn:
 
 
 class _Child:
-    """A process behind the launcher: its pidfd, and the socket whose end kills it."""
+    """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives."""
 
-    __slots__ = ("pid", "pidfd", "request")
+    __slots__ = ("held", "pid", "pidfd", "request")
 
-    def __init__(self, pid: int, request: wire.Socket) -> None:
+    def __init__(self, pid: int, request: wire.Socket, held: list[int]) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.request = request
+        self.held = held
 
 
 class _Launcher:
@@ -110,13 +111,22 @@ class _Launcher:
             self._open(request)
             request.close()
             return
-        pid = (
-            self._start_worker(request)
-            if kind == WORKER
-            else self._run(request, data[1], descriptors)
-        )
-        wire.close_all(descriptors)
-        child = _Child(pid, request)
+        streams = descriptors[: _stream_count(data[1])]
+        held = descriptors[len(streams) :]
+        try:
+            if kind == WORKER:
+                pid = self._start_worker(request)
+            else:
+                pid = self._run(request, data[1], streams)
+        except OSError as error:
+            refused = SetupFailed("start a process", str(error))
+            wire.send(request, self._init.encode_failure(refused))
+            wire.send(request, ("exit", _BROKEN))
+            wire.close_all(descriptors)
+            request.close()
+            return
+        wire.close_all(streams)
+        child = _Child(pid, request, held)
         self._children[child.pidfd] = child
         self._children[request.fileno()] = child
         self._poll.register(child.pidfd, self._readable)
@@ -180,7 +190,7 @@ class _Launcher:
         with suppress(OSError):  # the builder may not listen any more
             wire.send(child.request, ("exit", os.waitstatus_to_exitcode(status)), wait=False)
         child.request.close()
-        os.close(child.pidfd)
+        wire.close_all([child.pidfd, *child.held])
 
     def _end_all(self) -> None:
         children = {child.pid: child for child in self._children.values()}
@@ -188,6 +198,10 @@ class _Launcher:
             _kill(child)
         for pid in children:
             os.waitpid(pid, 0)
+
+
+def _stream_count(options: int) -> int:
+    return bool(options & HAS_STDIN) + 2 * bool(options & HAS_OUTPUTS)
 
 
 def _kill(child: _Child) -> None:
