@@ -128,6 +128,7 @@ def command(
             "`lapstrake build` needs a context",
             hint="to build the current directory, add a dot: `lapstrake build .`",
         )
+    _refuse_what_is_not_a_directory(context, dockerfile)
     if push and not tags:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
     if isolation is not None:
@@ -155,6 +156,18 @@ def command(
         _write(iidfile, result.image_id)
     if quiet and not any(output.dest == "-" for output in request.outputs):
         invocation.say(result.image_id)
+
+
+def _refuse_what_is_not_a_directory(context: str, dockerfile: str | None) -> None:
+    if context == "-":
+        raise UsageError("a context on standard input is not available in this version")
+    if dockerfile == "-":
+        raise UsageError("a Dockerfile on standard input is not available in this version")
+    if context.startswith(("http://", "https://", "git://", "git@", "ssh://", "github.com/")):
+        raise UsageError(
+            f"the remote context `{context}` is not available in this version",
+            hint="fetch it first, then build its directory",
+        )
 
 
 def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:

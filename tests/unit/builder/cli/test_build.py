@@ -197,6 +197,20 @@ def test_what_cannot_be_done_is_refused(
     assert message in refusal(capsys, *words, ".")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-"], "a context on standard input"),
+        (["-f-", "."], "a Dockerfile on standard input"),
+        (["https://github.com/a/b.git#main"], "the remote context"),
+    ],
+)
+def test_contexts_that_are_not_here_are_refused_by_name(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, *words)
+
+
 def test_progress_and_summary_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     request_of("-t", "a:latest", ".")
     captured = capsys.readouterr()
