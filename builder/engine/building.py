@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from builder.diagnostics import Diagnostic, SourceFile
+from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.dockerfile.configuration import HistoryStep
 from builder.dockerfile.lower import Lowered, lower
 from builder.dockerfile.parse import parse
@@ -168,7 +168,7 @@ class Build:
         except RegistryError as error:
             error.span = needed.span
             near = planned.near_stage(needed.reference)
-            if near is not None and error.hint is None:
+            if near is not None:
                 error.hint = f"did you mean the stage `{near}`?"
             raise
         return self._catalogue.open(pulled.image_id)
@@ -222,9 +222,22 @@ def _locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], Lapstrake
     def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
         if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
             error.hint = "the output above shows what went wrong; finished steps stay cached"
-        return error.located(vertex.span, source)
+        return error.located(_narrow(error, vertex.span, source), source)
 
     return locate
+
+
+def _narrow(error: LapstrakeError, span: Span | None, source: SourceFile) -> Span | None:
+    """Return the span of the word that a message quotes, where it stands in the instruction's line."""
+    quoted = error.message.split("`")[1:2]
+    lines = source.text.splitlines()
+    if span is None or not quoted or not error.code.startswith("context."):
+        return span
+    word = quoted[0].lstrip("/")
+    at = lines[span.line - 1].find(word, span.column - 1)
+    if at < 0 or not word:
+        return span
+    return Span(span.line, at + 1, span.line, at + 1 + len(word))
 
 
 def _remembering(store: Store) -> Callable[[str], tuple[SplitInstruction, ...]]:

@@ -41,7 +41,11 @@ class Engine:
         self._behind = behind
         self._registries = Registries(settings, store, behind)
         self._catalogue = Catalogue(store)
-        self.cancellation = behind.cancellation
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """What ends the work in progress; look it up anew each time."""
+        return self._behind.cancellation
 
     @classmethod
     @contextmanager

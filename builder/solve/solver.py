@@ -145,9 +145,15 @@ class Solver:
                 assert_never(op)
 
     def _execute_rest(self) -> None:
+        running: dict[Future[_Result], int] = {}
+        try:
+            self._execute_in_pool(running)
+        finally:
+            self._behind.renew()
+
+    def _execute_in_pool(self, running: dict[Future[_Result], int]) -> None:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-        running: dict[Future[_Result], int] = {}
         with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1)) as pool:
             try:
                 while len(self._inputs) < len(self._graph.vertices):
@@ -177,7 +183,7 @@ class Solver:
 
     def _abandon(self, running: dict[Future[_Result], int]) -> None:
         """End the other steps after a failure or an interrupt; what they finished stays recorded."""
-        self._behind.cancellation.cancel()
+        self._behind.abandon()
         for future, index in running.items():
             future.cancel()
             self._events.emit(

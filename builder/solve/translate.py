@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import cast
 
 from builder import errors
-from builder.errors import BuildError, ContainerError, LapstrakeError, StoreError
+from builder.errors import BuildError, Cancelled, ContainerError, LapstrakeError, StoreError
 from runtime.errors import (
+    Interrupted,
     JobFailed,
     LauncherGone,
     SandboxError,
@@ -43,6 +44,8 @@ def translate(error: SandboxError) -> LapstrakeError:
             return BuildError(
                 error.message, code="build.setup-failed", notes=error.notes, hint=error.hint
             )
+        case Interrupted():
+            return Cancelled(signal_number=error.signal_number or 2)
         case LauncherGone():
             return BuildError(
                 "the process that holds the sandbox has ended unexpectedly",
@@ -120,6 +123,7 @@ class Behind:
         self.cancellation = cancellation
         self._isolation = isolation
         self._opened: IsolationName | None = None
+        self._abandoned = False
         self.on_open: Callable[[], None] | None = None
 
     def open(self) -> IsolationName:
@@ -141,10 +145,23 @@ class Behind:
         *,
         fds: tuple[int, ...] = (),
         report: Callable[[object], None] | None = None,
+        cleanup: bool = False,
     ) -> object:
         """Return what the function returned; see `Jobs.call`."""
         self.open()
+        cancellation = None if cleanup else self.cancellation
         with translated():
             return self.launcher.call(
-                function, arguments, fds=fds, report=report, cancellation=self.cancellation
+                function, arguments, fds=fds, report=report, cancellation=cancellation
             )
+
+    def abandon(self) -> None:
+        """End what is running, because another step failed; `renew` allows work again."""
+        self._abandoned = not self.cancellation.cancelled
+        self.cancellation.cancel()
+
+    def renew(self) -> None:
+        """Allow work again after `abandon`; not after an interrupt by the user."""
+        if self._abandoned:
+            self.cancellation = Cancellation()
+            self._abandoned = False

@@ -29,11 +29,14 @@ class Top(msgspec.Struct, frozen=True):
 
 
 class Tree:
-    """A root directory to select from: a context with its ignore rules, or the view of a state."""
+    """A root directory to select from: a context, perhaps with ignore rules, or the view of a state."""
 
-    def __init__(self, root_fd: int, rules: IgnoreRules | None = None) -> None:
+    def __init__(
+        self, root_fd: int, rules: IgnoreRules | None = None, *, is_context: bool = True
+    ) -> None:
         self.root_fd = root_fd
         self.rules = rules
+        self.is_context = is_context
 
     def ignored(self, path: str) -> bool:
         """Tell whether the ignore rules hide a path, relative to the root."""
@@ -146,13 +149,14 @@ def _names(tree: Tree, directory: str) -> list[str]:
 
 
 def _missing(tree: Tree, path: str) -> ContextError:
-    if tree.rules is None:
+    if not tree.is_context:
         return ContextError(
-            f"`/{path}` does not exist there", notes=_near(tree, path), hint=_LIST_STAGE
+            f"`/{path}` does not exist there",
+            notes=_near(tree, path),
+            hint="check the path against what that stage or image holds",
         )
-    verdict = tree.rules.match(path) if path else None
-    if verdict is not None and verdict.ignored and verdict.rule is not None:
-        rule = verdict.rule
+    rule = tree.rules.match(path).rule if tree.rules is not None and tree.ignored(path) else None
+    if tree.rules is not None and rule is not None:
         return ContextError(
             f"`{path}` is excluded from the build context",
             code="context.ignored-source",
@@ -164,9 +168,6 @@ def _missing(tree: Tree, path: str) -> ContextError:
         notes=_near(tree, path),
         hint="paths are relative to the context directory, not to the Dockerfile",
     )
-
-
-_LIST_STAGE = "check the path against what that stage or image holds"
 
 
 def _near(tree: Tree, path: str) -> tuple[str, ...]:

@@ -16,8 +16,11 @@ class Jobs(Protocol):
         *,
         fds: tuple[int, ...] = (),
         report: Callable[[object], None] | None = None,
+        cleanup: bool = False,
     ) -> object:
         """Return what the function returned, plain data.
+
+        A `cleanup` gives back what was taken: it runs even when the work itself has been cancelled.
 
         Raises: LapstrakeError: as the function raised it, or translated.
         """

@@ -138,7 +138,9 @@ class Store:
         for directory in _SWEPT:
             for name in os.listdir(f"{self.root}/{directory}"):
                 self.jobs.call(
-                    "builder.layer.jobs:remove_tree", {"path": f"{self.root}/{directory}/{name}"}
+                    "builder.layer.jobs:remove_tree",
+                    {"path": f"{self.root}/{directory}/{name}"},
+                    cleanup=True,
                 )
 
     @contextmanager

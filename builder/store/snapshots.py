@@ -293,7 +293,7 @@ class Snapshots:
     def close(self) -> None:
         """Remove what this process kept for itself."""
         if os.path.isdir(self._scratch):
-            self._jobs.call("builder.layer.jobs:remove_tree", {"path": self._scratch})
+            self._jobs.call("builder.layer.jobs:remove_tree", {"path": self._scratch}, cleanup=True)
 
 
 def unique_name() -> str:

@@ -131,7 +131,7 @@ def _view(lowers: tuple[str, ...]) -> Iterator[int | None]:
 def _tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]:
     if not source.root:
         with mounted(source.lowers) as root_fd:
-            yield Tree(root_fd), None
+            yield Tree(root_fd, is_context=False), None
         return
     rules = IgnoreRules.parse(source.ignore, source.ignore_name) if source.ignore else None
     known = KnownFiles(source.known, rules.identity if rules else "") if source.known else None
