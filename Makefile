@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-all clean
+.PHONY: help check format test test-all fuzz quickstart clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,12 @@ test: .venv/.dev .venv/.test-tools  ## the suite (at most 20 minutes)
 
 test-all: .venv/.dev .venv/.test-tools  ## the suite and what takes longer
 	$(PYTEST) -m '' $(PYTEST_ARGS)
+
+fuzz: .venv/.dev  ## the property tests with far more examples
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) tests/unit $(PYTEST_ARGS)
+
+quickstart: .venv/.runtime  ## build a small project, run it, build it again
+	@.ci/quickstart
 
 clean:  ## remove what the tools left, the virtual environment too
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
