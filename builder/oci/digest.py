@@ -24,7 +24,7 @@ class Digest(str):
     def __new__(cls, text: str) -> Digest:
         """Validate and wrap `text`."""
         algorithm, _, encoded = text.partition(":")
-        if len(encoded) != _LENGTHS.get(algorithm, 0) or not _HEX.issuperset(encoded):
+        if len(encoded) != _LENGTHS.get(algorithm) or not _HEX.issuperset(encoded):
             raise ReferenceInvalid(f"`{text[:100]}` is not a digest")
         return super().__new__(cls, text)
 

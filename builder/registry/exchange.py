@@ -19,6 +19,12 @@ def never() -> bool:
     return False
 
 
+class Unreachable(RegistryError):
+    """There is no answer; `absent` when there is no such name or service, which seldom changes soon."""
+
+    absent = False
+
+
 class Authorization(msgspec.Struct, frozen=True):
     """The value of an `Authorization` header, for one origin only; it never shows its value."""
 

@@ -22,7 +22,14 @@ from builder.registry.auth import (
     authorize,
     parse_challenges,
 )
-from builder.registry.exchange import Authorization, Request, Response, Transport, Upload
+from builder.registry.exchange import (
+    Authorization,
+    Request,
+    Response,
+    Transport,
+    Unreachable,
+    Upload,
+)
 
 _EARLY = 5.0
 """Seconds before its end at which a token is not used any more."""
@@ -170,8 +177,8 @@ class Session:
             ) as response:
                 # Go's servers say 400 to those who speak http where TLS is spoken.
                 speaks_tls = response.status == 400
-        except RegistryError as error:
-            if "nothing accepts connections there" in error.notes:
+        except Unreachable as error:
+            if error.absent:
                 raise
             speaks_tls = True
         return address.registry_origin(host, "https") if speaks_tls else plain

@@ -13,7 +13,15 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.registry import address, backoff
-from builder.registry.exchange import Cancelled, Request, Response, Transport, Upload, never
+from builder.registry.exchange import (
+    Cancelled,
+    Request,
+    Response,
+    Transport,
+    Unreachable,
+    Upload,
+    never,
+)
 
 if TYPE_CHECKING:
     import requests
@@ -24,6 +32,16 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _TEMPORARY = frozenset({429, 500, 502, 503, 504})
 _CHUNK = 256 * 1024
+# The names of urllib3's exceptions.
+_CAUSES = {
+    "NameResolutionError": "its name cannot be resolved",
+    "NewConnectionError": "nothing accepts connections there",
+    "ConnectTimeoutError": "it does not answer in time",
+    "ReadTimeoutError": "it stopped answering",
+    "ProxyError": "the proxy does not let us through",
+}
+_ABSENT = frozenset({"NameResolutionError", "NewConnectionError"})
+_ATTEMPTS_IF_ABSENT = 2
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -80,7 +98,9 @@ class HttpTransport:
                 response = self._follow(request)
             except RegistryError as error:
                 failures += 1
-                if not error.temporary or failures >= min(attempts, _patience(error)):
+                if isinstance(error, Unreachable) and error.absent:
+                    attempts = min(attempts, _ATTEMPTS_IF_ABSENT)
+                if not error.temporary or failures >= attempts:
                     raise
             else:
                 failures += 1
@@ -242,29 +262,18 @@ def _chunks(answer: requests.Response, shown: str) -> Iterator[bytes]:
         answer.close()
 
 
-def _unreachable(url: str, shown: str, error: Exception) -> RegistryError:
+def _unreachable(url: str, shown: str, error: Exception) -> Unreachable:
     cause = _cause(error)
     host = address.origin_of(url).authority
-    notes = {
-        "NameResolutionError": "its name cannot be resolved",
-        "NewConnectionError": "nothing accepts connections there",
-        "ConnectTimeoutError": "it does not answer in time",
-        "ReadTimeoutError": "it stopped answering",
-        "ProxyError": "the proxy does not let us through",
-    }
-    return RegistryError(
+    unreachable = Unreachable(
         f"cannot reach the registry at `{host}`",
         request=shown,
         temporary=True,
-        notes=(notes.get(cause, "the connection broke"),),
+        notes=(_CAUSES.get(cause, "the connection broke"),),
         hint="check the network and the proxy settings",
     )
-
-
-def _patience(error: RegistryError) -> int:
-    """Return how often to try: a name that does not exist will not be there in ten seconds either."""
-    hopeless = {"its name cannot be resolved", "nothing accepts connections there"}
-    return 2 if hopeless.intersection(error.notes) else backoff.ATTEMPTS
+    unreachable.absent = cause in _ABSENT
+    return unreachable
 
 
 def _cause(error: BaseException) -> str:
