@@ -41,7 +41,11 @@ def copy_operation(copy: Copy, draft: Draft, expander: Expander) -> tuple[CopyOp
         cleaned = tuple([rootpaths.clean(path)[1:] for path in paths])
         sources.append(CopySource(input=1, paths=cleaned))
     if copy.files:
-        inline = tuple([_inline(file, copy, expander, lookup) for file in copy.files])
+        # The same body may be named many times; it is made, and held, once.
+        bodies = {file.name: file for file in copy.files}
+        contents = {name: _inline(file, copy, expander, lookup) for name, file in bodies.items()}
+        inline = tuple([(file.name, contents[file.name]) for file in copy.files])
+        expander.count(sum([len(content) for _, content in inline]), copy.dest)
         sources.append(CopySource(input=0, inline=inline))
     operation = CopyOp(
         sources=tuple(sources),
@@ -83,7 +87,7 @@ def _mode(text: str, flag: Flag, expander: Expander) -> int:
     )
 
 
-def _inline(file: Heredoc, copy: Copy, expander: Expander, lookup: Lookup) -> tuple[str, bytes]:
+def _inline(file: Heredoc, copy: Copy, expander: Expander, lookup: Lookup) -> bytes:
     if "/" in file.name or file.name in (".", ".."):
         raise _error(
             expander,
@@ -94,7 +98,7 @@ def _inline(file: Heredoc, copy: Copy, expander: Expander, lookup: Lookup) -> tu
     content = file.content()
     if file.expand:
         content = expander.expand_body(Word(content, file.span), lookup)
-    return file.name, content.encode()
+    return content.encode()
 
 
 def _error(expander: Expander, word: Word, message: str, *, hint: str) -> DockerfileError:

@@ -32,18 +32,20 @@ class Draft:
         self.arguments: dict[str, str | None] = {}
         self._env = list(config.env)
         self._places: dict[str, int] = {}
+        self._items: dict[str, str] = {}
         self._cached: tuple[str, ...] | None = None
         for place, item in enumerate(self._env):
             name, _, value = item.partition("=")
             self._places.setdefault(name, place)
-            self.environment[name] = value
+            self.set_environment(name, value)
         if "PATH" not in self.environment:
             self.set_env("PATH", DEFAULT_PATH)
 
     def copy(self) -> Draft:
         """Return a draft for a stage that begins where this one ends; arguments in scope are passed on."""
         draft = Draft(self.frozen())
-        draft.environment = dict(self.environment)
+        for name, value in self.environment.items():
+            draft.set_environment(name, value)
         draft.arguments = dict(self.arguments)
         return draft
 
@@ -60,12 +62,13 @@ class Draft:
     def set_environment(self, name: str, value: str) -> None:
         """Set a variable of the commands only: a build argument."""
         self.environment[name] = value
+        self._items[name] = f"{name}={value}"
         self._cached = None
 
     def command_environment(self) -> tuple[str, ...]:
         """Return `NAME=value` for each variable that commands see."""
         if self._cached is None:
-            self._cached = tuple([f"{name}={value}" for name, value in self.environment.items()])
+            self._cached = tuple(self._items.values())
         return self._cached
 
     def with_shell(self, command: str) -> tuple[str, ...]:

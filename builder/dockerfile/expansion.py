@@ -60,7 +60,15 @@ class Expander:
 
     def counted(self, text: str, word: Word | None) -> str:
         """Count `text` against the total and return it."""
-        self._total += len(text)
+        self.count(len(text), word)
+        return text
+
+    def count(self, size: int, word: Word | None) -> None:
+        """Count characters that the graph or the history will hold.
+
+        Raises: DockerfileError: there are more than `MAX_TOTAL`, which only a hostile file comes to.
+        """
+        self._total += size
         if self._total > MAX_TOTAL:
             raise DockerfileError(
                 f"variables expand to more than {MAX_TOTAL >> 20} MiB of text",
@@ -69,7 +77,6 @@ class Expander:
                 source=self.source,
                 hint="make the values smaller",
             )
-        return text
 
     def _located(self, error: BadWord, word: Word) -> DockerfileError:
         return DockerfileError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -53,6 +54,15 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     def keyword_word(self) -> Word:
         """Return the keyword as written."""
         return self.word(self.keyword)
+
+    def common(self) -> dict[str, Any]:
+        """Return the fields that every instruction has."""
+        return {
+            "span": self.whole(),
+            "keyword": self.keyword_word(),
+            "text": self.line.text[self.start :],
+            "comments": self.line.comments,
+        }
 
     def word(self, piece: Piece) -> Word:
         """Return a piece with its place in the file."""

@@ -16,13 +16,14 @@ class Word(msgspec.Struct, frozen=True, array_like=True):
     text: str
     span: Span
 
-    def part(self, at: int) -> Span:
-        """Return the span from character `at` of the word, where it stands in one line as written."""
+    def part(self, start: int, end: int | None = None) -> Span:
+        """Return the span of characters `start` to `end`, or that of the word where it is spelt differently."""
         span = self.span
+        end = len(self.text) if end is None else end
         written = span.line == span.end_line and span.end_column - span.column == len(self.text)
-        if not written or at >= len(self.text):
+        if not written or start >= end:
             return span
-        return Span(span.line, span.column + at, span.end_line, span.end_column)
+        return Span(span.line, span.column + start, span.line, span.column + end)
 
 
 class Flag(msgspec.Struct, frozen=True, array_like=True):

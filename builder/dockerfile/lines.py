@@ -25,8 +25,10 @@ from builder.errors import DockerfileError
 MAX_LINE = 65535
 """Bytes of one line, without its end."""
 
-MAX_SIZE = 8 << 20
+MAX_SIZE = 4 << 20
 """Characters of a Dockerfile."""
+
+MAX_INSTRUCTIONS = 20_000
 
 
 class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +110,13 @@ class _Reader:
                 found = self._logical(tuple(comments))
                 if found is not None:
                     logical.append(found)
+                if len(logical) > MAX_INSTRUCTIONS:
+                    raise DockerfileError(
+                        f"`{self.source.name}` has more than {MAX_INSTRUCTIONS} instructions",
+                        span=logical[-1].span(0, 1),
+                        source=self.source,
+                        hint="move long lists of commands into a script",
+                    )
                 comments.clear()
         if not logical:
             raise DockerfileError(

@@ -149,6 +149,8 @@ class _Lowering:
     def _run(self, stage: Stage, state: _StageState, run: Run) -> None:
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
         name = self._shown(shown, state, run.keyword, as_command=True)
+        # Each RUN keeps a reference to every variable.
+        self.expander.count(8 * len(operation.env), run.keyword)
         self._add(stage, state, operation, run.span, name)
         self.configurator.record_run(operation, state.vertex)
 

@@ -13,7 +13,6 @@ from builder.dockerfile.lines import LogicalLine
 from builder.dockerfile.split import Split, SplitInstruction
 from builder.errors import DockerfileError, DockerfileErrors
 
-MAX_INSTRUCTIONS = 20_000
 _MOST_ERRORS = 20
 
 
@@ -32,8 +31,6 @@ def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
             hint="begin it with FROM and the name of an image",
         )
     found = lines.read(source)
-    if len(found.logical) > MAX_INSTRUCTIONS:
-        raise DockerfileError(f"`{source.name}` has more than {MAX_INSTRUCTIONS} instructions")
     pieces = {piece.start_line: piece for piece in split(splitting.plain_text(found))}
     errors: list[DockerfileError] = []
     instructions: list[Instruction] = []

@@ -6,25 +6,21 @@ Source: moby/buildkit, frontend/dockerfile/instructions and docs/reference.md (b
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from builder.dockerfile import durations, heredocs, suggest
+from builder.dockerfile import suggest
 from builder.dockerfile.arguments import BLANK, SPACE, Piece, keyword_end, skip
-from builder.dockerfile.grammar import BOOLEAN, LIST, VALUE, Flags, Statement, statement
+from builder.dockerfile.grammar import LIST, VALUE, Statement, statement
+from builder.dockerfile.health import read_healthcheck
 from builder.dockerfile.instructions import (
     KEYWORDS,
-    Add,
     Arg,
     Argument,
     Cmd,
-    Copy,
     Entrypoint,
     Env,
     Expose,
     Flag,
     From,
-    Healthcheck,
-    Heredoc,
     Instruction,
     Label,
     Maintainer,
@@ -38,28 +34,9 @@ from builder.dockerfile.instructions import (
     Word,
     Workdir,
 )
+from builder.dockerfile.transfers import read_add, read_copy
 
-_COPY_FLAGS = {
-    "from": VALUE,
-    "chown": VALUE,
-    "chmod": VALUE,
-    "link": BOOLEAN,
-    "parents": BOOLEAN,
-    "exclude": LIST,
-}
-_ADD_FLAGS = {
-    "chown": VALUE,
-    "chmod": VALUE,
-    "link": BOOLEAN,
-    "keep-git-dir": BOOLEAN,
-    "checksum": VALUE,
-    "unpack": BOOLEAN,
-    "exclude": LIST,
-}
 _RUN_FLAGS = {"mount": LIST, "network": VALUE, "security": VALUE, "device": LIST}
-_HEALTH_FLAGS = dict.fromkeys(
-    ("interval", "timeout", "start-period", "start-interval", "retries"), VALUE
-)
 
 
 def read(given: Statement) -> Instruction:
@@ -84,16 +61,6 @@ def _of_a_command(word: str) -> str | None:
     return None
 
 
-def _common(given: Statement) -> dict[str, Any]:
-    """Return the fields that every instruction has."""
-    return {
-        "span": given.whole(),
-        "keyword": given.keyword_word(),
-        "text": given.line.text[given.start :],
-        "comments": given.line.comments,
-    }
-
-
 def _from(given: Statement) -> From:
     words = given.words()
     name: Word | None = None
@@ -112,7 +79,7 @@ def _from(given: Statement) -> From:
             hint="write it as `FROM IMAGE AS NAME`",
         )
     flags = given.read_flags({"platform": VALUE})
-    return From(image=words[0], name=name, platform=flags.one("platform"), **_common(given))
+    return From(image=words[0], name=name, platform=flags.one("platform"), **given.common())
 
 
 def _is_stage_name(text: str) -> bool:
@@ -138,7 +105,7 @@ def _run(given: Statement) -> Run:
         security=security,
         mounts=flags.all("mount"),
         devices=flags.all("device"),
-        **_common(given),
+        **given.common(),
     )
 
 
@@ -152,75 +119,6 @@ def _one_of(given: Statement, flag: Flag, choices: tuple[str, ...]) -> None:
             notes=(f"it is one of {listed}",),
             hint=suggest.hint(value, choices),
         )
-
-
-def _paths(given: Statement) -> tuple[tuple[Word, ...], tuple[Heredoc, ...], Word]:
-    words = given.words_or_json()
-    if len(words) < 2:
-        raise given.error(
-            f"{given.name} needs at least one source and a destination",
-            words[0].span if words else None,
-            hint=f"write it as `{given.name} SOURCE DESTINATION`",
-        )
-    dest = words[-1]
-    if heredocs.opening(dest.text) is not None:
-        raise given.error(
-            f"a here-document cannot be the destination of {given.name}",
-            dest.span,
-            hint="put the destination last",
-        )
-    bodies = {body.name: body for body in given.heredocs}
-    sources: list[Word] = []
-    files: list[Heredoc] = []
-    for word in words[:-1]:
-        opened = heredocs.opening(word.text) if "<<" in word.text else None
-        if opened is None:
-            sources.append(word)
-        elif opened.name in bodies:
-            files.append(bodies[opened.name])
-        else:
-            raise given.error(
-                "a here-document cannot stand in a JSON array",
-                word.span,
-                hint="write the instruction without brackets",
-            )
-    return tuple(sources), tuple(files), dest
-
-
-def _copy(given: Statement) -> Copy:
-    flags = given.read_flags(_COPY_FLAGS)
-    sources, files, dest = _paths(given)
-    from_ = flags.one("from")
-    return Copy(
-        sources=sources,
-        files=files,
-        dest=dest,
-        from_=from_ if from_ is not None and from_.value else None,
-        chown=flags.one("chown"),
-        chmod=flags.one("chmod"),
-        link=flags.one("link"),
-        parents=flags.one("parents"),
-        excludes=flags.all("exclude"),
-        **_common(given),
-    )
-
-
-def _add(given: Statement) -> Add:
-    flags = given.read_flags(_ADD_FLAGS)
-    sources, files, dest = _paths(given)
-    return Add(
-        sources=sources,
-        files=files,
-        dest=dest,
-        chown=flags.one("chown"),
-        chmod=flags.one("chmod"),
-        link=flags.one("link"),
-        keep_git_dir=flags.one("keep-git-dir"),
-        checksum=flags.one("checksum"),
-        unpack=flags.one("unpack"),
-        excludes=flags.all("exclude"),
-        **_common(given),
-    )
 
 
 def _pairs(given: Statement) -> tuple[Pair, ...]:
@@ -264,14 +162,7 @@ def _named(given: Statement, word: Word, name: str) -> Word:
             word.span,
             hint="write a name before the equals sign",
         )
-    span = word.part(0)
-    on_one_line = span.line == span.end_line and span.end_column - span.column == len(word.text)
-    return Word(
-        name,
-        type(span)(span.line, span.column, span.line, span.column + len(name))
-        if on_one_line
-        else span,
-    )
+    return Word(name, word.part(0, len(name)))
 
 
 def _after_equals(word: Word, value: str) -> Word:
@@ -279,11 +170,11 @@ def _after_equals(word: Word, value: str) -> Word:
 
 
 def _env(given: Statement) -> Env:
-    return Env(pairs=_pairs(given), **_common(given))
+    return Env(pairs=_pairs(given), **given.common())
 
 
 def _label(given: Statement) -> Label:
-    return Label(pairs=_pairs(given), **_common(given))
+    return Label(pairs=_pairs(given), **given.common())
 
 
 def _arg(given: Statement) -> Arg:
@@ -300,37 +191,37 @@ def _arg(given: Statement) -> Arg:
                 default=_after_equals(word, value) if equals else None,
             )
         )
-    return Arg(arguments=tuple(found), **_common(given))
+    return Arg(arguments=tuple(found), **given.common())
 
 
 def _workdir(given: Statement) -> Workdir:
     given.read_flags({})
-    return Workdir(path=given.one_text(), **_common(given))
+    return Workdir(path=given.one_text(), **given.common())
 
 
 def _user(given: Statement) -> User:
     given.read_flags({})
-    return User(user=given.one_text(), **_common(given))
+    return User(user=given.one_text(), **given.common())
 
 
 def _maintainer(given: Statement) -> Maintainer:
     given.read_flags({})
-    return Maintainer(name=given.one_text(), **_common(given))
+    return Maintainer(name=given.one_text(), **given.common())
 
 
 def _stop_signal(given: Statement) -> StopSignal:
     given.read_flags({})
-    return StopSignal(signal=given.one_text(), **_common(given))
+    return StopSignal(signal=given.one_text(), **given.common())
 
 
 def _cmd(given: Statement) -> Cmd:
     given.read_flags({})
-    return Cmd(command=given.command(), **_common(given))
+    return Cmd(command=given.command(), **given.common())
 
 
 def _entrypoint(given: Statement) -> Entrypoint:
     given.read_flags({})
-    return Entrypoint(command=given.command(), **_common(given))
+    return Entrypoint(command=given.command(), **given.common())
 
 
 def _shell(given: Statement) -> Shell:
@@ -342,7 +233,7 @@ def _shell(given: Statement) -> Shell:
             command.words[0].span if command.words else None,
             hint='write it like `SHELL ["/bin/bash", "-c"]`',
         )
-    return Shell(command=command, **_common(given))
+    return Shell(command=command, **given.common())
 
 
 def _expose(given: Statement) -> Expose:
@@ -350,7 +241,7 @@ def _expose(given: Statement) -> Expose:
     words = given.words()
     if not words:
         raise given.error("EXPOSE needs a port")
-    return Expose(ports=words, **_common(given))
+    return Expose(ports=words, **given.common())
 
 
 def _volume(given: Statement) -> Volume:
@@ -362,74 +253,7 @@ def _volume(given: Statement) -> Volume:
     for word in stripped:
         if not word.text:
             raise given.error("a path of VOLUME is empty", word.span)
-    return Volume(paths=stripped, **_common(given))
-
-
-def _healthcheck(given: Statement) -> Healthcheck:
-    flags = given.read_flags(_HEALTH_FLAGS)
-    text = given.line.text
-    end = given.at
-    while end < len(text) and text[end] not in SPACE:
-        end += 1
-    kind = given.word(Piece(text[given.at : end], given.at, end)) if end > given.at else None
-    if kind is None:
-        raise given.error("HEALTHCHECK needs CMD and a command, or NONE")
-    start = skip(text, end, SPACE)
-    if kind.text.upper() == "NONE":
-        if start < len(text):
-            raise given.error(
-                "HEALTHCHECK NONE takes no arguments", given.line.span(start, len(text))
-            )
-        return Healthcheck(command=None, **_common(given))
-    if kind.text.upper() != "CMD":
-        raise given.error(
-            f"`{kind.text[:60]}` is no kind of HEALTHCHECK",
-            kind.span,
-            hint="write CMD before the command, or NONE",
-        )
-    command = given.command(start)
-    if not command.words:
-        raise given.error("HEALTHCHECK CMD has no command", kind.span)
-    return Healthcheck(
-        command=command,
-        interval=_duration(given, flags, "interval"),
-        timeout=_duration(given, flags, "timeout"),
-        start_period=_duration(given, flags, "start-period"),
-        start_interval=_duration(given, flags, "start-interval"),
-        retries=_retries(given, flags),
-        **_common(given),
-    )
-
-
-def _duration(given: Statement, flags: Flags, name: str) -> int:
-    flag = flags.one(name)
-    if flag is None or not flag.value:
-        return 0
-    try:
-        value = durations.parse(flag.value)
-    except ValueError:
-        raise given.error(
-            f"`{flag.value[:60]}` is not a duration",
-            flag.value_span,
-            hint="write it like `30s` or `1m30s`",
-        ) from None
-    if value != 0 and value < 1_000_000:
-        raise given.error(
-            f"`--{name}` is less than one millisecond", flag.value_span, hint="write `1ms` or more"
-        )
-    return value
-
-
-def _retries(given: Statement, flags: Flags) -> int:
-    flag = flags.one("retries")
-    if flag is None or not flag.value:
-        return 0
-    digits = flag.value.removeprefix("+")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) < 11 and int(digits) < 1 << 31):
-        raise given.error(
-            f"`--retries` is a number from 0, not `{flag.value[:60]}`", flag.value_span
-        )
-    return int(digits)
+    return Volume(paths=stripped, **given.common())
 
 
 def _on_build(given: Statement) -> OnBuild:
@@ -446,19 +270,19 @@ def _on_build(given: Statement) -> OnBuild:
     expression = given.rest
     for body in given.heredocs:
         expression += "\n" + body.body + body.name
-    return OnBuild(expression=expression, trigger=trigger, **_common(given))
+    return OnBuild(expression=expression, trigger=trigger, **given.common())
 
 
 _READERS: dict[str, Callable[[Statement], Instruction]] = {
-    "ADD": _add,
+    "ADD": read_add,
     "ARG": _arg,
     "CMD": _cmd,
-    "COPY": _copy,
+    "COPY": read_copy,
     "ENTRYPOINT": _entrypoint,
     "ENV": _env,
     "EXPOSE": _expose,
     "FROM": _from,
-    "HEALTHCHECK": _healthcheck,
+    "HEALTHCHECK": read_healthcheck,
     "LABEL": _label,
     "MAINTAINER": _maintainer,
     "ONBUILD": _on_build,

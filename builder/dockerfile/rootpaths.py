@@ -31,4 +31,4 @@ def working_directory(current: str, path: str) -> str:
     """Return what WORKDIR makes of a path: an absolute one stays as written, a relative one is joined."""
     if path.startswith("/"):
         return path
-    return join(current or "/", path)
+    return join(current or "/", path) if path else current or "/"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile import suggest
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Arg, From, Instruction
+from builder.dockerfile.instructions import Arg, Instruction
 from builder.oci.platform import Platform
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -105,11 +105,3 @@ def unused(instructions: Iterable[Instruction], given: Mapping[str, str]) -> lis
             )
         )
     return warnings
-
-
-def before_first_from(instructions: tuple[Instruction, ...]) -> int:
-    """Return the index of the first FROM."""
-    for index, instruction in enumerate(instructions):
-        if isinstance(instruction, From):
-            return index
-    return len(instructions)

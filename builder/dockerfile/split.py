@@ -16,6 +16,9 @@ from builder.dockerfile.lines import Lines, LogicalLine
 _MOST_LINES = 500
 """Physical lines of one instruction: the package joins them in quadratic time."""
 
+_MOST_LINES_OF_FILE = 50_000
+"""Beyond this the file is not handed over at all: the package keeps every line several times."""
+
 
 class SplitInstruction(msgspec.Struct, frozen=True, array_like=True):
     """One logical instruction: upper-case keyword and value; lines count from 1, the last is included."""
@@ -50,7 +53,9 @@ def split(text: str) -> tuple[SplitInstruction, ...]:
 
 def plain_text(lines: Lines) -> str:
     """Return the file with everything blanked that dockerfile-parse reads wrong, line numbers kept."""
-    shown = ["#"] * len(lines.physical)
+    if len(lines.physical) > _MOST_LINES_OF_FILE:
+        return ""
+    shown = [""] * len(lines.physical)
     if lines.directives.escape != "\\":
         # The directive must be found where the package looks for it: first.
         shown[0] = "# escape=" + lines.directives.escape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from builder.diagnostics import SourceFile, Span
 from builder.dockerfile.instructions import Add, Copy, Dockerfile, Flag, Instruction, OnBuild, Run
 from builder.errors import DockerfileError
@@ -44,24 +46,23 @@ def refusals(instruction: Instruction, source: SourceFile) -> list[DockerfileErr
     return []
 
 
-def check_syntax(dockerfile: Dockerfile) -> None:
-    """Refuse a `# syntax=` that names another language than Dockerfile's own.
+def check_syntax(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
+    """Refuse a `# syntax=`, or a build argument BUILDKIT_SYNTAX, that names another language than this one.
 
     Raises: DockerfileError: it names the image of a foreign front end.
     """
-    syntax = dockerfile.directives.syntax
-    if syntax is None:
-        return
-    image = syntax.text.split()[0].partition("@")[0]
+    directive = dockerfile.directives.syntax
+    text = build_args.get("BUILDKIT_SYNTAX") or (directive.text if directive is not None else "")
+    image = text.split(" ", 1)[0].partition("@")[0]
     name = image.rpartition("/")[2].partition(":")[0]
-    if name not in _FRONTENDS:
+    if name not in ("", *_FRONTENDS):
         raise DockerfileError(
-            f"the syntax `{syntax.text[:100]}` is not supported",
+            f"the syntax `{text[:100]}` is not supported",
             code="dockerfile.unsupported",
-            span=syntax.span,
+            span=directive.span if directive is not None and directive.text == text else None,
             source=dockerfile.source,
             notes=("the Dockerfile is read by the builder itself, no front end image is run",),
-            hint="remove the line if the file is a usual Dockerfile",
+            hint="leave it out if the file is a usual Dockerfile",
         )
 
 

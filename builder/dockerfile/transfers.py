@@ -1,0 +1,102 @@
+"""COPY and ADD: sources, here-documents as files, destination and flags."""
+
+from __future__ import annotations
+
+from builder.dockerfile import heredocs
+from builder.dockerfile.grammar import BOOLEAN, LIST, VALUE, Statement
+from builder.dockerfile.instructions import Add, Copy, Heredoc, Word
+
+_COPY_FLAGS = {
+    "from": VALUE,
+    "chown": VALUE,
+    "chmod": VALUE,
+    "link": BOOLEAN,
+    "parents": BOOLEAN,
+    "exclude": LIST,
+}
+_ADD_FLAGS = {
+    "chown": VALUE,
+    "chmod": VALUE,
+    "link": BOOLEAN,
+    "keep-git-dir": BOOLEAN,
+    "checksum": VALUE,
+    "unpack": BOOLEAN,
+    "exclude": LIST,
+}
+
+
+def _paths(given: Statement) -> tuple[tuple[Word, ...], tuple[Heredoc, ...], Word]:
+    words = given.words_or_json()
+    if len(words) < 2:
+        raise given.error(
+            f"{given.name} needs at least one source and a destination",
+            words[0].span if words else None,
+            hint=f"write it as `{given.name} SOURCE DESTINATION`",
+        )
+    dest = words[-1]
+    if heredocs.opening(dest.text) is not None:
+        raise given.error(
+            f"a here-document cannot be the destination of {given.name}",
+            dest.span,
+            hint="put the destination last",
+        )
+    bodies = {body.name: body for body in given.heredocs}
+    sources: list[Word] = []
+    files: list[Heredoc] = []
+    for word in words[:-1]:
+        opened = heredocs.opening(word.text) if "<<" in word.text else None
+        if opened is None:
+            sources.append(word)
+        elif opened.name in bodies:
+            files.append(bodies[opened.name])
+        else:
+            raise given.error(
+                "a here-document cannot stand in a JSON array",
+                word.span,
+                hint="write the instruction without brackets",
+            )
+    return tuple(sources), tuple(files), dest
+
+
+def read_copy(given: Statement) -> Copy:
+    """Return the typed form.
+
+    Raises: DockerfileError: a flag or a word breaks the rules.
+    """
+    flags = given.read_flags(_COPY_FLAGS)
+    sources, files, dest = _paths(given)
+    from_ = flags.one("from")
+    return Copy(
+        sources=sources,
+        files=files,
+        dest=dest,
+        from_=from_ if from_ is not None and from_.value else None,
+        chown=flags.one("chown"),
+        chmod=flags.one("chmod"),
+        link=flags.one("link"),
+        parents=flags.one("parents"),
+        excludes=flags.all("exclude"),
+        **given.common(),
+    )
+
+
+def read_add(given: Statement) -> Add:
+    """Return the typed form.
+
+    Raises: DockerfileError: a flag or a word breaks the rules.
+    """
+    flags = given.read_flags(_ADD_FLAGS)
+    sources, files, dest = _paths(given)
+    return Add(
+        sources=sources,
+        files=files,
+        dest=dest,
+        chown=flags.one("chown"),
+        chmod=flags.one("chmod"),
+        link=flags.one("link"),
+        keep_git_dir=flags.one("keep-git-dir"),
+        checksum=flags.one("checksum"),
+        unpack=flags.one("unpack"),
+        excludes=flags.all("exclude"),
+        **given.common(),
+    )
