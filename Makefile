@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-all fuzz quickstart clean
+.PHONY: help check format test test-all fuzz quickstart bench bench-quick clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ fuzz: .venv/.dev  ## the property tests with far more examples
 
 quickstart: .venv/.runtime  ## build a small project, run it, build it again
 	@.ci/quickstart
+
+bench: .venv/.dev .venv/.test-tools  ## measure speed and memory (as root), into docs/benchmarks.md
+	$(PYTHON) -m tests.bench
+
+bench-quick: .venv/.dev .venv/.test-tools  ## a tenth of it, only printed
+	$(PYTHON) -m tests.bench --quick
 
 clean:  ## remove what the tools left, the virtual environment too
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

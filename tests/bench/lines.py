@@ -1,0 +1,260 @@
+"""The lines of the table: what is done, what it is compared with, and the goal.
+
+Runs of ours and of the reference alternate, so that both meet the same machine; figures are medians.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.bench.disk import fresh_disk
+from tests.bench.measure import Measured, measure
+from tests.bench.tree import make_tree
+from tests.support.busybox_base import find_busybox, write_busybox_base
+
+PROGRAMS = Path(sys.executable).parent
+EMPTY_START = (sys.executable, "-I", "-c", "pass")
+WALK = """
+import os, sys, time
+def walk(path):
+    found = []
+    with os.scandir(path) as entries:
+        for entry in entries:
+            entry.stat(follow_symlinks=False)
+            if entry.is_dir(follow_symlinks=False):
+                found.append(entry.path)
+    for directory in found:
+        walk(directory)
+started = time.perf_counter()
+walk(sys.argv[1])
+print(time.perf_counter() - started)
+"""
+
+
+class Scale(NamedTuple):
+    """How much is measured."""
+
+    rounds: int
+    files: int
+    size: int
+    disk: int
+
+
+FULL = Scale(rounds=5, files=50_000, size=400_000_000, disk=4_000_000_000)
+QUICK = Scale(rounds=2, files=5_000, size=40_000_000, disk=600_000_000)
+
+
+class Line(NamedTuple):
+    """One measured line; `ours` and `reference` are in seconds, `peak` in bytes."""
+
+    work: str
+    ours: float
+    reference: float
+    against: str
+    goal: float
+    peak: int
+
+    @property
+    def ratio(self) -> float:
+        """Return ours over the reference."""
+        return self.ours / self.reference
+
+
+class Bench:
+    """The ground of all lines: one directory with the tree, the base image and the stores."""
+
+    def __init__(self, place: Path, scale: Scale, say: Callable[[str], None]) -> None:
+        self.place = place
+        self.scale = scale
+        self.say = say
+        self.store = place / "store"
+        busybox = find_busybox()
+        if busybox is None:
+            raise SystemExit("no statically linked busybox: apt-get install busybox-static")
+        self.base = write_busybox_base(place / "busybox.tar", busybox)
+
+    def lines(self) -> Iterator[Line]:
+        """Measure one line after the other."""
+        self.prepare(self.store)
+        yield self.one_more_run()
+        yield self.cached_rebuild()
+        tree = make_tree(self.place / "tree", files=self.scale.files, size=self.scale.size)
+        yield self.first_copy(tree)
+        yield self.copy_then_run(tree)
+        yield self.copy_again(tree)
+
+    def prepare(self, store: Path) -> None:
+        """Make a fresh store with the base image in it."""
+        shutil.rmtree(store, ignore_errors=True)
+        self.lapstrake(store, "import", self.base, "busybox")
+
+    def lapstrake(self, store: Path, *arguments: str | Path) -> Measured:
+        """Run the product once."""
+        return measure([PROGRAMS / "lapstrake", "--root", store, *arguments])
+
+    def build(self, store: Path, dockerfile: str, context: Path, *flags: str) -> Measured:
+        """Build the text of a Dockerfile over a context."""
+        path = self.place / "Dockerfile"
+        path.write_text(dockerfile)
+        return self.lapstrake(store, "build", "-q", "-f", path, *flags, context)
+
+    def one_more_run(self) -> Line:
+        """30 RUN steps against one, over `runc run` in the same root file system."""
+        bundle = self.bundle()
+        empty = self.place / "empty"
+        empty.mkdir(exist_ok=True)
+        # Each has a command of its own: equal steps above equal states would be one step.
+        steps = {
+            count: "FROM busybox\n" + "".join(f"RUN true {n}\n" for n in range(count))
+            for count in (1, 30)
+        }
+        peak, ours, reference = 0, [], []
+        for number in range(self.scale.rounds):
+            one = self.build(self.store, steps[1], empty, "--no-cache")
+            thirty = self.build(self.store, steps[30], empty, "--no-cache")
+            ours.append((thirty.seconds - one.seconds) / 29)
+            peak = max(peak, one.peak, thirty.peak)
+            for again in range(5):
+                name = f"lapstrake-bench-{os.getpid()}-{number}-{again}"
+                reference.append(measure(["runc", "run", "--bundle", bundle, name]).seconds)
+            self.say(
+                f"one more RUN: {ours[-1] * 1000:.1f} ms, runc run: {reference[-1] * 1000:.1f} ms"
+            )
+        return Line(
+            "one more `RUN true` (30 against 1, `--no-cache`)",
+            statistics.median(ours),
+            statistics.median(reference),
+            "`runc run` of `/bin/true`, same root file system, host network",
+            0.5,
+            peak,
+        )
+
+    def bundle(self) -> Path:
+        """Return a runc bundle that runs /bin/true in the base image."""
+        bundle = self.place / "bundle"
+        shutil.rmtree(bundle, ignore_errors=True)
+        (bundle / "rootfs").mkdir(parents=True)
+        subprocess.run(["tar", "-xf", self.base, "-C", bundle / "rootfs"], check=True)
+        subprocess.run(["runc", "spec", "--bundle", bundle], check=True)
+        path = bundle / "config.json"
+        config = json.loads(path.read_text())
+        config["process"].update(terminal=False, args=["/bin/true"])
+        namespaces = config["linux"]["namespaces"]
+        config["linux"]["namespaces"] = [each for each in namespaces if each["type"] != "network"]
+        path.write_text(json.dumps(config))
+        return bundle
+
+    def cached_rebuild(self) -> Line:
+        """Twelve instructions, all cached, over an empty start of the interpreter."""
+        context = self.place / "small"
+        context.mkdir(exist_ok=True)
+        for name in ("a", "b"):
+            (context / name).write_text(name)
+        dockerfile = (
+            "FROM busybox AS tools\nRUN echo tools > /tool\n"
+            "FROM busybox\nENV NAME=value\nWORKDIR /app\nCOPY a b ./\nRUN cat a b > c\n"
+            "COPY --from=tools /tool /usr/local/bin/\nRUN true\nLABEL kind=bench\nUSER 1000\n"
+            'CMD ["cat", "c"]\n'
+        )
+        self.build(self.store, dockerfile, context)
+        ours: list[Measured] = []
+        reference: list[float] = []
+        for _ in range(self.scale.rounds * 4):
+            ours.append(self.build(self.store, dockerfile, context))
+            reference.append(measure(EMPTY_START).seconds)
+        self.say(
+            f"cached rebuild: {ours[-1].seconds * 1000:.1f} ms, empty start: {reference[-1] * 1000:.1f} ms"
+        )
+        return Line(
+            "rebuild, 12 instructions, all cached",
+            statistics.median(run.seconds for run in ours),
+            statistics.median(reference),
+            "`python -I -c pass`",
+            6,
+            max(run.peak for run in ours),
+        )
+
+    def first_copy(self, tree: Path) -> Line:
+        """The whole tree into a store that has never seen it."""
+        ours: list[Measured] = []
+        reference: list[float] = []
+        for _ in range(self.rounds_of_trees):
+            self.prepare(self.store)
+            ours.append(self.build(self.store, "FROM busybox\nCOPY . .\n", tree))
+            pipe = f"tar -cf - -C {tree} . | sha256sum"
+            reference.append(measure(["/bin/sh", "-c", pipe]).seconds)
+            self.say(
+                f"first COPY: {ours[-1].seconds:.2f} s, tar | sha256sum: {reference[-1]:.2f} s"
+            )
+        return Line(
+            f"first `COPY . .` of {self.tree_words}, state committed",
+            statistics.median(run.seconds for run in ours),
+            statistics.median(reference),
+            "`tar \\| sha256sum` of the same tree",
+            2.5,
+            max(run.peak for run in ours),
+        )
+
+    def copy_then_run(self, tree: Path) -> Line:
+        """The same and a RUN, on a fresh file system each time."""
+        ours: list[Measured] = []
+        reference: list[float] = []
+        for _ in range(self.rounds_of_trees):
+            with fresh_disk(self.place, size=self.scale.disk) as disk:
+                self.prepare(disk / "store")
+                ours.append(self.build(disk / "store", "FROM busybox\nCOPY . .\nRUN true\n", tree))
+            with fresh_disk(self.place, size=self.scale.disk) as disk:
+                reference.append(measure(["cp", "-a", tree, disk / "copy"]).seconds)
+            self.say(f"COPY and RUN: {ours[-1].seconds:.2f} s, cp -a: {reference[-1]:.2f} s")
+        return Line(
+            "the same followed by a `RUN true`, fresh file system",
+            statistics.median(run.seconds for run in ours),
+            statistics.median(reference),
+            "`cp -a` of the tree, fresh file system",
+            1.3,
+            max(run.peak for run in ours),
+        )
+
+    def copy_again(self, tree: Path) -> Line:
+        """Nothing changed: the start-up is taken off, what remains is compared with a walk."""
+        self.prepare(self.store)
+        dockerfile = "FROM busybox\nCOPY . .\n"
+        # Twice: the digests of files younger than the clock's grain are not trusted the first time.
+        for _ in range(2):
+            self.build(self.store, dockerfile, tree)
+        ours: list[Measured] = []
+        walks, starts = [], []
+        for _ in range(self.scale.rounds * 2):
+            ours.append(self.build(self.store, dockerfile, tree))
+            walked = subprocess.run(
+                [sys.executable, "-I", "-c", WALK, tree], check=True, capture_output=True, text=True
+            )
+            walks.append(float(walked.stdout))
+            starts.append(measure(EMPTY_START).seconds)
+        self.say(f"COPY again: {ours[-1].seconds:.2f} s, walk: {walks[-1]:.2f} s")
+        return Line(
+            "the same, nothing changed, less an empty start",
+            statistics.median(run.seconds for run in ours) - statistics.median(starts),
+            statistics.median(walks),
+            "scandir and lstat of the tree, in Python",
+            2.5,
+            max(run.peak for run in ours),
+        )
+
+    @property
+    def rounds_of_trees(self) -> int:
+        """Return how often a whole tree is copied: it takes long and varies little."""
+        return max(2, self.scale.rounds - 2)
+
+    @property
+    def tree_words(self) -> str:
+        """Return the size of the tree in words."""
+        return f"{self.scale.files:,} files, {self.scale.size // 1_000_000} MB"
