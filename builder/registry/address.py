@@ -10,10 +10,14 @@ Source: OCI distribution-spec, "Push"; CVE-2020-15157; go-containerregistry #219
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.errors import RegistryError
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
 
 _PORTS = {"https": 443, "http": 80}
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:")
@@ -86,7 +90,7 @@ def check(
         return origin
     if _is_link_local(origin.host):
         raise _refused(url, "it is an address of the machine's own network link")
-    if origin.is_loopback and not registry.is_loopback:
+    if _is_this_machine(origin.host) and not registry.is_loopback:
         raise _refused(url, f"{registry.host} may not send us to this machine's own services")
     if origin.scheme == "http" and not (allows_plain or allows_plain_http)(origin.authority):
         raise _refused(url, "it is not encrypted")
@@ -134,22 +138,38 @@ def _is_octet(text: str) -> bool:
 
 def _is_link_local(host: str) -> bool:
     """Tell whether a host is where clouds answer their machines' questions about themselves."""
+    if host.rstrip(".") in _METADATA_NAMES:
+        return True
+    number = _number(host)
+    return number is not None and (number.is_link_local or str(number) == "fd00:ec2::254")
+
+
+def _is_this_machine(host: str) -> bool:
+    """Tell whether a host is this machine, also in spellings that are not trusted with plain http."""
+    number = _number(host)
+    if number is not None:
+        return number.is_loopback or number.is_unspecified
+    return is_loopback(host.rstrip("."))
+
+
+def _number(host: str) -> IPv4Address | IPv6Address | None:
+    """Return the address that a host is, None for a name.
+
+    The C library also reads `0xA9FEA9FE`, `2852039166` and `169.254.43518` as addresses.
+    """
     import ipaddress
     import socket
 
-    if host.rstrip(".") in _METADATA_NAMES:
-        return True
     try:
-        address = ipaddress.ip_address(host)
+        number = ipaddress.ip_address(host)
     except ValueError:
         try:
-            # The C library also reads `0xA9FEA9FE`, `2852039166` and `169.254.43518` as addresses.
-            address = ipaddress.ip_address(socket.inet_aton(host))
+            return ipaddress.IPv4Address(socket.inet_aton(host))
         except OSError:
-            return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    address = mapped or address
-    return address.is_link_local or address.is_unspecified or str(address) == "fd00:ec2::254"
+            return None
+    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
+        return number.ipv4_mapped
+    return number
 
 
 def _refused(url: str, why: str) -> RegistryError:
