@@ -24,10 +24,7 @@ def test_the_image_runs(built: Built) -> None:
 def test_a_second_build_runs_nothing(built: Built) -> None:
     before = built.product.inspect(built.name)["Id"]
     log = built.product.build(built.context, "--network", "host", "-t", built.name).stderr
-    steps = re.findall(r"^#(\d+) \[[^\]]*\] (?:RUN|COPY|WORKDIR)", log, re.MULTILINE)
-    cached = re.findall(r"^#(\d+) CACHED", log, re.MULTILINE)
-    assert steps, log
-    assert set(steps) <= set(cached), log
+    assert re.search(r"all \d+ steps were cached", log), log
     assert built.product.inspect(built.name)["Id"] == before
 
 
