@@ -33,7 +33,9 @@ def openings(text: str, escape: str) -> tuple[Opening, ...]:
         return ()
     try:
         # Always the backslash, whatever the escape directive says: it is the shell's language that is read.
-        found = words.split(text, words.nothing, keep_quotes=True, raw=True)
+        found = words.split(
+            text, words.nothing, keep_quotes=True, keep_unset=True, keep_escapes=True
+        )
     except words.BadWord:
         return ()
     result: list[Opening] = []
@@ -59,8 +61,8 @@ def opening(word: str) -> Opening | None:
     if not rest or "<" in rest:
         return None
     try:
-        plain = words.split(rest, words.nothing, raw=False)
-        quoted = words.split(rest, words.nothing, keep_quotes=True)
+        plain = words.split(rest, words.nothing, keep_unset=True)
+        quoted = words.split(rest, words.nothing, keep_unset=True, keep_quotes=True)
     except words.BadWord:
         return None
     if len(plain) != 1 or len(quoted) != 1:

@@ -58,18 +58,24 @@ def expand(
 
 
 def split(
-    text: str, lookup: Lookup, *, escape: str = "\\", keep_quotes: bool = False, raw: bool = False
+    text: str,
+    lookup: Lookup,
+    *,
+    escape: str = "\\",
+    keep_quotes: bool = False,
+    keep_unset: bool = False,
+    keep_escapes: bool = False,
 ) -> list[str]:
     """Return the words of `text` after expansion, cut at white space outside quotes.
 
-    `raw` keeps escapes and unknown variables as written.
+    The options leave quotes, unknown variables and escapes as they are written.
 
     Raises: BadWord: as `expand`.
     """
-    scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=raw)
+    scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=keep_unset)
     words: list[str] = []
     current: list[str] = []
-    for piece, splits in scanner.until("", keep_escapes=raw):
+    for piece, splits in scanner.until("", keep_escapes=keep_escapes):
         if not splits:
             current.append(piece)
             continue
