@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-all fuzz quickstart bench bench-quick clean
+.PHONY: help check format test test-all fuzz quickstart bench bench-quick repro clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ fuzz: .venv/.dev  ## the property tests with far more examples
 
 quickstart: .venv/.runtime  ## build a small project, run it, build it again
 	@.ci/quickstart
+
+repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and compare the images
+	@.ci/repro
 
 bench: .venv/.dev .venv/.test-tools  ## measure speed and memory (as root), into docs/benchmarks.md
 	$(PYTHON) -m tests.bench

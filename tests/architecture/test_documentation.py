@@ -97,6 +97,19 @@ def test_every_error_page_says_what_to_do() -> None:
         assert "\n**What to do.** " in text, path
 
 
+def test_every_warning_has_a_page() -> None:
+    rule = re.compile(r"(?:[A-Z][a-z]+){2,}")
+    named = {
+        node.value.value
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.keyword) and node.arg == "code"
+        if isinstance(node.value, ast.Constant) and rule.fullmatch(str(node.value.value))
+    }
+    assert named
+    assert named == {path.stem for path in (ROOT / "docs/rules").glob("*.md")}
+
+
 def test_every_fixture_is_read_by_a_test() -> None:
     readers = "\n".join(
         path.read_text()
