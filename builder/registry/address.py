@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _PORTS = {"https": 443, "http": 80}
 _HOST = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._:")
-# Characters on which two parsers of addresses could disagree, besides spaces and what is not ASCII.
-_AMBIGUOUS = frozenset('\\"<>^`{|}')
 _METADATA_NAMES = frozenset({"metadata.google.internal", "metadata.goog", "instance-data"})
 
 
@@ -55,7 +53,8 @@ def origin_of(url: str) -> Origin:
     """
     from urllib.parse import urlsplit
 
-    if not (url.isascii() and url.isprintable()) or " " in url or not _AMBIGUOUS.isdisjoint(url):
+    # Parsers disagree about where a host ends when there is a backslash.
+    if not (url.isascii() and url.isprintable()) or " " in url or "\\" in url:
         raise _refused(url, "it holds characters that no address has")
     try:
         parts = urlsplit(url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
 from typing import BinaryIO, Protocol
 
 import msgspec
@@ -19,10 +20,21 @@ def never() -> bool:
     return False
 
 
-class Unreachable(RegistryError):
-    """There is no answer; `absent` when there is no such name or service, which seldom changes soon."""
+class Trouble(Enum):
+    """Why there is no answer."""
 
-    absent = False
+    ABSENT = "absent"
+    """There is no such name or service, which seldom changes soon."""
+    SILENT = "silent"
+    """It took its time, and then more."""
+    BROKEN = "broken"
+    """The connection ended before the answer."""
+
+
+class Unreachable(RegistryError):
+    """There is no answer."""
+
+    trouble = Trouble.BROKEN
 
 
 class Authorization(msgspec.Struct, frozen=True):

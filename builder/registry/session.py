@@ -27,6 +27,7 @@ from builder.registry.exchange import (
     Request,
     Response,
     Transport,
+    Trouble,
     Unreachable,
     Upload,
 )
@@ -178,7 +179,7 @@ class Session:
                 # Go's servers say 400 to those who speak http where TLS is spoken.
                 speaks_tls = response.status == 400
         except Unreachable as error:
-            if error.absent:
+            if error.trouble is not Trouble.BROKEN:
                 raise
             speaks_tls = True
         return address.registry_origin(host, "https") if speaks_tls else plain

@@ -190,6 +190,8 @@ def _resumed(
         except RegistryError as error:
             failures = 1 if since >= _PROGRESS else failures + 1
             since = 0
+            if offset == descriptor.size:
+                return  # all came, only the end of the answer is missing
             if not error.temporary or failures >= backoff.ATTEMPTS:
                 raise
             backoff.wait(backoff.delay(failures), cancelled)

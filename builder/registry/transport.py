@@ -18,6 +18,7 @@ from builder.registry.exchange import (
     Request,
     Response,
     Transport,
+    Trouble,
     Unreachable,
     Upload,
     never,
@@ -32,16 +33,15 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _TEMPORARY = frozenset({429, 500, 502, 503, 504})
 _CHUNK = 256 * 1024
-# The names of urllib3's exceptions.
+# By the names of urllib3's exceptions.
 _CAUSES = {
-    "NameResolutionError": "its name cannot be resolved",
-    "NewConnectionError": "nothing accepts connections there",
-    "ConnectTimeoutError": "it does not answer in time",
-    "ReadTimeoutError": "it stopped answering",
-    "ProxyError": "the proxy does not let us through",
+    "NameResolutionError": (Trouble.ABSENT, "its name cannot be resolved"),
+    "NewConnectionError": (Trouble.ABSENT, "nothing accepts connections there"),
+    "ConnectTimeoutError": (Trouble.SILENT, "it does not answer in time"),
+    "ReadTimeoutError": (Trouble.SILENT, "it stopped answering"),
+    "ProxyError": (Trouble.ABSENT, "the proxy does not let us through"),
 }
-_ABSENT = frozenset({"NameResolutionError", "NewConnectionError"})
-_ATTEMPTS_IF_ABSENT = 2
+_PATIENCE = {Trouble.ABSENT: 2, Trouble.SILENT: 3, Trouble.BROKEN: backoff.ATTEMPTS}
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -61,7 +61,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     proxies: tuple[tuple[str, str], ...] = ()
     insecure: frozenset[str] = frozenset()
     user_agent: str = "lapstrake"
-    connect_timeout: float = 15.0
+    connect_timeout: float = 10.0
     read_timeout: float = 60.0
 
 
@@ -98,8 +98,8 @@ class HttpTransport:
                 response = self._follow(request)
             except RegistryError as error:
                 failures += 1
-                if isinstance(error, Unreachable) and error.absent:
-                    attempts = min(attempts, _ATTEMPTS_IF_ABSENT)
+                if isinstance(error, Unreachable):
+                    attempts = min(attempts, _PATIENCE[error.trouble])
                 if not error.temporary or failures >= attempts:
                     raise
             else:
@@ -263,16 +263,16 @@ def _chunks(answer: requests.Response, shown: str) -> Iterator[bytes]:
 
 
 def _unreachable(url: str, shown: str, error: Exception) -> Unreachable:
-    cause = _cause(error)
+    trouble, fact = _CAUSES.get(_cause(error), (Trouble.BROKEN, "the connection broke"))
     host = address.origin_of(url).authority
     unreachable = Unreachable(
         f"cannot reach the registry at `{host}`",
         request=shown,
         temporary=True,
-        notes=(_CAUSES.get(cause, "the connection broke"),),
+        notes=(fact,),
         hint="check the network and the proxy settings",
     )
-    unreachable.absent = cause in _ABSENT
+    unreachable.trouble = trouble
     return unreachable
 
 

@@ -71,7 +71,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
 @pytest.fixture
 def make_client(waits: Waits) -> Callable[..., RegistryClient]:
     def make(credentials: Keyring | None = None, **options: object) -> RegistryClient:
-        settings = Options(read_timeout=5.0, connect_timeout=2.0, **options)  # type: ignore[arg-type]
+        settings = Options(**{"read_timeout": 5.0, "connect_timeout": 2.0, **options})  # type: ignore[arg-type]
         return RegistryClient(HttpTransport(settings, wait=waits), credentials)
 
     return make

@@ -237,6 +237,24 @@ def test_a_server_without_ranges_starts_again_and_nothing_is_doubled(
     validate(result.manifest, result.config, blobs.open)
 
 
+def test_a_connection_that_breaks_after_the_last_byte_has_done_its_work(
+    client: RegistryClient, registry: Registry, blobs: BlobStore, events: Recorder
+) -> None:
+    image = sample_image()
+    registry.add("team/app", "1", image)
+    layer = image.manifest.layers[0]
+
+    def act(handler: faults.Handler) -> bool:
+        handler.answer(200, image.blobs[layer.digest], Content_Length=str(layer.size + 1))
+        handler.close_connection = True
+        return True
+
+    registry.fault("GET", layer.digest, act)
+    pulled(client, registry, blobs, events)
+    assert registry.count("GET", layer.digest) == 1
+    assert blobs.verify(layer.digest)
+
+
 def test_a_body_that_is_always_short_is_given_up(
     client: RegistryClient, registry: Registry, blobs: BlobStore, events: Recorder
 ) -> None:
