@@ -1,0 +1,107 @@
+"""Where results go on the host: beside the destination first, under its name only when they are complete.
+
+What exists and is no regular file (a device, a FIFO) is written to as it is: a rename would replace it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from builder.errors import ExportError
+from builder.layer.pack import write_fully
+
+STANDARD_OUTPUT = "-"
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def writing(dest: str) -> Iterator[int]:
+    """Give a descriptor to write the file `dest` with, or standard output for `-`.
+
+    Missing directories above it are made. If the block raises, what was there before stays.
+
+    Raises: ExportError: it cannot be written.
+    """
+    if dest == STANDARD_OUTPUT:
+        sys.stdout.flush()
+        yield sys.stdout.fileno()
+        return
+    path = os.path.realpath(dest)
+    with refusing(dest):
+        kind = _kind(path)
+        if kind == stat.S_IFDIR:
+            raise ExportError(f"`{dest}` is a directory", hint="name a file in it: `dest=FILE`")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        replaces = kind in (0, stat.S_IFREG)
+        name = partial_name(path) if replaces else path
+        flags = os.O_CREAT | os.O_EXCL if replaces else 0
+        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666)
+    try:
+        try:
+            yield fd
+        finally:
+            with refusing(dest):
+                os.close(fd)  # where some file systems first say that they are full
+        if replaces:
+            with refusing(dest):
+                os.replace(name, path)
+    except BaseException:
+        if replaces:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+        raise
+
+
+def partial_name(path: str) -> str:
+    """Return a new name beside `path`."""
+    parent, name = os.path.split(path)
+    return f"{parent}/.{name[:200]}.{os.urandom(6).hex()}.partial"
+
+
+def writer(fd: int, dest: str) -> Callable[[bytes], None]:
+    """Return a function that writes to a descriptor; its errors name `dest`.
+
+    Raises: ExportError: by the function.
+    """
+
+    def write(data: bytes) -> None:
+        with refusing(dest):
+            write_fully(fd, data)
+
+    return write
+
+
+@contextmanager
+def refusing(dest: str) -> Iterator[None]:
+    """Turn a system error of the block into one that names the destination."""
+    try:
+        yield
+    except OSError as error:
+        raise refusal(error, dest) from error
+
+
+def refusal(error: OSError, dest: str) -> ExportError:
+    """Return what to say about a system error at a destination."""
+    where = "standard output" if dest == STANDARD_OUTPUT else f"`{dest}`"
+    if error.errno in _FULL:
+        return ExportError(
+            f"there is no space left for {where}",
+            code="export.no-space",
+            notes=("nothing of it was kept; the image itself is in the store",),
+            hint="free some, or write to another disk",
+        )
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return ExportError(f"cannot write {where}: {reason}")
+
+
+def _kind(path: str) -> int:
+    try:
+        return stat.S_IFMT(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,139 @@
+"""Images as an OCI layout, and as the archive that Docker loads: the same layout with plain layers.
+
+    oci-layout  index.json  blobs/sha256/<hex>      every reader of OCI
+    manifest.json                                   Docker, of every age
+
+Source: OCI image-spec, image-layout.md; moby, image/spec/v1.2.md, "Combined Image JSON + Filesystem Changeset Format".
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from builder.export.archive import Part
+from builder.export.forms import plain_tar
+from builder.export.manifest import config_descriptor
+from builder.oci.config import ImageConfig
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+from builder.oci.manifest import Manifest, build_index, build_manifest
+from builder.oci.mediatypes import Compression, Family
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.store.blobs import LAYOUT
+from builder.store.layers import State
+from builder.store.root import Store
+
+REF_NAME = "org.opencontainers.image.ref.name"
+FULL_NAME = "io.containerd.image.name"
+
+
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An image to write, and the names that it gets in the archive."""
+
+    id: str
+    config: ImageConfig
+    state: State
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that it is for."""
+        return Platform.of(self.config.os, self.config.architecture, self.config.variant)
+
+
+def layout_parts(image: Named, manifest: Manifest, store: Store) -> Iterator[Part]:
+    """Yield the files of an OCI layout that holds one image; its blobs are in the store."""
+    seen: set[Digest] = set()
+    for descriptor in (*manifest.layers, manifest.config):
+        if descriptor.digest not in seen:
+            seen.add(descriptor.digest)
+            yield _blob(descriptor.digest, store.blobs.path(descriptor.digest))
+    yield _document(manifest.raw)
+    yield Part(name="index.json", data=index_of([(image, manifest)]))
+    yield Part(name="oci-layout", data=LAYOUT)
+
+
+def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
+    """Yield the files of an archive for `docker load`; each must be taken before the next is asked for.
+
+    Raises: StoreError: no form of a layer is left; the disk is full.
+    """
+    sizes: dict[str, int] = {}
+    written: set[str] = set()
+    manifests: list[tuple[Named, Manifest]] = []
+    listed: list[dict[str, object]] = []
+    for image in images:
+        for layer in image.state.layers:
+            if layer.diff_id not in sizes:
+                path, made = plain_tar(layer, store)
+                sizes[layer.diff_id] = os.stat(path).st_size
+                try:
+                    yield _blob(Digest(layer.diff_id), path)
+                finally:
+                    if made:
+                        os.unlink(path)
+        config = config_descriptor(image.id, store)
+        layers = [_plain(layer.diff_id, sizes[layer.diff_id]) for layer in image.state.layers]
+        manifest = build_manifest(config, layers)
+        manifests.append((image, manifest))
+        listed.append(_docker_entry(image))
+        if image.id not in written:
+            written.add(image.id)
+            yield _blob(config.digest, store.blobs.path(config.digest))
+            yield _document(manifest.raw)
+    yield Part(name="index.json", data=index_of(manifests))
+    yield Part(name="manifest.json", data=msgspec.json.encode(listed))
+    yield Part(name="oci-layout", data=LAYOUT)
+
+
+def index_of(images: Sequence[tuple[Named, Manifest]]) -> bytes:
+    """Return the `index.json` for images with their manifests: one descriptor for each name."""
+    return build_index(descriptors_of(images)).raw
+
+
+def descriptors_of(images: Sequence[tuple[Named, Manifest]]) -> list[Descriptor]:
+    """Return a descriptor for each name of each image, or one without annotations where it has none.
+
+    The name in the layout is the tag alone, as other tools write it, unless several images have that tag.
+    """
+    tags = [reference.tag for image, _ in images for reference in image.references]
+    found: list[Descriptor] = []
+    for image, manifest in images:
+        bare = msgspec.structs.replace(manifest.descriptor(), platform=image.platform)
+        if not image.references:
+            found.append(bare)
+        for reference in image.references:
+            tag = reference.tag or ""
+            name = tag if tags.count(reference.tag) == 1 else reference.familiar()
+            pairs = ((FULL_NAME, reference.canonical()), (REF_NAME, name))
+            found.append(msgspec.structs.replace(bare, annotations=pairs))
+    return found
+
+
+def _docker_entry(image: Named) -> dict[str, object]:
+    return {
+        "Config": _blob_name(Digest(image.id)),
+        "RepoTags": [reference.familiar() for reference in image.references] or None,
+        "Layers": [_blob_name(Digest(layer.diff_id)) for layer in image.state.layers],
+    }
+
+
+def _plain(diff_id: str, size: int) -> Descriptor:
+    media_type = Family.OCI.layer(Compression.NONE)
+    return Descriptor(media_type=media_type, digest=Digest(diff_id), size=size)
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _blob(digest: Digest, path: str) -> Part:
+    return Part(name=_blob_name(digest), path=path, digest=digest)
+
+
+def _document(raw: bytes) -> Part:
+    return Part(name=_blob_name(Digest.of(raw)), data=raw)

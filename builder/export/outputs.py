@@ -1,0 +1,208 @@
+"""The results of a build besides the store: which there are, what they may be told, and how each is written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from builder.dockerfile.suggest import hint
+from builder.errors import UsageError
+from builder.export.destination import STANDARD_OUTPUT, writer, writing
+from builder.export.layout import Named
+from builder.oci.config import ImageConfig
+from builder.oci.mediatypes import Compression
+from builder.oci.reference import Reference
+from builder.store.layers import State
+from builder.store.root import Store
+
+Attributes = tuple[tuple[str, str], ...]
+
+_BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
+_COMPRESSIONS = {
+    "uncompressed": Compression.NONE,
+    "gzip": Compression.GZIP,
+    "zstd": Compression.ZSTD,
+}
+_SWITCHES = {
+    "oci-mediatypes": True,
+    "force-compression": False,
+    "rewrite-timestamp": False,
+    "platform-split": False,
+}
+"""Attributes that may say what happens anyway."""
+
+_KNOWN: dict[str, tuple[str, ...]] = {
+    "oci": (
+        "tar",
+        "name",
+        "compression",
+        "oci-mediatypes",
+        "force-compression",
+        "rewrite-timestamp",
+    ),
+    "docker": ("name", "compression", "oci-mediatypes", "force-compression", "rewrite-timestamp"),
+    "tar": ("platform-split",),
+    "local": ("mode", "platform-split"),
+    "image": (),
+}
+_ELSEWHERE = {
+    "name": "name the image with `--tag`",
+    "push": "use `--push` with `--tag`",
+    "registry": "use `--push` with `--tag`",
+    "cacheonly": "leave `--output` out: images always go to the store",
+}
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A checked output."""
+
+    kind: str
+    dest: str
+    compression: Compression
+    tar: bool = True
+    references: tuple[Reference, ...] | None = None
+
+
+def check(kind: str, dest: str | None, attributes: Attributes) -> None:
+    """Refuse what `export` would refuse, before anything is built.
+
+    Raises: UsageError: unknown or unavailable types and attributes, with the nearest that exists.
+    """
+    _request(kind, dest, attributes)
+
+
+def export(
+    kind: str,
+    dest: str | None,
+    attributes: Attributes,
+    image_id: str,
+    config: ImageConfig,
+    state: State,
+    references: tuple[Reference, ...],
+    store: Store,
+) -> None:
+    """Write an image to `dest`, a host path or `-`; it is there when it is complete, or not at all.
+
+    Same image, same bytes, but for gzip, whose bytes are made once and kept.
+
+    Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `manifest_for`.
+    """
+    request = _request(kind, dest, attributes)
+    if request.kind == "image":
+        return
+    names = references if request.references is None else request.references
+    image = Named(id=image_id, config=config, state=state, references=names)
+    match request.kind:
+        case "oci":
+            _oci(request, image, store)
+        case "docker":
+            _docker(request, image, store)
+        case "tar":
+            _tar(request, image, store)
+        case _:
+            _local(request, image, store)
+
+
+def _request(kind: str, dest: str | None, attributes: Attributes) -> _Request:
+    if kind not in _KNOWN:
+        known = f"use type={', '.join(list(_KNOWN)[:-1])} or {list(_KNOWN)[-1]}"
+        raise UsageError(
+            f"`{kind}` is not a type of output that is available",
+            hint=_ELSEWHERE.get(kind) or hint(kind, _KNOWN) or known,
+        )
+    found = _Request(kind=kind, dest=dest or "", compression=Compression.GZIP)
+    for name, value in attributes:
+        found = _with_attribute(found, name, value)
+    if not dest and kind != "image":
+        raise UsageError(f"`type={kind}` lacks a destination", hint="add `dest=PATH`")
+    if dest == STANDARD_OUTPUT and (kind == "local" or not found.tar):
+        raise UsageError("a directory cannot be written to standard output", hint="use `type=tar`")
+    return found
+
+
+def _with_attribute(request: _Request, name: str, value: str) -> _Request:
+    if name not in _KNOWN[request.kind]:
+        raise UsageError(
+            f"`type={request.kind}` has no attribute `{name}` here",
+            hint=hint(name, _KNOWN[request.kind]) or _ELSEWHERE.get(name),
+        )
+    if name == "tar":
+        return msgspec.structs.replace(request, tar=_boolean(name, value))
+    if name == "name":
+        given = tuple(Reference.parse(text.strip()) for text in value.split(",") if text.strip())
+        return msgspec.structs.replace(request, references=given)
+    if name == "compression":
+        return msgspec.structs.replace(request, compression=_compression(request.kind, value))
+    if name == "mode":
+        if value != "copy":
+            raise UsageError(
+                f"`mode={value}` is not available", hint="leave it out, or say `mode=copy`"
+            )
+    elif _boolean(name, value) is not _SWITCHES[name]:
+        raise UsageError(f"`{name}={value}` is not available", hint="leave it out")
+    return request
+
+
+def _compression(kind: str, value: str) -> Compression:
+    found = _COMPRESSIONS.get(value)
+    if found is None:
+        raise UsageError(
+            f"`compression={value}` is not available",
+            hint=hint(value, _COMPRESSIONS) or "use `uncompressed`, `gzip` or `zstd`",
+        )
+    if kind == "docker" and found is not Compression.NONE:
+        raise UsageError(
+            "layers in an archive for `docker load` are not compressed", hint="use `type=oci`"
+        )
+    return found
+
+
+def _boolean(name: str, value: str) -> bool:
+    found = _BOOLEANS.get(value.lower())
+    if found is None:
+        raise UsageError(f"`{name}={value}` is neither true nor false")
+    return found
+
+
+def _oci(request: _Request, image: Named, store: Store) -> None:
+    from builder.export.archive import write_directory, write_tar
+    from builder.export.directory import making
+    from builder.export.layout import layout_parts
+    from builder.export.manifest import is_oci, manifest_for, oci_manifest
+
+    manifest = manifest_for(image.id, image.config, image.state, store, request.compression)
+    if not is_oci(manifest):
+        manifest = oci_manifest(image.id, image.state, store, request.compression)
+    parts = layout_parts(image, manifest, store)
+    if request.tar:
+        with writing(request.dest) as fd:
+            write_tar(parts, writer(fd, request.dest))
+    else:
+        with making(request.dest) as directory:
+            write_directory(parts, directory, request.dest)
+
+
+def _docker(request: _Request, image: Named, store: Store) -> None:
+    from builder.export.archive import write_tar
+    from builder.export.layout import docker_parts
+
+    with writing(request.dest) as fd:
+        write_tar(docker_parts([image], store), writer(fd, request.dest))
+
+
+def _tar(request: _Request, image: Named, store: Store) -> None:
+    arguments = {"lowers": _lowers(image.state, store), "dest": request.dest}
+    with writing(request.dest) as fd:
+        store.jobs.call("builder.export.flatten:write_tar", arguments, fds=(fd,))
+
+
+def _local(request: _Request, image: Named, store: Store) -> None:
+    from builder.export.directory import making
+
+    lowers = _lowers(image.state, store)
+    with making(request.dest) as directory:
+        arguments = {"lowers": lowers, "root": directory, "dest": request.dest}
+        store.jobs.call("builder.export.flatten:write_directory", arguments)
+
+
+def _lowers(state: State, store: Store) -> tuple[str, ...]:
+    return store.snapshots.directories(state) or (store.snapshots.empty(),)
