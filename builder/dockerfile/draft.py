@@ -44,8 +44,9 @@ class Draft:
     def copy(self) -> Draft:
         """Return a draft for a stage that begins where this one ends; arguments in scope are passed on."""
         draft = Draft(self.frozen())
-        for name, value in self.environment.items():
-            draft.set_environment(name, value)
+        draft.environment = dict(self.environment)
+        draft._items = dict(self._items)
+        draft._cached = self._cached
         draft.arguments = dict(self.arguments)
         return draft
 

@@ -21,8 +21,10 @@ VALUES = {
 }
 
 
-def known(text: str, **options: bool) -> str:
-    return expand(text, VALUES.get, **options)
+def known(
+    text: str, *, keep_quotes: bool = False, keep_unset: bool = False, quotes: bool = True
+) -> str:
+    return expand(text, VALUES.get, keep_quotes=keep_quotes, keep_unset=keep_unset, quotes=quotes)
 
 
 @pytest.mark.parametrize(
