@@ -164,14 +164,15 @@ def compress_layer(arguments: object, fds: tuple[int, ...], report: Reporter) ->
 
     def produce(write: Callable[[bytes], object]) -> tuple[str, int]:
         digest = hashlib.sha256()
-        size = 0
+        size = reported = 0
         with open(request.blob, "rb", buffering=0) as file:
             stream = _uncompressed(file, "auto")
             while data := stream.read(1 << 20):
                 digest.update(data)
                 size += len(data)
                 write(data)
-                if size % _REPORT_EVERY == 0:
+                if size - reported > _REPORT_EVERY:
+                    reported = size
                     report(size)
         return "sha256:" + digest.hexdigest(), size
 

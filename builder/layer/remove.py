@@ -1,6 +1,6 @@
 """Removal of whole trees, whatever is in them: never through a link, never across a mount.
 
-Source: path_resolution(7); the file modes of a rootless tree may forbid everything to its owner.
+Source: path_resolution(7); proc_pid_mountinfo(5).
 """
 
 from __future__ import annotations
@@ -25,9 +25,29 @@ def remove_tree(path: str) -> int:
     except FileNotFoundError:
         return 0
     try:
+        if mounted := _mounted_below(fd, os.fsencode(name)):
+            raise OSError(errno.EBUSY, "something is mounted there", os.fsdecode(mounted))
         return remove_at(fd, os.fsencode(name))
     finally:
         os.close(fd)
+
+
+def _mounted_below(parent: int, name: bytes) -> bytes | None:
+    """Return a mount point of this namespace at or below `name`: a bind mount may be of the same device."""
+    tree = os.readlink(b"/proc/self/fd/%d" % parent).rstrip(b"/") + b"/" + name
+    with open("/proc/self/mountinfo", "rb") as file:
+        for line in file:
+            point = _unescaped(line.split(b" ", 5)[4])
+            if point == tree or point.startswith(tree + b"/"):
+                return point
+    return None
+
+
+def _unescaped(field: bytes) -> bytes:
+    """Undo what mountinfo does to spaces, tabs, newlines and backslashes."""
+    for escape, byte in ((b"\\040", b" "), (b"\\011", b"\t"), (b"\\012", b"\n"), (b"\\134", b"\\")):
+        field = field.replace(escape, byte)
+    return field
 
 
 def remove_at(parent: int, name: bytes) -> int:
