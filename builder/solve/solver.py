@@ -78,7 +78,8 @@ class Solver:
         self._contexts = contexts
         self._surroundings = surroundings
         self._events = events
-        self._first_id = first_id
+        self._next_id = first_id
+        self._ids: dict[int, int] = {}
         self._located = located
         self._lookup = Lookup(store)
         self._inputs: dict[int, Input] = {}
@@ -266,13 +267,15 @@ class Solver:
         return tuple(self._inputs[each] for each in vertex.inputs)
 
     def _id(self, index: int) -> int:
-        return self._first_id + index
+        return self._ids[index]
 
     def _at(self) -> float:
         return time.monotonic() - self._started
 
     def _start(self, index: int) -> None:
         vertex = self._graph.vertices[index]
+        self._ids[index] = self._next_id
+        self._next_id += 1
         self._events.emit(
             VertexStarted(at=self._at(), id=self._id(index), name=vertex.name, span=vertex.span)
         )

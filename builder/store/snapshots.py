@@ -288,7 +288,11 @@ class Snapshots:
 
     def discard(self, name: str) -> None:
         """Remove an active directory, whoever owns what is in it."""
-        self._jobs.call("builder.layer.jobs:remove_tree", {"path": f"{self._root}/active/{name}"})
+        self._jobs.call(
+            "builder.layer.jobs:remove_tree",
+            {"path": f"{self._root}/active/{name}"},
+            cleanup=True,
+        )
 
     def close(self) -> None:
         """Remove what this process kept for itself."""
