@@ -62,7 +62,7 @@ class Member(msgspec.Struct):
 
 
 class TarReader:
-    """Yields the members of a stream; the data of each is taken by `data_digest`, or skipped.
+    """Yields the members of a stream; the data of each is taken by `copy_data` or `data`, or skipped.
 
     After the last member, `finish` reads what is left, so that `diff_id` and `size` cover the whole stream.
     """
@@ -258,6 +258,19 @@ class TarReader:
             digest.update(piece)
             write_fully(fd, piece)
         return digest.digest()
+
+    def data(self) -> Iterator[bytes]:
+        """Yield the current member's data in pieces; what is not taken before the next member is skipped.
+
+        Raises: LayerError: the stream is cut off.
+        """
+        while self._unread:
+            if self._at == len(self._chunk) and not self._more():
+                raise _truncated()
+            piece = self._chunk[self._at : self._at + self._unread]
+            self._at += len(piece)
+            self._unread -= len(piece)
+            yield piece
 
     def finish(self) -> str:
         """Read what follows the end mark, for it counts for the digest, and return the diff id."""

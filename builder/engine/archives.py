@@ -1,0 +1,134 @@
+"""Images out of archives and into them: `save`, `load`, `import`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from builder.engine.catalogue import Catalogue, rfc3339
+from builder.errors import ImageError, LayerError
+from builder.layer.read import Limits, Readable, TarReader
+from builder.layer.tree import split
+from builder.oci.config import History
+from builder.oci.edit import append_layer
+from builder.oci.mediatypes import OCI_LAYER, Compression
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.store.layers import BlobForm, pulled_layer
+from builder.store.root import Store
+
+_PIECE = 1 << 18
+
+
+def save(store: Store, names: tuple[str, ...], stream: BinaryIO) -> None:
+    """Write images to one archive that Docker loads, under the names by which they are asked for.
+
+    Raises: ImageError: there is no such image; nothing has been written then. StoreError: a form is missing.
+    """
+    from builder.export.archive import write_tar
+    from builder.export.layout import Named, docker_parts
+
+    catalogue = Catalogue(store)
+    found: dict[str, list[Reference]] = {}
+    for text in names:
+        image_id, name = catalogue.find(text)
+        references = found.setdefault(image_id, [])
+        reference = None if name is None else Reference.parse(name.reference)
+        if reference is not None and reference not in references:
+            references.append(reference)
+    images = []
+    for image_id, references in found.items():
+        image = catalogue.open(image_id)
+        images.append(
+            Named(
+                id=image_id,
+                config=image.config,
+                state=image.state,
+                references=tuple(references),
+            )
+        )
+    write_tar(docker_parts(images, store), stream.write)
+
+
+def load(store: Store, stream: BinaryIO) -> tuple[str, ...]:
+    """Take images from an archive; see `loading.load`."""
+    from builder.engine import loading
+
+    return loading.load(store, stream)
+
+
+def import_tree(
+    store: Store, stream: BinaryIO, reference: str | None, changes: tuple[str, ...], message: str
+) -> str:
+    """Make an image of one layer from a tar of a root file system, compressed or not; return its id.
+
+    The tar is kept byte for byte: its digest is the layer's diff id.
+
+    Raises: ImageError: the input is no tar. LayerError: it holds what cannot be in an image.
+        UsageError, DockerfileError: a change is not possible. StoreError: the disk is full.
+    """
+    from builder.engine.changes import configured
+    from builder.engine.unwrapping import unwrapped
+
+    name = None if reference is None else Reference.parse(reference)
+    config = configured(changes, Platform.host())
+    blob = store.blobs.ingest(_checked(unwrapped(stream)), media_type=OCI_LAYER)
+    diff_id = str(blob.digest)
+    store.layers.add(store.layers.get(diff_id) or pulled_layer(diff_id))
+    store.layers.add_blob(
+        diff_id,
+        BlobForm(
+            digest=diff_id,
+            size=blob.size,
+            media_type=OCI_LAYER,
+            compression=Compression.NONE.value,
+            pulled=True,
+        ),
+    )
+    history = History(created=rfc3339(time.time()), comment=message or "Imported from -")
+    catalogue = Catalogue(store)
+    image_id = catalogue.add(append_layer(config, blob.digest, history))
+    if name is not None:
+        catalogue.name(name, image_id)
+    return image_id
+
+
+def _checked(stream: Readable) -> Iterator[bytes]:
+    """Pass a tar stream on, piece by piece, while it is read as one."""
+    passed = _Passed(stream)
+    reader = TarReader(passed, Limits())
+    try:
+        for member in reader.members():
+            split(member.name)
+            yield from passed.take()
+            for _ in reader.data():
+                yield from passed.take()
+    except LayerError as error:
+        if error.code != "layer.invalid" or reader.size > _PIECE:
+            raise
+        raise ImageError(
+            "the input is not a tar archive of a root file system", notes=(error.message,)
+        ) from error
+    if reader.size == 0:
+        raise ImageError("the input is empty", hint="give a tar archive of a root file system")
+    yield from passed.take()
+    while piece := stream.read(_PIECE):
+        yield piece
+
+
+class _Passed:
+    """A stream that keeps what is read from it until it is taken."""
+
+    def __init__(self, stream: Readable) -> None:
+        self._stream = stream
+        self._pieces: list[bytes] = []
+
+    def read(self, size: int, /) -> bytes:
+        data = self._stream.read(size)
+        self._pieces.append(data)
+        return data
+
+    def take(self) -> list[bytes]:
+        pieces, self._pieces = self._pieces, []
+        return pieces
