@@ -70,9 +70,10 @@ class Cancellation:
 class Launcher:
     """A launcher process; its methods may be called from many threads at once."""
 
-    def __init__(self, control: wire.Socket, pid: int) -> None:
+    def __init__(self, control: wire.Socket, pid: int, reap: Callable[[], object]) -> None:
         self._control = control
         self._pid = pid
+        self._reap = reap
         self._opened: tuple[IsolationName, IdRanges, IdRanges] | None = None
         self._opening = allocate_lock()
         self._idle: list[wire.Socket] = []
@@ -89,11 +90,13 @@ class Launcher:
             ours.close()
             serve(theirs, jobs)
         theirs.close()
-        return cls(ours, pid)
+        return cls(ours, pid, lambda: os.waitpid(pid, 0))
 
     @classmethod
     def spawn(cls, jobs: tuple[str, ...] = _JOBS) -> Launcher:
         """Start a launcher as a fresh interpreter, for programs that have threads or much memory."""
+        import subprocess
+
         if not sys.executable:
             raise Unsupported(
                 "starting the launcher", "this program has no Python interpreter of its own"
@@ -104,16 +107,16 @@ class Launcher:
             f"import sys; sys.path[:] = {sys.path!r}; "
             f"from runtime.zygote import main; main({number}, {jobs!r})"
         )
-        os.set_inheritable(number, True)  # noqa: FBT003 - takes no keyword
         try:
-            pid = os.posix_spawn(
-                sys.executable,
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
                 [sys.executable, "-I", "-c", code],
-                {b"PATH": os.fsencode(os.pathsep.join(os.get_exec_path()))},
+                pass_fds=(number,),
+                stdin=subprocess.DEVNULL,
+                env={"PATH": os.pathsep.join(os.get_exec_path())},
             )
         finally:
             theirs.close()
-        return cls(ours, pid)
+        return cls(ours, process.pid, process.wait)
 
     def open(self, isolation: IsolationName = IsolationName.AUTO) -> IsolationName:
         """Enter the walls, once; later calls return which walls stand.
@@ -226,9 +229,9 @@ class Launcher:
             with suppress(OSError):
                 self._control.shutdown(_SHUT_RDWR)
             self._control.close()
-            pid, self._pid = self._pid, 0
+            self._pid = 0
             with suppress(ChildProcessError):  # somebody else may have reaped it
-                os.waitpid(pid, 0)
+                self._reap()
 
     def _enter(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
         if self._opened is None:

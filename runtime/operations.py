@@ -7,6 +7,7 @@ system is ever resolved in the view of the host.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -186,7 +187,7 @@ class MountDevices(Operation, frozen=True):
             device = calls.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW)
             status = calls.status(device)
             if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(major, minor):
-                raise OSError(19, os.strerror(19), f"/dev/{name}")
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"/dev/{name}")
             mount = calls.clone_tree(device)
             calls.restrict(mount, ATTR_NOSUID | ATTR_NOEXEC)
             target = calls.open(name, os.O_PATH | os.O_NOFOLLOW, directory=scene.devices)
@@ -424,20 +425,20 @@ def _existing(calls: Syscalls, base: int, path: str) -> int | None:
 
 def _target(calls: Syscalls, root: int, path: str, *, directory: bool) -> int:
     """Open the target of a mount below the root, and make it where it is missing in what is mounted there."""
-    place = walk(calls, root, path)
-    if place.missing:
-        names = place.path[len(place.path) - place.missing :]
-        base = place.descriptor
-        if not directory:
-            base = _make_missing(calls, base, names[:-1])
-            calls.make_file(names[-1], base)
-        else:
-            _make_missing(calls, base, names)
+    try:
+        target = open_beneath(root, path, os.O_PATH, syscalls=calls)
+    except FileNotFoundError:
         place = walk(calls, root, path)
-    if stat.S_ISDIR(calls.status(place.descriptor).st_mode) != directory:
-        number = 20 if directory else 21
+        names = place.path[len(place.path) - place.missing :]
+        if directory:
+            _make_missing(calls, place.descriptor, names)
+        else:
+            calls.make_file(names[-1], _make_missing(calls, place.descriptor, names[:-1]))
+        target = open_beneath(root, path, os.O_PATH, syscalls=calls)
+    if stat.S_ISDIR(calls.status(target).st_mode) != directory:
+        number = errno.ENOTDIR if directory else errno.EISDIR
         raise OSError(number, os.strerror(number), path)
-    return place.descriptor
+    return target
 
 
 def _make_missing(calls: Syscalls, base: int, names: tuple[str, ...]) -> int:

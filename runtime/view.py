@@ -26,12 +26,15 @@ def mounted(lowers: tuple[str, ...]) -> Iterator[int]:
     """
     calls = _calls()
     if len(lowers) == 1:
-        root = calls.open(lowers[0], os.O_PATH | os.O_DIRECTORY)
+        root = calls.open(lowers[0], os.O_RDONLY | os.O_DIRECTORY)
     else:
         try:
-            root = _stack(calls, lowers)
+            mount = _stack(calls, lowers)
         except SyscallError as error:
             raise SetupFailed(f"stack {len(lowers)} layers to read them", str(error)) from error
+        # The mount's own descriptor cannot be listed.
+        root = calls.open(".", os.O_RDONLY | os.O_DIRECTORY, directory=mount)
+        calls.close(mount)
     try:
         yield root
     finally:

@@ -86,7 +86,7 @@ def _details(error: Exception) -> dict[str, object]:
     if isinstance(error, OSError):
         details["errno"] = error.errno
         details["strerror"] = error.strerror
-        if error.filename is not None:
+        if isinstance(error.filename, (str, bytes)):
             details["path"] = os.fsdecode(error.filename)
     return details
 

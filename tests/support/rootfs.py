@@ -9,6 +9,7 @@ from pathlib import Path
 BUSYBOX = Path("/bin/busybox")
 _APPLETS = (
     "sh",
+    "grep",
     "true",
     "false",
     "cat",
