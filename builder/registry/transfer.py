@@ -105,13 +105,9 @@ def fetch(
 
     def fetch_one(layer: Descriptor, stopped: Question) -> None:
         meter = _Meter(events, vertex_id, layer)
-        if blobs.size(layer.digest) != layer.size:
-            blobs.ingest(
-                _resumed(client, reference, layer, meter, stopped),
-                media_type=layer.media_type,
-                expected=layer.digest,
-                size=layer.size,
-            )
+        # Not read at all, hence not fetched, if the blob is here.
+        chunks = _resumed(client, reference, layer, meter, stopped)
+        blobs.ingest(chunks, media_type=layer.media_type, expected=layer.digest, size=layer.size)
         meter.finish()
 
     _in_parallel(fetch_one, _unique(manifest.layers), DOWNLOADS, cancelled)

@@ -189,7 +189,8 @@ class HttpTransport:
             import requests
 
             session = requests.Session()
-            # .netrc would send passwords that nobody meant for a registry.
+            # Requests are prepared outside the session, so neither `.netrc` nor cookies reach them; this says
+            # it again, where a later change would forget it.
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             adapter = requests.adapters.HTTPAdapter(

@@ -169,6 +169,26 @@ def test_a_challenge_by_another_host_is_not_answered(
         assert all(seen.authorization is None for seen in content.requests)
 
 
+def test_a_host_that_we_are_sent_to_does_not_choose_where_the_password_goes(
+    make_client: MakeClient, registry: Registry, blobs: BlobStore, events: Recorder
+) -> None:
+    registry.auth = "basic"
+    registry.add("team/app", "1", sample_image())
+    with hostile_registry(Registry(auth="token")) as thief:
+        registry.fault("GET", "/blobs/", faults.redirect(f"http://{thief.host}{{path}}"), times=-1)
+        with pytest.raises(RegistryError):
+            pull(
+                make_client(Keyring({registry.host: ADA})),
+                reference(registry),
+                None,
+                blobs,
+                events,
+                1,
+            )
+        assert thief.count("GET", "/v2/") == 1
+        assert thief.count("GET", "/token") == 0
+
+
 @pytest.mark.parametrize(
     "realm",
     [
