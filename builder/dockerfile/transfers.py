@@ -50,10 +50,13 @@ def _paths(given: Statement) -> tuple[tuple[Word, ...], tuple[Heredoc, ...], Wor
         elif opened.name in bodies:
             files.append(bodies[opened.name])
         else:
+            in_array = given.rest.startswith("[")
             raise given.error(
-                "a here-document cannot stand in a JSON array",
+                "a here-document cannot stand in a JSON array"
+                if in_array
+                else "the here-document cannot be read, because a quote on the line is not closed",
                 word.span,
-                hint="write the instruction without brackets",
+                hint="write the instruction without brackets" if in_array else "close the quote",
             )
     return tuple(sources), tuple(files), dest
 

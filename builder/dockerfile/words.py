@@ -20,7 +20,7 @@ _SPECIAL_PARAMETERS = "@*#?-$!0"
 
 
 class BadWord(Exception):
-    """A word cannot be expanded; `at` is the place in the word, `names` the variables that were missing."""
+    """A word cannot be expanded; `at` is the place in the word."""
 
     def __init__(self, message: str, at: int, *, hint: str | None = None) -> None:
         super().__init__(message)

@@ -164,6 +164,15 @@ class TestRun:
         found = run("FROM scratch\nARG a=1\nENV a=env\nRUN z", build_args={"a": "given"})
         assert found.env == (PATH, "a=env")
 
+    def test_an_argument_after_env_is_for_the_commands_only(self) -> None:
+        text = "FROM scratch\nENV a=env\nARG a=1 b\nRUN z"
+        found = lowered(text, build_args={"a": "given"})
+        operation = last(found).op
+        assert isinstance(operation, RunOp)
+        assert operation.env == (PATH, "a=given")
+        assert found.config.config.env == (PATH, "a=env")
+        assert found.history[-1].created_by.startswith("RUN |2 a=given b= /bin/sh")
+
     def test_proxies_are_there_but_do_not_count(self) -> None:
         found = run("FROM scratch\nRUN z", build_args={"http_proxy": "p", "FTP_PROXY": ""})
         assert found.env == (PATH,)
@@ -449,6 +458,12 @@ WORKDIR /
         "HEALTHCHECK {Test:[CMD-SHELL c] Interval:1m30s Timeout:1.5s StartPeriod:0s StartInterval:0s Retries:0}",
         "WORKDIR /",
     ]
+
+
+def test_an_argument_declared_twice_is_listed_once() -> None:
+    assert created("ARG a=1\nARG b=2\nARG a=3\nRUN x")[-1] == (
+        "RUN |2 a=3 b=2 /bin/sh -c x # buildkit"
+    )
 
 
 def test_history_tells_which_lines_have_layers() -> None:

@@ -183,6 +183,7 @@ class TestForms:
         ("COPY", "dockerfile.syntax", "COPY", None),
         ("COPY a <<E\nE", "dockerfile.syntax", "<<E", "last"),
         ('COPY ["<<E", "b"]', "dockerfile.syntax", '"<<E"', "brackets"),
+        ("COPY <<E it's /x", "dockerfile.syntax", "<<E", "close the quote"),
         ("FROM a b", "dockerfile.syntax", "b", "AS"),
         ("FROM", "dockerfile.syntax", "FROM", None),
         ("FROM a AS 1x", "dockerfile.syntax", "1x", "letter"),
