@@ -11,7 +11,7 @@
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
     ├── LayerError                 layer.*: invalid too-large
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
-    ├── ExportError                export.*: failed
+    ├── ExportError                export.*: failed no-space
     └── ContainerError             container.*: not-found start-failed
 
 The runtime has a tree of its own (`runtime.errors`), translated in `builder.solve.translate`.

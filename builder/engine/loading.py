@@ -15,7 +15,8 @@ import msgspec
 from builder.engine.catalogue import Catalogue
 from builder.engine.contents import DOCKER_LIST, INDEX, Contents, read_contents
 from builder.errors import ImageError
-from builder.export.layout import FULL_NAME, REF_NAME
+from builder.export.existing import REF_NAME
+from builder.export.layout import FULL_NAME
 from builder.layer.compress import recognise
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor

@@ -62,7 +62,10 @@ def _merge(unfinished: str, path: str, dest: str) -> None:
 
 
 def _moves(source: int, target: int, dest: str) -> list[bytes]:
-    """Return the paths to move, none of them below another; directories that are in both stay."""
+    """Return the paths to move, none of them below another; directories that are in both stay.
+
+    Those farther down come first: an index at the top then names only what is there.
+    """
     moves: list[bytes] = []
     pending = [b""]
     while pending:
@@ -83,7 +86,7 @@ def _moves(source: int, target: int, dest: str) -> list[bytes]:
                     f"`{os.fsdecode(path)}` is a directory in `{dest}`, but a file in the image",
                     hint="remove it, or name another destination",
                 )
-    return moves
+    return moves[::-1]
 
 
 def _kind(path: bytes, directory: int) -> int:

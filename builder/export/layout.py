@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from builder.export.archive import Part
+from builder.export.existing import INDEX, REF_NAME
 from builder.export.forms import plain_tar
 from builder.export.manifest import config_descriptor
 from builder.oci.config import ImageConfig
@@ -27,7 +28,6 @@ from builder.store.blobs import LAYOUT
 from builder.store.layers import State
 from builder.store.root import Store
 
-REF_NAME = "org.opencontainers.image.ref.name"
 FULL_NAME = "io.containerd.image.name"
 
 
@@ -45,7 +45,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
         return Platform.of(self.config.os, self.config.architecture, self.config.variant)
 
 
-def layout_parts(image: Named, manifest: Manifest, store: Store) -> Iterator[Part]:
+def layout_parts(manifest: Manifest, index: bytes, store: Store) -> Iterator[Part]:
     """Yield the files of an OCI layout that holds one image; its blobs are in the store."""
     seen: set[Digest] = set()
     for descriptor in (*manifest.layers, manifest.config):
@@ -53,17 +53,18 @@ def layout_parts(image: Named, manifest: Manifest, store: Store) -> Iterator[Par
             seen.add(descriptor.digest)
             yield _blob(descriptor.digest, store.blobs.path(descriptor.digest))
     yield _document(manifest.raw)
-    yield Part(name="index.json", data=index_of([(image, manifest)]))
+    yield Part(name=INDEX, data=index)
     yield Part(name="oci-layout", data=LAYOUT)
 
 
 def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
     """Yield the files of an archive for `docker load`; each must be taken before the next is asked for.
 
+    No image may be given twice; it has all its names at once.
+
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
     sizes: dict[str, int] = {}
-    written: set[str] = set()
     manifests: list[tuple[Named, Manifest]] = []
     listed: list[dict[str, object]] = []
     for image in images:
@@ -81,18 +82,11 @@ def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
         manifest = build_manifest(config, layers)
         manifests.append((image, manifest))
         listed.append(_docker_entry(image))
-        if image.id not in written:
-            written.add(image.id)
-            yield _blob(config.digest, store.blobs.path(config.digest))
-            yield _document(manifest.raw)
-    yield Part(name="index.json", data=index_of(manifests))
+        yield _blob(config.digest, store.blobs.path(config.digest))
+        yield _document(manifest.raw)
+    yield Part(name=INDEX, data=build_index(descriptors_of(manifests)).raw)
     yield Part(name="manifest.json", data=msgspec.json.encode(listed))
     yield Part(name="oci-layout", data=LAYOUT)
-
-
-def index_of(images: Sequence[tuple[Named, Manifest]]) -> bytes:
-    """Return the `index.json` for images with their manifests: one descriptor for each name."""
-    return build_index(descriptors_of(images)).raw
 
 
 def descriptors_of(images: Sequence[tuple[Named, Manifest]]) -> list[Descriptor]:

@@ -166,19 +166,23 @@ def _boolean(name: str, value: str) -> bool:
 def _oci(request: _Request, image: Named, store: Store) -> None:
     from builder.export.archive import write_directory, write_tar
     from builder.export.directory import making
-    from builder.export.layout import layout_parts
+    from builder.export.existing import locked_index, with_images
+    from builder.export.layout import descriptors_of, layout_parts
     from builder.export.manifest import is_oci, manifest_for, oci_manifest
 
     manifest = manifest_for(image.id, image.config, image.state, store, request.compression)
     if not is_oci(manifest):
         manifest = oci_manifest(image.id, image.state, store, request.compression)
-    parts = layout_parts(image, manifest, store)
+    descriptors = descriptors_of([(image, manifest)])
     if request.tar:
+        index = with_images(None, descriptors, request.dest)
         with writing(request.dest) as fd:
-            write_tar(parts, writer(fd, request.dest))
-    else:
-        with making(request.dest) as directory:
-            write_directory(parts, directory, request.dest)
+            write_tar(layout_parts(manifest, index, store), writer(fd, request.dest))
+        return
+    with locked_index(request.dest) as before, making(request.dest) as directory:
+        index = with_images(before, descriptors, request.dest)
+        parts = layout_parts(manifest, index, store)
+        write_directory(parts, directory, request.dest)
 
 
 def _docker(request: _Request, image: Named, store: Store) -> None:
