@@ -8,6 +8,7 @@
     ├── ReferenceInvalid           reference.invalid
     ├── ImageError                 image.*: invalid not-found in-use
     ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
+    │                              config helper
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
     ├── LayerError                 layer.*: invalid too-large
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
