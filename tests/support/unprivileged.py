@@ -21,7 +21,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 USER = "lapstrake-test"
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -156,6 +156,11 @@ def install_product(target: Path) -> Path:
         shutil.copytree(
             CHECKOUT / package, Path(scheme, package), ignore=shutil.ignore_patterns("__pycache__")
         )
+    information = Path(scheme, f"lapstrake-{_project()['version']}.dist-info")
+    information.mkdir()
+    information.joinpath("METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: lapstrake\nVersion: {_project()['version']}\n"
+    )
     subprocess.run([target / "bin/python", "-m", "compileall", "-q", scheme], check=True, cwd="/")
     for name in ("lapstrake", "build"):
         program = target / "bin" / name
@@ -170,11 +175,14 @@ def install_product(target: Path) -> Path:
     return target / "bin"
 
 
+def _project() -> dict[str, Any]:
+    return dict(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"])
+
+
 def _dependencies() -> set[str]:
     """Return all distributions that the product needs, directly or not, without extras."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
     found: set[str] = set()
-    waiting = list(project["dependencies"])
+    waiting = list(_project()["dependencies"])
     while waiting:
         requirement = waiting.pop()
         needed = re.match(r"[\w.-]+", requirement)
