@@ -150,6 +150,8 @@ class Store:
         Raises: StoreError: `store.busy`: another process uses it.
         """
         if not _try_lock(self._lock):
+            # A lock that could not be had exclusively has been lost on the way (flock(2), "converting").
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
             raise StoreError(
                 "another command is using the store",
                 code="store.busy",

@@ -1,0 +1,193 @@
+"""What images need of a store: for themselves, and to be built again from the cache.
+
+image ─► layers, documents ─► records that gave these layers ─► what they copied ─► the state of another
+    stage that it was selected from ─► the records that gave this state, layer by layer ─► …
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from typing import cast
+
+import msgspec
+
+from builder.errors import LapstrakeError
+from builder.graph.keys import KeyPart, framed_digest, state_id
+from builder.oci.digest import Digest
+from builder.oci.document import parse_config
+from builder.oci.manifest import Manifest, parse_manifest
+from builder.store.images import StoredImage
+from builder.store.root import Store
+
+_PARTS = msgspec.msgpack.Decoder(tuple[KeyPart, ...])
+_CONTENTS = "contents"
+
+Chain = tuple[str, ...]
+"""The diff ids of an image, bottom first."""
+
+
+class _Record(msgspec.Struct, frozen=True):
+    """A cache record; `contents` is the digest of what it copied, "" for other steps."""
+
+    key: str
+    base: str
+    diff_id: str
+    created: float
+    contents: str
+
+
+class Needs:
+    """What the images with the ids in `kept` need; see the fields.
+
+    An image whose documents are damaged needs what can still be read of it.
+    """
+
+    def __init__(self, store: Store, kept: frozenset[str]) -> None:
+        self.blobs: set[str] = set()
+        """Digests."""
+        self.layers: set[str] = set()
+        """Diff ids."""
+        self.records: set[tuple[str, str]] = set()
+        """Keys with the states below."""
+        self.selections: set[str] = set()
+        """What remembered selections are made from, as the index calls it."""
+        self._store = store
+        for image in store.images.all():
+            if image.id in kept:
+                self.layers.update(self._documents(image))
+        for name in store.images.names():
+            if name.image in kept and name.digest is not None:
+                self.blobs.add(name.digest)
+        self._need_records(_History(store))
+        for digest, diff_id in texts(store, "SELECT digest, diff_id FROM blobs"):
+            if diff_id in self.layers:
+                self.blobs.add(digest)
+
+    def _documents(self, image: StoredImage) -> Chain:
+        self.blobs.add(image.id)
+        if image.manifest is not None:
+            self.blobs.add(image.manifest)
+            digest = Digest(image.manifest)
+            with contextlib.suppress(LapstrakeError):
+                manifest = parse_manifest(self._store.blobs.read(digest))
+                # Two images may have different blobs of the same layer; the index knows one of them.
+                if isinstance(manifest, Manifest):
+                    self.blobs.update(str(layer.digest) for layer in manifest.layers)
+        return chain_of(self._store, image)
+
+    def _need_records(self, past: _History) -> None:
+        layers, states = sorted(self.layers), list[str]()
+        followed: set[str] = set()
+        while layers or states:
+            if layers:
+                for record in past.giving.get(layers.pop(), ()):
+                    self.records.add((record.key, record.base))
+                    if record.contents in past.origins:
+                        states.append(past.origins[record.contents])
+                continue
+            state = states.pop()
+            if state in followed:
+                continue
+            followed.add(state)
+            self.selections.add(selection_of(state))
+            for record in past.making.get(state, ()):
+                states.append(record.base)
+                if record.diff_id not in self.layers:
+                    self.layers.add(record.diff_id)
+                    layers.append(record.diff_id)
+
+
+class _History:
+    """The cache records, as they hang together.
+
+    The id of a state does not tell its layers, so states are followed upwards from those of the images.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._content = {
+            layer[0]: layer[1] for layer in texts(store, "SELECT diff_id, content_id FROM layers")
+        }
+        self._empty = {
+            row[0] for row in texts(store, "SELECT diff_id FROM layers WHERE entries = 0")
+        }
+        self.giving: dict[str, list[_Record]] = defaultdict(list)
+        """The records that gave a layer."""
+        self.making: dict[str, list[_Record]] = defaultdict(list)
+        """The records whose layer makes a state out of the one below it."""
+        self.origins: dict[str, str] = {}
+        """The state that contents were selected from, the newest of several."""
+        above: dict[str, list[_Record]] = defaultdict(list)
+        for record in _records(store):
+            self.giving[record.diff_id].append(record)
+            above[record.base].append(record)
+        known = self._follow(above, [chain_of(store, image) for image in store.images.all()])
+        self._find_origins(store, known)
+
+    def _follow(self, above: dict[str, list[_Record]], chains: list[Chain]) -> set[str]:
+        known: dict[str, tuple[str, ...]] = {"": ()}
+        for chain in chains:
+            contents: tuple[str, ...] = ()
+            for diff_id in chain:
+                contents = self._with(contents, diff_id)
+                known[state_id(contents)] = contents
+        waiting = list(known)
+        while waiting:
+            base = waiting.pop()
+            for record in above.get(base, ()):
+                contents = self._with(known[base], record.diff_id)
+                state = state_id(contents)
+                self.making[state].append(record)
+                if state not in known:
+                    known[state] = contents
+                    waiting.append(state)
+        return set(known)
+
+    def _find_origins(self, store: Store, known: set[str]) -> None:
+        states = {selection_of(state): state for state in known}
+        for selected, contents in texts(store, "SELECT state, contents FROM selections"):
+            state = states.get(selected)
+            if state is None:
+                continue
+            other = self.origins.get(contents)
+            if other is None or self._made_at(state) > self._made_at(other):
+                self.origins[contents] = state
+
+    def _made_at(self, state: str) -> float:
+        return max((record.created for record in self.making.get(state, ())), default=0.0)
+
+    def _with(self, contents: tuple[str, ...], diff_id: str) -> tuple[str, ...]:
+        if diff_id in self._empty:
+            return contents
+        return (*contents, self._content.get(diff_id) or diff_id.partition(":")[2])
+
+
+def selection_of(state: str) -> str:
+    """Return what the index calls a selection from one state."""
+    return framed_digest([state])
+
+
+def chain_of(store: Store, image: StoredImage) -> Chain:
+    """Return the diff ids of an image; none if its configuration cannot be read."""
+    try:
+        return parse_config(store.blobs.read(Digest(image.id))).diff_ids
+    except LapstrakeError:
+        return ()
+
+
+def texts(store: Store, statement: str) -> list[tuple[str, ...]]:
+    """Return rows of which every column is text."""
+    return cast("list[tuple[str, ...]]", store.db.rows(statement))
+
+
+def _records(store: Store) -> list[_Record]:
+    rows = store.db.rows("SELECT key, base, diff_id, created, parts FROM records")
+    return [
+        _Record(str(key), str(base), str(diff_id), cast("float", created), _contents(parts))
+        for key, base, diff_id, created, parts in rows
+    ]
+
+
+def _contents(parts: object) -> str:
+    decoded = _PARTS.decode(cast("bytes", parts))
+    return next((part.digest for part in decoded if part.name == _CONTENTS), "")
