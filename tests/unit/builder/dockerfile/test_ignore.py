@@ -253,14 +253,14 @@ def _rule_lists(draw: st.DrawFn) -> list[tuple[bool, str]]:
 
 
 @given(_rule_lists(), _PATHS)
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=max(1500, settings().max_examples))
 def test_it_decides_as_the_slow_way_does(patterns: list[tuple[bool, str]], path: str) -> None:
     found = rules("\n".join(("!" if includes else "") + pattern for includes, pattern in patterns))
     assert found.match(path).ignored is _slow(patterns, path)
 
 
 @given(_rule_lists(), _PATHS, _PATHS)
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=max(800, settings().max_examples))
 def test_a_prunable_directory_has_nothing_visible_below(
     patterns: list[tuple[bool, str]], directory: str, below: str
 ) -> None:
@@ -270,7 +270,7 @@ def test_a_prunable_directory_has_nothing_visible_below(
 
 
 @given(st.text(alphabet="ab*?[]^-\\!#/. \n\r\t{}$|ä", max_size=40), st.text("ab/*", max_size=10))
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=max(800, settings().max_examples))
 def test_no_text_raises_anything_but_a_context_error(text: str, path: str) -> None:
     try:
         found = rules(text)

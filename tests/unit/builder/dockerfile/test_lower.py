@@ -531,7 +531,7 @@ _LINES = [
 
 
 @given(st.lists(st.sampled_from(_LINES), max_size=12).map("\n".join))
-@settings(max_examples=500)
+@settings(max_examples=max(500, settings().max_examples))
 def test_nothing_raises_anything_but_our_errors(text: str) -> None:
     try:
         found = lowered(text)

@@ -289,7 +289,7 @@ _LINE = st.one_of(
 
 
 @given(st.lists(_LINE, max_size=12).map("\n".join))
-@settings(max_examples=400)
+@settings(max_examples=max(400, settings().max_examples))
 def test_no_text_raises_anything_but_a_dockerfile_error(text: str) -> None:
     for split in (no_split, None):
         try:
@@ -300,7 +300,7 @@ def test_no_text_raises_anything_but_a_dockerfile_error(text: str) -> None:
 
 
 @given(st.text(max_size=80))
-@settings(max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 def test_any_unicode_is_read_or_refused(text: str) -> None:
     try:
         read("FROM scratch\n" + text)

@@ -72,7 +72,7 @@ def test_a_wrong_answer_changes_nothing() -> None:
         max_size=10,
     ).map("\n".join)
 )
-@settings(max_examples=200)
+@settings(max_examples=max(200, settings().max_examples))
 def test_the_package_never_changes_the_result(text: str) -> None:
     source = SourceFile("Dockerfile", text)
     try:
