@@ -10,7 +10,7 @@
     ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
     │                              config helper
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
-    ├── LayerError                 layer.*: invalid too-large
+    ├── LayerError                 layer.*: invalid too-large changed foreign-owner
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
     ├── ExportError                export.*: failed no-space
     └── ContainerError             container.*: not-found start-failed

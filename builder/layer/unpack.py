@@ -183,13 +183,9 @@ class Unpacking:
         if member.major > _MAJOR_LIMIT or member.minor > _MINOR_LIMIT:
             raise LayerError(f"`{shown(place.path)}` is a device of a number that cannot be")
         entry = entry_of(place.path, kind, member)
-        device = os.makedev(member.major, member.minor)
         self.sorter.add(entry)
         try:
-            os.mknod(place.name, mode | 0o600, device, dir_fd=place.parent)
-        except FileExistsError:
-            place = self._clear(place)
-            os.mknod(place.name, mode | 0o600, device, dir_fd=place.parent)
+            place = self._make_node(place, mode | 0o600, os.makedev(member.major, member.minor))
         except PermissionError:
             # The kernel makes no devices in a user namespace, and no step could open one there.
             self._absent[place.path] = entry
@@ -197,8 +193,16 @@ class Unpacking:
                 raise LayerError(
                     f"the layer has more than {_ABSENT_LIMIT} devices", code="layer.too-large"
                 ) from None
-            return
-        set_by_name(place, entry)
+        else:
+            set_by_name(place, entry)
+
+    def _make_node(self, place: Place, mode: int, device: int) -> Place:
+        try:
+            os.mknod(place.name, mode, device, dir_fd=place.parent)
+        except FileExistsError:
+            place = self._clear(place)
+            os.mknod(place.name, mode, device, dir_fd=place.parent)
+        return place
 
     def _clear(self, place: Place) -> Place:
         """Remove what the stream, or a whiteout of it, put at a place before; the last one given counts.
@@ -223,6 +227,8 @@ class Unpacking:
 
     def _imply(self, path: bytes, name: bytes, parent: int) -> None:
         """Make a parent that the stream has not listed (yet)."""
+        if path in self._absent:
+            raise LayerError(f"the layer puts something below the device `{shown(path)}`")
         place = Place(path, name, parent)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)

@@ -201,6 +201,22 @@ def test_device_nodes_are_only_listed_where_it_does_not(
     assert result.listing() == [(b"kmsg", Kind.CHARACTER), (b"log", Kind.CHARACTER)]
 
 
+def test_devices_that_are_only_listed_are_no_directories_and_replace_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mknod(name: bytes, *arguments: int, dir_fd: int) -> None:
+        if os.path.lexists(b"/proc/self/fd/%d/%b" % (dir_fd, name)):
+            raise FileExistsError
+        raise PermissionError
+
+    monkeypatch.setattr(os, "mknod", mknod)
+    device = block(b"d", kind=b"4", major=8)
+    refuse(tmp_path / "1", device + file(b"d/f"))
+    result = Result(tmp_path / "2", file(b"d/f") + device + END)
+    assert result.listing() == [(b"d", Kind.BLOCK)]
+    assert result.names() == set()
+
+
 def test_device_numbers_that_cannot_be_are_refused(tmp_path: Path) -> None:
     refuse(tmp_path, block(b"disk", kind=b"4", major=5000, minor=1))
 
