@@ -22,9 +22,9 @@ from builder.layer.objects import KINDS, digest_of, from_status, set_attributes
 from builder.layer.order import EntrySorter
 from builder.layer.read import Limits, Readable, TarReader
 from builder.layer.scan import Report
+from builder.layer.scanned import LayerScan
 from builder.layer.tree import is_whiteout
 from builder.layer.unpack import Unpacking
-from builder.layer.writer import LayerScan
 
 _REPORT_EVERY = 1 << 23
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

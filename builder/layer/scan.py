@@ -20,8 +20,9 @@ from builder.layer import attributes
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Indices, Lowers
 from builder.layer.pack import SECOND
+from builder.layer.scanned import LayerScan
 from builder.layer.tree import DIRECTORY, PATH_LIMIT
-from builder.layer.writer import LayerScan, LayerWriter, remove_if_there, writing
+from builder.layer.writer import LayerWriter, remove_if_there, writing
 
 _OPEN_LEVELS = 100
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 import msgspec
 
 from builder.errors import LapstrakeError, StoreError
-from builder.layer.writer import LayerScan
+from builder.layer.scanned import LayerScan
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.graph.operations import CopyOp, MakeDirOp
-from builder.layer.writer import LayerScan
+from builder.layer.scanned import LayerScan
 from builder.solve.context import LocalContext
 from builder.store.cache import Observation
 from builder.store.jobs import Jobs

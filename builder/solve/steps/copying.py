@@ -17,7 +17,8 @@ from builder.dockerfile.ignore import IgnoreRules
 from builder.errors import BuildError, ContextError
 from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
-from builder.layer.writer import LayerScan, LayerWriter
+from builder.layer.scanned import LayerScan
+from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
 from builder.source.inline import inline_digest, inline_file, inline_object
 from builder.source.known import KnownFiles

@@ -10,7 +10,7 @@ from builder.layer.apply import apply
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind
 from builder.layer.read import Limits
-from builder.layer.writer import LayerScan
+from builder.layer.scanned import LayerScan
 
 END = bytes(1024)
 

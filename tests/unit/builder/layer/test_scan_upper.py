@@ -16,7 +16,7 @@ from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Lowers
 from builder.layer.scan import scan_upper
-from builder.layer.writer import LayerScan
+from builder.layer.scanned import LayerScan
 
 SECOND = 10**9
 
