@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable
 
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile, Span
-from builder.dockerfile.configuration import HistoryStep
-from builder.dockerfile.lower import Lowered, lower
-from builder.dockerfile.parse import parse
-from builder.dockerfile.split import SplitInstruction, split
-from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan
 from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
+from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.registries import Registries
 from builder.engine.requests import BuildRequest
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
@@ -38,8 +32,6 @@ from builder.store.root import Store
 
 MAX_TEXT = 16 << 20
 """Bytes of a Dockerfile or ignore file that are read."""
-
-COMMENT = "buildkit.dockerfile.v0"
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +64,7 @@ class Build:
         self._events = events
         self._catalogue = Catalogue(store)
         self._next_id = 1
+        self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
     def run(self) -> Built:
         """Build; what was finished stays recorded whatever happens.
@@ -106,28 +99,19 @@ class Build:
         return SourceFile(path if name.startswith("..") else name, text)
 
     def _build(self, context: str, source: SourceFile) -> Built:
-        dockerfile = parse(source, split=_remembering(self._store))
-        host = str(Platform.host())
-        wanted = self._request.platform or self._settings.default_platform or ""
-        planned = plan(
-            dockerfile,
-            PlanRequest(
-                target=self._request.target,
-                build_args=self._build_args(),
-                host_platform=host,
-                target_platform=wanted,
-                labels=self._request.labels,
-            ),
+        question = Question(
+            source=source,
+            target=self._request.target,
+            build_args=self._build_args(),
+            labels=self._request.labels,
+            host_platform=str(Platform.host()),
+            target_platform=self._request.platform or self._settings.default_platform or "",
         )
-        bases = {needed: self._base(planned, needed) for needed in planned.images}
-        lowered = lower(planned, {needed: image.config for needed, image in bases.items()})
-        for warning in lowered.warnings:
+        plan = planned(question, self._store.cache, local=self._local, resolve=self._resolve)
+        for warning in plan.warnings:
             self._events.emit(Warned(diagnostic=warning))
-        graph = lowered.graph
+        graph = plan.graph
         self._events.emit(BuildStarted(dockerfile=source.name, total=len(graph.vertices)))
-        images = {(SCRATCH.reference, SCRATCH.platform): State()}
-        for needed, base in bases.items():
-            images[needed.reference, needed.platform] = base.state
         if self._request.no_cache:
             vertices = tuple(
                 msgspec.structs.replace(each, no_cache=True) for each in graph.vertices
@@ -137,17 +121,15 @@ class Build:
             graph,
             store=self._store,
             behind=self._behind,
-            images=images,
-            contexts={"context": self._context(context, source)},
+            images=self._states,
+            contexts={"context": self._context(context)},
             surroundings=self._surroundings(),
             events=self._events,
             first_id=self._next_id,
             located=_locator(source),
         ).solve()
-        image = self._image(lowered, solved, State() if graph.target is None else None)
-        return Built(
-            image=image, steps=solved.steps, cached=solved.cached, warnings=lowered.warnings
-        )
+        image = self._image(plan, solved)
+        return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=plan.warnings)
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
         given = [(name, value) for name, value in self._request.build_args if value is not None]
@@ -155,32 +137,43 @@ class Build:
         proxies = [(name, value) for name, value in self._settings.proxies if name not in names]
         return (*given, *proxies)
 
-    def _base(self, planned: BuildPlan, needed: ImageNeeded) -> LocalImage:
-        """Return a base image: from the store, or pulled; `--pull` always asks the registry."""
-        reference = Reference.parse(needed.reference)
-        platform = Platform.parse(needed.platform)
-        local = None if self._request.pull else self._catalogue.by_reference(reference)
-        if local is not None and platform.matches(local.platform):
+    def _local(self, needed: Needed) -> Found | None:
+        """Return an image of the store, without asking anybody."""
+        if self._request.pull:
+            return None
+        image = self._catalogue.by_reference(Reference.parse(needed.reference))
+        if image is None or not Platform.parse(needed.platform).matches(image.platform):
+            return None
+        return self._take(needed, image)
+
+    def _take(self, needed: Needed, image: LocalImage) -> Found:
+        self._states[needed.reference, needed.platform] = image.state
+        return image.id, image.config
+
+    def _resolve(self, needed: Needed, near_stage: NearStage) -> Found:
+        """Return an image from the store, or pull it; `--pull` always asks the registry."""
+        local = self._local(needed)
+        if local is not None:
             return local
         vertex_id, self._next_id = self._next_id, self._next_id + 1
+        reference, platform = Reference.parse(needed.reference), Platform.parse(needed.platform)
         try:
             pulled = self._registries.pull(reference, platform, self._events, vertex_id)
         except RegistryError as error:
             error.span = needed.span
-            near = planned.near_stage(needed.reference)
+            near = near_stage(needed.reference)
             if near is not None:
                 error.hint = f"did you mean the stage `{near}`?"
             raise
-        return self._catalogue.open(pulled.image_id)
+        return self._take(needed, self._catalogue.open(pulled.image_id))
 
-    def _context(self, root: str, source: SourceFile) -> LocalContext:
+    def _context(self, root: str) -> LocalContext:
         path = self._request.dockerfile or os.path.join(root, "Dockerfile")
         for candidate in (f"{path}.dockerignore", os.path.join(root, ".dockerignore")):
             text = _read_text(candidate)
             if text is not None:
                 name = os.path.relpath(candidate, root)
                 return LocalContext(root=root, ignore=text, ignore_name=name)
-        del source
         return LocalContext(root=root)
 
     def _surroundings(self) -> Surroundings:
@@ -189,10 +182,10 @@ class Build:
         files = (("/etc/resolv.conf", resolver.encode()), ("/etc/hosts", hosts.encode()))
         return Surroundings(files=files, network=self._request.network)
 
-    def _image(self, lowered: Lowered, solved: Solved, empty: State | None) -> LocalImage:
-        config = with_whole_history(lowered.config)
+    def _image(self, plan: Plan, solved: Solved) -> LocalImage:
+        config = with_whole_history(plan.config)
         created = config.created
-        for step in lowered.history:
+        for step in plan.history:
             if step.vertex is not None:
                 created = rfc3339(solved.layers[step.vertex].created)
             config = _append(config, step, solved, created)
@@ -201,12 +194,12 @@ class Build:
             created = rfc3339(epoch)
         config = msgspec.structs.replace(config, created=created or rfc3339(0))
         image_id = self._catalogue.add(config)
-        target = lowered.graph.target
-        state = empty if target is None else solved.states.get(target)
-        return LocalImage(id=image_id, config=config, state=state or State())
+        target = plan.graph.target
+        state = State() if target is None else solved.states[target]
+        return LocalImage(id=image_id, config=config, state=state)
 
 
-def _append(config: ImageConfig, step: HistoryStep, solved: Solved, created: str) -> ImageConfig:
+def _append(config: ImageConfig, step: Step, solved: Solved, created: str) -> ImageConfig:
     entry = History(
         created=created,
         created_by=step.created_by,
@@ -240,21 +233,6 @@ def _narrow(error: LapstrakeError, span: Span | None, source: SourceFile) -> Spa
     return Span(span.line, at + 1, span.line, at + 1 + len(word))
 
 
-def _remembering(store: Store) -> Callable[[str], tuple[SplitInstruction, ...]]:
-    """Wrap the splitting of lines, so that its library is loaded once for each Dockerfile's content."""
-
-    def remembered(text: str) -> tuple[SplitInstruction, ...]:
-        digest = hashlib.sha256(b"split/1\n" + text.encode("utf-8", "surrogateescape")).hexdigest()
-        known = store.cache.parsed(digest)
-        if known is not None:
-            return msgspec.msgpack.decode(known, type=tuple[SplitInstruction, ...])
-        pieces = split(text)
-        store.cache.remember_parsed(digest, msgspec.msgpack.encode(pieces))
-        return pieces
-
-    return remembered
-
-
 def _read_text(path: str) -> str | None:
     """Return a text file's content, None where there is none.
 
@@ -282,8 +260,3 @@ def _read_text(path: str) -> str | None:
 def _near_dockerfiles(context: str) -> tuple[str, ...]:
     names = [name for name in sorted(os.listdir(context)) if "dockerfile" in name.lower()]
     return (f"the context holds {', '.join(f'`{name}`' for name in names[:5])}",) if names else ()
-
-
-def seconds_since(start: float) -> float:
-    """Return the seconds that have passed since a monotonic time."""
-    return time.monotonic() - start

@@ -183,7 +183,7 @@ class Snapshots:
             msgspec.structs.replace(layer, size=scan.size, entries=scan.count),
             name,
             entries,
-            base,
+            base if scan.implied else "",
         )
         return f"{self._root}/layers/{name}/fs"
 
@@ -240,21 +240,16 @@ class Snapshots:
             "builder.layer.jobs:commit_upper",
             {"upper": active.upper, "lowers": active.lowers, "entries_path": entries},
         )
-        return self.settle(active, msgspec.convert(found, LayerScan), entries, implied=True)
+        return self.settle(active, msgspec.convert(found, LayerScan), entries)
 
-    def settle(
-        self, active: ActiveSnapshot, scan: LayerScan, entries: str, *, implied: bool
-    ) -> Layer:
-        """Commit an upper directory whose entry list is written already; see `commit`.
-
-        `implied` tells whether the layer leaves out directories above its entries.
-        """
+    def settle(self, active: ActiveSnapshot, scan: LayerScan, entries: str) -> Layer:
+        """Commit an upper directory whose entry list is written already; see `commit`."""
         known = self.known(scan.content_id)
         if known is not None:
             os.unlink(entries)
             return known
         layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
-        self._settle(layer, active.name, entries, active.base.id if implied else "")
+        self._settle(layer, active.name, entries, active.base.id if scan.implied else "")
         return layer
 
     def known(self, content_id: str) -> Layer | None:

@@ -31,7 +31,6 @@ class _Result(msgspec.Struct, frozen=True, kw_only=True):
     contents: str
     observations: tuple[tuple[str, str], ...]
     scan: LayerScan
-    implied: bool
     files: int
     bytes: int
 
@@ -92,7 +91,7 @@ def execute_copy(
                 {**request, "lowers": active.lowers, "directory": active.upper, "entries": entries},
             )
             result = msgspec.convert(found, _Result)
-            layer = snapshots.settle(active, result.scan, entries, implied=result.implied)
+            layer = snapshots.settle(active, result.scan, entries)
     else:
         name = f"{snapshots.scratch()}/{unique_name()}"
         lowers = snapshots.directories(base)

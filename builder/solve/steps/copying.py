@@ -61,12 +61,11 @@ class CopyRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CopyResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a copy did; `implied` tells whether the layer leaves out parents that exist below it."""
+    """What a copy did."""
 
     contents: str
     observations: tuple[tuple[str, str], ...]
     scan: LayerScan
-    implied: bool
     files: int
     bytes: int
 
@@ -184,6 +183,7 @@ class _Copy:
                     self._write(target, objects, writer, form)
             else:
                 self._write(target, objects, writer, None)
+            writer.implied = self._implied
             scan = writer.close()
         for known in self._known:
             known.save()
@@ -192,7 +192,6 @@ class _Copy:
             contents=contents_digest(digests),
             observations=self._base.observations,
             scan=scan,
-            implied=self._implied,
             files=sum(stream.files for stream in self._streams),
             bytes=sum(stream.bytes for stream in self._streams),
         )

@@ -1,0 +1,169 @@
+"""From a request and a Dockerfile to what is to be executed; remembered by everything that it depends on.
+
+A build whose Dockerfile, arguments and base images are those of an earlier one needs neither the language
+nor its library: the graph is read from the store. What is remembered is keyed by the code as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, SourceFile, Span
+from builder.graph.keys import framed_digest
+from builder.graph.vertex import Graph
+from builder.oci.config import ImageConfig
+from builder.store.cache import CacheIndex
+
+
+class Needed(msgspec.Struct, frozen=True, array_like=True):
+    """An image that the Dockerfile names: canonical reference, platform, and where it stands."""
+
+    reference: str
+    platform: str
+    span: Span
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True):
+    """One line of the history to come; `vertex` is None where no layer belongs to it."""
+
+    created_by: str
+    vertex: int | None
+    comment: str
+
+
+class Plan(msgspec.Struct, frozen=True, array_like=True):
+    """What is to be executed, and what the image says of itself; see `dockerfile.lower.Lowered`."""
+
+    graph: Graph
+    config: ImageConfig
+    history: tuple[Step, ...]
+    warnings: tuple[Diagnostic, ...]
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a plan depends on besides its base images."""
+
+    source: SourceFile
+    target: str | None
+    build_args: tuple[tuple[str, str], ...]
+    labels: tuple[tuple[str, str], ...]
+    host_platform: str
+    target_platform: str
+
+    def digest(self) -> str:
+        """Return the digest of the question and of the code that answers it: hex."""
+        return framed_digest(
+            (
+                "plan/1",
+                _code(),
+                self.source.name,
+                self.source.text.encode("utf-8", "surrogateescape"),
+                self.target,
+                self.build_args,
+                self.labels,
+                self.host_platform,
+                self.target_platform,
+            )
+        )
+
+
+Found = tuple[str, ImageConfig]
+"""The id and the configuration of an image."""
+
+NearStage = Callable[[str], str | None]
+"""Names the stage that a reference which cannot be found may have meant."""
+
+
+def planned(
+    question: Question,
+    cache: CacheIndex,
+    *,
+    local: Callable[[Needed], Found | None],
+    resolve: Callable[[Needed, NearStage], Found],
+) -> Plan:
+    """Return the plan, from memory if nothing it depends on has changed and every image is here.
+
+    `local` looks an image up without asking anybody, `resolve` gets it from wherever it is; the latter is
+    also told how to find a stage with a name near that of an image.
+
+    Raises: DockerfileError: see `dockerfile.parse`, `plan` and `lower`; whatever `resolve` raises.
+    """
+    digest = question.digest()
+    remembered = _remembered(digest, cache, local)
+    if remembered is not None:
+        return remembered
+    return _worked_out(question, digest, cache, resolve)
+
+
+def _remembered(
+    digest: str, cache: CacheIndex, local: Callable[[Needed], Found | None]
+) -> Plan | None:
+    needed = cache.parsed(digest)
+    if needed is None:
+        return None
+    ids: list[str] = []
+    for each in _NEEDED.decode(needed):
+        found = local(each)
+        if found is None:
+            return None
+        ids.append(found[0])
+    plan = cache.parsed(framed_digest((digest, ids)))
+    return None if plan is None else _PLAN.decode(plan)
+
+
+def _worked_out(
+    question: Question,
+    digest: str,
+    cache: CacheIndex,
+    resolve: Callable[[Needed, NearStage], Found],
+) -> Plan:
+    from builder.dockerfile.lower import lower
+    from builder.dockerfile.parse import parse
+    from builder.dockerfile.stages import PlanRequest, plan
+
+    stages = plan(
+        parse(question.source),
+        PlanRequest(
+            target=question.target,
+            build_args=question.build_args,
+            host_platform=question.host_platform,
+            target_platform=question.target_platform,
+            labels=question.labels,
+        ),
+    )
+    needed = [Needed(each.reference, each.platform, each.span) for each in stages.images]
+    found = [resolve(each, stages.near_stage) for each in needed]
+    configs = [config for _, config in found]
+    lowered = lower(stages, dict(zip(stages.images, configs, strict=True)))
+    answer = Plan(
+        lowered.graph,
+        lowered.config,
+        tuple(Step(each.created_by, each.vertex, each.comment) for each in lowered.history),
+        lowered.warnings,
+    )
+    encode = msgspec.msgpack.encode
+    cache.remember_parsed(digest, encode(needed))
+    cache.remember_parsed(framed_digest((digest, [each for each, _ in found])), encode(answer))
+    return answer
+
+
+def _code() -> str:
+    """Return what identifies the code that plans: names, sizes and times of its files."""
+    from builder import dockerfile
+
+    digest = hashlib.sha256()
+    for directory in dockerfile.__path__:
+        with os.scandir(directory) as entries:
+            for entry in sorted(entries, key=lambda each: each.name):
+                if entry.name.endswith(".py"):
+                    status = entry.stat()
+                    digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+_NEEDED = msgspec.msgpack.Decoder(tuple[Needed, ...])
+_PLAN = msgspec.msgpack.Decoder(Plan)
