@@ -10,7 +10,6 @@ import os
 import shutil
 import statistics
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +18,8 @@ from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
 from tests.support.busybox_base import find_busybox, write_busybox_base
+from tests.support.unprivileged import install_product
 
-PROGRAMS = Path(sys.executable).parent
-EMPTY_START = (sys.executable, "-I", "-c", "pass")
 WALK = """
 import os, sys, time
 def walk(path):
@@ -79,6 +77,9 @@ class Bench:
         busybox = find_busybox()
         if busybox is None:
             raise SystemExit("no statically linked busybox: apt-get install busybox-static")
+        # What a user has after `pip install`, without the tools of development that slow some imports.
+        self.programs = install_product(place / "environment")
+        self.empty_start = (self.programs / "python", "-I", "-c", "pass")
         self.base = write_busybox_base(place / "busybox.tar", busybox)
 
     def lines(self) -> Iterator[Line]:
@@ -98,7 +99,7 @@ class Bench:
 
     def lapstrake(self, store: Path, *arguments: str | Path) -> Measured:
         """Run the product once."""
-        return measure([PROGRAMS / "lapstrake", "--root", store, *arguments])
+        return measure([self.programs / "lapstrake", "--root", store, *arguments])
 
     def build(self, store: Path, dockerfile: str, context: Path, *flags: str) -> Measured:
         """Build the text of a Dockerfile over a context."""
@@ -169,7 +170,7 @@ class Bench:
         reference: list[float] = []
         for _ in range(self.scale.rounds * 4):
             ours.append(self.build(self.store, dockerfile, context))
-            reference.append(measure(EMPTY_START).seconds)
+            reference.append(measure(self.empty_start).seconds)
         self.say(
             f"cached rebuild: {ours[-1].seconds * 1000:.1f} ms, empty start: {reference[-1] * 1000:.1f} ms"
         )
@@ -235,10 +236,13 @@ class Bench:
         for _ in range(self.scale.rounds * 2):
             ours.append(self.build(self.store, dockerfile, tree))
             walked = subprocess.run(
-                [sys.executable, "-I", "-c", WALK, tree], check=True, capture_output=True, text=True
+                [self.programs / "python", "-I", "-c", WALK, tree],
+                check=True,
+                capture_output=True,
+                text=True,
             )
             walks.append(float(walked.stdout))
-            starts.append(measure(EMPTY_START).seconds)
+            starts.append(measure(self.empty_start).seconds)
         self.say(f"COPY again: {ours[-1].seconds:.2f} s, walk: {walks[-1]:.2f} s")
         return Line(
             "the same, nothing changed, less an empty start",

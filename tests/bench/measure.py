@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.support.unprivileged import public_interpreter
+
 SAMPLE_SECONDS = 0.02
-INTERPRETER = os.path.realpath(sys.executable)
+INTERPRETER = str(public_interpreter())
 
 
 class Measured(NamedTuple):
@@ -29,7 +30,7 @@ def measure(
 ) -> Measured:
     """Run `argv` to its end, which must be good.
 
-    The peak is that of processes which run this interpreter: what a step starts is not counted.
+    The peak is that of processes which run the product's interpreter: what a step starts is not counted.
     """
     started = time.perf_counter()
     process = subprocess.Popen(
