@@ -11,6 +11,7 @@ from types import TracebackType
 from builder.layer.entries import EntriesWriter
 from builder.layer.entry import Entry, Kind
 from builder.layer.pack import TarWriter, write_fully
+from builder.layer.scanned import LayerScan
 
 
 class LayerWriter:
