@@ -91,7 +91,8 @@ class Rootless:
         uid, gid = os.geteuid(), os.getegid()
         uids = with_own(uid, _subordinate_ids("uid", uid))
         gids = with_own(gid, _subordinate_ids("gid", uid))
-        helpers = (_Mapper("newuidmap", uids), _Mapper("newgidmap", gids))
+        programs = [_find_program(name) for name in ("newuidmap", "newgidmap")]
+        helpers = (_Mapper(programs[0], uids), _Mapper(programs[1], gids))
         try:
             syscalls.unshare(CLONE_NEWUSER | CLONE_NEWNS)
         except SyscallError as error:
@@ -100,7 +101,11 @@ class Rootless:
             raise why_no_user_namespace(error) from error
         for helper in helpers:
             helper.write()
-        syscalls.make_private()
+        try:
+            syscalls.make_private()
+        except SyscallError as error:
+            # Where a security module allows a user namespace and then gives it no capabilities.
+            raise why_no_user_namespace(error) from error
         features = probe(syscalls, own_ids=True)
         return Walls(name=self.name, uids=uids, gids=gids, features=features)
 
@@ -163,6 +168,18 @@ def _subordinate_ids(kind: str, uid: int) -> tuple[tuple[int, int], ...]:
     return ranges
 
 
+def _find_program(name: str) -> str:
+    for directory in (*os.get_exec_path(), "/usr/bin", "/usr/sbin", "/bin"):
+        path = f"{directory}/{name}"
+        if os.access(path, os.X_OK):
+            return path
+    raise Unsupported(
+        "isolation `rootless`",
+        f"the program `{name}` is missing",
+        hint="as root, install the package `uidmap` (`shadow-utils` on Fedora)",
+    )
+
+
 class _Mapper:
     """Runs newuidmap or newgidmap on this process from outside the user namespace that it is about to enter."""
 
@@ -186,9 +203,7 @@ class _Mapper:
             os.dup2(says, 1)
             os.dup2(says, 2)
             numbers = [str(number) for one in self._ranges for number in one]
-            os.execvp(self._program, [self._program, str(target), *numbers])  # noqa: S606 - no shell is wanted
-        except FileNotFoundError:
-            os._exit(127)
+            os.execv(self._program, [self._program, str(target), *numbers])  # noqa: S606 - no shell is wanted
         finally:
             os._exit(126)
 
@@ -199,12 +214,6 @@ class _Mapper:
         with os.fdopen(self._said, errors="replace") as pipe:
             said = pipe.read(4096).strip()
         code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        if code == 127:
-            raise Unsupported(
-                "isolation `rootless`",
-                f"the program `{self._program}` is missing",
-                hint="as root, install the package `uidmap` (`shadow-utils` on Fedora)",
-            )
         if code != 0:
             raise Unsupported(
                 "isolation `rootless`",

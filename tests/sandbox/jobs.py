@@ -7,7 +7,10 @@ import signal
 import time
 from collections.abc import Callable
 
+from runtime import view
 from runtime.beneath import read_beneath
+from runtime.stack import overlay
+from runtime.syscalls import CLONE_NEWNS, Syscalls
 from runtime.view import mounted
 
 Report = Callable[[object], None]
@@ -57,6 +60,33 @@ def owner(arguments: object, fds: tuple[int, ...], report: Report) -> object:
     path, uid = arguments
     os.chown(path, uid, uid)
     return [os.geteuid(), os.stat(path).st_uid]
+
+
+def read_stacked_by_the_old_call(arguments: object, fds: tuple[int, ...], report: Report) -> object:
+    """Do the same as on a kernel that takes all layers in one text."""
+    view._one_by_one = False
+    try:
+        return [read_stacked(arguments, fds, report), os.getcwd()]
+    finally:
+        view._one_by_one = None
+
+
+def write_stacked_by_the_old_call(
+    arguments: object, fds: tuple[int, ...], report: Report
+) -> object:
+    """Write a file and delete another in a stack made as on an older kernel."""
+    assert isinstance(arguments, list)
+    lowers, upper, work, scratch_on = arguments
+    calls = Syscalls()
+    calls.unshare(CLONE_NEWNS)
+    calls.make_private()
+    scratch = calls.new_mount("tmpfs")
+    calls.attach(scratch, os.open(scratch_on, os.O_PATH))
+    root = overlay(calls, tuple(lowers), upper=upper, work=work, one_by_one=False, scratch=scratch)
+    os.chdir("/")
+    calls.make_file("new", root, b"new")
+    os.unlink("old", dir_fd=root)
+    return sorted(os.listdir(os.open(".", os.O_RDONLY, dir_fd=root)))
 
 
 def read_stacked(arguments: object, fds: tuple[int, ...], report: Report) -> object:

@@ -19,6 +19,7 @@ from runtime.spec import IsolationName
 from tests.sandbox.harness import Sandbox, processes_of, walls
 
 JOBS = "tests.sandbox.jobs"
+ROOT = Path(__file__).parents[2]
 
 
 def test_arguments_and_descriptors_arrive(launcher: Launcher) -> None:
@@ -108,6 +109,39 @@ def test_a_view_shows_stacked_directories(launcher: Launcher, tmp_path: Path, co
     names, content = launcher.call(f"{JOBS}:read_stacked", [lowers, "link"])
     assert names == sorted(["file", "link", *(f"only{number}" for number in range(count))])
     assert content == b"of 0"
+
+
+def test_a_view_works_where_the_kernel_takes_all_layers_in_one_text(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    lowers = []
+    for number in range(120):
+        layer = tmp_path / ("long" * 20) / f"{number},with:separators\\"
+        layer.mkdir(parents=True)
+        (layer / f"only{number}").touch()
+        (layer / "file").write_text(f"of {number}")
+        lowers.append(str(layer))
+    (names, content), directory = launcher.call(
+        f"{JOBS}:read_stacked_by_the_old_call", [lowers, "file"]
+    )
+    assert len(names) == 121
+    assert content == b"of 0"
+    assert directory == str(ROOT)
+
+
+def test_a_writable_stack_works_where_the_kernel_takes_all_layers_in_one_text(
+    launcher: Launcher, tmp_path: Path
+) -> None:
+    for name in ("lower,1", "upper", "work", "scratch"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "lower,1/old").touch()
+    names = launcher.call(
+        f"{JOBS}:write_stacked_by_the_old_call",
+        [[str(tmp_path / "lower,1")], *(str(tmp_path / n) for n in ("upper", "work", "scratch"))],
+    )
+    assert names == ["new"]
+    assert (tmp_path / "upper/new").read_text() == "new"
+    assert (tmp_path / "upper/old").is_char_device()
 
 
 def test_a_view_does_not_follow_links_out(launcher: Launcher, tmp_path: Path) -> None:
