@@ -1,0 +1,159 @@
+"""A container in the foreground: it lives as long as its command, and what it wrote goes with it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+
+import msgspec
+
+from builder.containers.pumps import Pump, is_pipe
+from builder.containers.terminal import Terminal
+from builder.solve.translate import Behind, translated
+from builder.store.layers import State
+from builder.store.root import Store
+from runtime.errors import Interrupted
+from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Rootfs
+
+_MOST = 1 << 18
+
+
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's descriptors, which stay the caller's."""
+
+    stdin: int
+    stdout: int
+    stderr: int
+
+
+class Container(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run above which state; `hostname` is also its name, `interactive` passes standard input on."""
+
+    state: State
+    process: Process
+    hostname: str
+    mounts: tuple[Mount, ...] = ()
+    network: Network = Network.HOST
+    interactive: bool = False
+
+
+def run(container: Container, streams: Streams, *, store: Store, behind: Behind) -> ExitStatus:
+    """Run a container to its end.
+
+    Other commands may use the store meanwhile, but none removes from it. An interrupt kills the command; the
+    status is then that of the signal.
+
+    Raises: ContainerError: the command cannot be executed or found. BuildError: the walls or mounts cannot be
+        made. StoreError: a layer cannot be had.
+    """
+    behind.open()
+    with translated(), store.snapshots.prepare(container.state) as active:
+        spec = ContainerSpec(
+            rootfs=Rootfs(
+                lowers=active.lowers or (store.snapshots.empty(),),
+                upper=active.upper,
+                work=active.work,
+            ),
+            process=container.process,
+            mounts=container.mounts,
+            hostname=container.hostname,
+            network=container.network,
+            files=_files(container),
+        )
+        try:
+            if spec.process.terminal:
+                return _with_terminal(spec, container, streams, store, behind)
+            return _with_pipes(spec, container, streams, store, behind)
+        except Interrupted as error:
+            return ExitStatus(128 + error.signal_number, error.signal_number)
+
+
+def _with_terminal(
+    spec: ContainerSpec, container: Container, streams: Streams, store: Store, behind: Behind
+) -> ExitStatus:
+    with Terminal(streams.stdin if container.interactive else None, streams.stdout) as terminal:
+        return behind.launcher.run(
+            spec,
+            stdin=None,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            cancellation=behind.cancellation,
+            on_terminal=terminal.attach,
+            hold=(store.lock,),
+        )
+
+
+def _with_pipes(
+    spec: ContainerSpec, container: Container, streams: Streams, store: Store, behind: Behind
+) -> ExitStatus:
+    with ExitStack() as stack:
+        stdin = _input(stack, streams.stdin) if container.interactive else None
+        stdout = _output(stack, streams.stdout)
+        # One pipe where both go to one place, so that they stay in order.
+        same = _same_file(streams.stdout, streams.stderr)
+        stderr = stdout if same else _output(stack, streams.stderr)
+        return behind.launcher.run(
+            spec,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cancellation=behind.cancellation,
+            hold=(store.lock,),
+        )
+
+
+def _input(stack: ExitStack, descriptor: int) -> int:
+    """Return what the command reads; when the block ends, nobody reads the caller's descriptor any more."""
+    if is_pipe(descriptor):
+        return descriptor
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pump = Pump(descriptor, write_end, at_end=lambda: os.close(write_end))
+    stack.callback(pump.stop)
+    stack.callback(os.close, read_end)  # comes first, and frees a pump that is stuck in a write
+    return read_end
+
+
+def _output(stack: ExitStack, descriptor: int) -> int:
+    """Return what the command writes to; when the block ends, all of it has been passed on."""
+    if is_pipe(descriptor):
+        return descriptor
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    # When nobody takes the output any more, the command is to notice.
+    pump = Pump(read_end, descriptor, at_end=lambda: os.close(read_end))
+    stack.callback(pump.finish)
+    stack.callback(os.close, write_end)
+    return write_end
+
+
+def _same_file(one: int, other: int) -> bool:
+    try:
+        return os.path.sameopenfile(one, other)
+    except OSError:
+        return False
+
+
+def _files(container: Container) -> tuple[tuple[str, bytes], ...]:
+    """Return how names are resolved: as the host does on its network, else not beyond the container.
+
+    Where the user shows a file of the host instead, that one counts.
+    """
+    name = container.hostname.encode()
+    own = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    hosts = _host_file("/etc/hosts") if container.network is Network.HOST else own
+    files = {
+        "/etc/resolv.conf": _host_file("/etc/resolv.conf"),
+        "/etc/hosts": (hosts or own).rstrip(b"\n") + b"\n127.0.0.1\t" + name + b"\n",
+        "/etc/hostname": name + b"\n",
+    }
+    for mount in container.mounts:
+        files.pop(mount.target, None)
+    return tuple(files.items())
+
+
+def _host_file(path: str) -> bytes:
+    """Return a small file of the host, nothing where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MOST)
+    except OSError:
+        return b""
