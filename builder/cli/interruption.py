@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -34,13 +33,14 @@ class Interruption:
             self.number = number
             engine.cancellation.cancel(number)
 
-        if threading.current_thread() is not threading.main_thread():
-            yield  # only the main thread may choose what signals do
-            return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
-        for number in caught:
-            signal.signal(number, cancel)
+        try:
+            for number in caught:
+                signal.signal(number, cancel)
+        except ValueError:  # only the main thread may choose what signals do
+            yield
+            return
         try:
             yield
         finally:

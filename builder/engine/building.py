@@ -25,7 +25,7 @@ from builder.oci.reference import Reference
 from builder.settings import Settings
 from builder.solve.context import LocalContext
 from builder.solve.solver import Solved, Solver
-from builder.solve.steps.run import Surroundings
+from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
 from builder.store.layers import State
 from builder.store.root import Store

@@ -14,7 +14,7 @@ import msgspec
 from builder.graph.keys import CacheKey, KeyPart, cache_key, framed_digest
 from builder.graph.operations import CopyOp, MakeDirOp, RunOp
 from builder.solve.context import LocalContext
-from builder.solve.steps.copy import JOBS, source_trees
+from builder.solve.steps.copy import JOBS, SELECTING, source_trees
 from builder.store.cache import CacheRecord
 from builder.store.layers import Layer, State
 from builder.store.root import Store
@@ -89,9 +89,9 @@ class Lookup:
                 return known
         trees = source_trees(op, inputs, self._store.snapshots, self.known_paths(inputs))
         if any(isinstance(each, State) for each in self._sources(op, inputs)):
-            found = self._jobs.call(f"{JOBS}:select", {"sources": trees})
+            found = self._jobs.call(f"{SELECTING}:select", {"sources": trees})
         else:
-            from builder.solve.steps.copying import select
+            from builder.solve.steps.selecting import select
 
             found = select({"sources": trees}, (), None)
         contents = str(cast("dict[str, object]", found)["contents"])

@@ -30,7 +30,7 @@ from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
 from builder.solve.steps.copy import execute_copy, source_trees
-from builder.solve.steps.run import Surroundings, execute_run
+from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
 from builder.store.cache import Observation
 from builder.store.layers import Layer, State
@@ -213,6 +213,8 @@ class Solver:
         found = None if vertex.no_cache else self._lookup.find(key, base)
         if found is not None:
             return _Result(found, cached=True)
+        from builder.solve.steps.run import execute_run
+
         layer = execute_run(
             op,
             base,

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.dockerfile.ignore import IgnoreRules
 from builder.errors import ContextError
 from builder.source.pattern import compile_component, has_wildcard, matches
-from runtime.beneath import open_beneath
+
+if TYPE_CHECKING:
+    from builder.dockerfile.ignore import IgnoreRules
 
 
 class Top(msgspec.Struct, frozen=True):
@@ -44,7 +46,45 @@ class Tree:
 
     def open_directory(self, path: str) -> int:
         """Open a directory for reading; the caller closes it."""
-        return open_beneath(self.root_fd, path or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def open(self, path: str, flags: int) -> int:
+        """Open what a path leads to inside the root; the caller closes it.
+
+        Raises: OSError: as `open` would below such a root.
+        """
+        fd = _open_plainly(self.root_fd, path, flags)
+        if fd is not None:
+            return fd
+        from runtime.beneath import open_beneath
+
+        return open_beneath(self.root_fd, path or ".", flags)
+
+
+def _open_plainly(root_fd: int, path: str, flags: int) -> int | None:
+    """Open a path that is no link and passes none, one name at a time; None where it may be otherwise.
+
+    This is the usual case, and needs no system call that Python lacks.
+    """
+    parts = path.split("/") if path else []
+    fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+    try:
+        for part in parts[:-1]:
+            above = fd
+            fd = os.open(
+                part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above
+            )
+            os.close(above)
+        last = parts[-1] if parts else "."
+        opened = os.open(last, flags | os.O_NOFOLLOW, dir_fd=fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    if flags & os.O_PATH and stat.S_ISLNK(os.fstat(opened).st_mode):
+        os.close(opened)
+        return None
+    return opened
 
 
 def clean(path: str) -> str:
@@ -86,7 +126,7 @@ def _top(tree: Tree, path: str) -> Top | None:
     if tree.ignored(path) and not _re_included_below(tree, path):
         return None
     try:
-        fd = open_beneath(tree.root_fd, path or ".", os.O_PATH | os.O_CLOEXEC)
+        fd = tree.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

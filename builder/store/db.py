@@ -10,7 +10,7 @@ Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 from __future__ import annotations
 
 import sqlite3
-import threading
+from _thread import RLock  # `threading` is on no cached build's way
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -59,7 +59,7 @@ class Database:
     """
 
     def __init__(self, path: str) -> None:
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._depth = 0
         with _translated():
             self._connection = sqlite3.connect(

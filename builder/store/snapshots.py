@@ -12,8 +12,8 @@ to, and the next start that is alone in the store sweeps them.
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import LockType, allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -47,8 +47,8 @@ class Snapshots:
         self._blobs = blobs
         self._jobs = jobs
         self._scratch = f"{root}/scratch/{unique_name()}"
-        self._making: dict[str, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._making: dict[str, LockType] = {}
+        self._lock = allocate_lock()
 
     def scratch(self) -> str:
         """Return this process's own directory for what never becomes part of the store."""
@@ -80,7 +80,7 @@ class Snapshots:
     def _directory(self, layer: Layer, below: State, lowers: tuple[str, ...]) -> str:
         base = below.id
         with self._lock:
-            making = self._making.setdefault(layer.diff_id, threading.Lock())
+            making = self._making.setdefault(layer.diff_id, allocate_lock())
         with making:
             path = self._layers.directory(layer.diff_id, base)
             if path is not None and self._whole(layer, base, path):

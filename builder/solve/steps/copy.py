@@ -15,6 +15,7 @@ from builder.store.layers import Layer, State
 from builder.store.snapshots import Snapshots, unique_name
 
 JOBS = "builder.solve.steps.copying"
+SELECTING = "builder.solve.steps.selecting"
 
 
 class Copied(msgspec.Struct, frozen=True, kw_only=True):

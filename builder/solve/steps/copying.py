@@ -13,38 +13,23 @@ from contextlib import ExitStack, contextmanager
 
 import msgspec
 
-from builder.dockerfile.ignore import IgnoreRules
-from builder.errors import BuildError, ContextError
+from builder.errors import BuildError
 from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.scanned import LayerScan
 from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
+from builder.solve.steps.selecting import SourceTree, selected, source_tree
 from builder.source.inline import inline_digest, inline_file, inline_object
 from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.merge import merged
-from builder.source.select import Digester, open_file
+from builder.source.select import open_file
 from builder.source.stream import Object, ObjectStream
-from builder.source.tops import Top, Tree, resolve
+from builder.source.tops import Top, Tree
 from runtime.view import mounted
 
 SECOND = 1_000_000_000
-
-
-class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one source's paths are: a context (`root`, `ignore`, `known`) or a state (`lowers`).
-
-    `inline` are files from here-documents, which have no tree.
-    """
-
-    paths: tuple[str, ...] = ()
-    root: str = ""
-    ignore: str = ""
-    ignore_name: str = ".dockerignore"
-    known: str = ""
-    lowers: tuple[str, ...] = ()
-    inline: tuple[tuple[str, bytes], ...] = ()
 
 
 class CopyRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,26 +53,6 @@ class CopyResult(msgspec.Struct, frozen=True, kw_only=True):
     scan: LayerScan
     files: int
     bytes: int
-
-
-def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
-    """Digest what a copy selects, reading only what is not known: returns contents, files, bytes."""
-    del fds, report
-    request = msgspec.convert(arguments, CopyRequest)
-    tops: list[tuple[str, bytes]] = []
-    files = size = 0
-    for source in request.sources:
-        if source.inline:
-            tops.extend((name, inline_digest(data)) for name, data in source.inline)
-            continue
-        with _tree(source) as (tree, known):
-            digester = Digester(tree, owners=not source.root, known=known)
-            tops.extend(digester.top(top) for top in _selected(tree, source.paths))
-            files += digester.files
-            size += digester.bytes
-            if known is not None:
-                known.save()
-    return {"contents": contents_digest(tops), "files": files, "bytes": size}
 
 
 def observed(arguments: object, fds: tuple[int, ...], report: object) -> object:
@@ -125,31 +90,6 @@ def _view(lowers: tuple[str, ...]) -> Iterator[int | None]:
         return
     with mounted(lowers) as root_fd:
         yield root_fd
-
-
-@contextmanager
-def _tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]:
-    if not source.root:
-        with mounted(source.lowers) as root_fd:
-            yield Tree(root_fd, is_context=False), None
-        return
-    rules = IgnoreRules.parse(source.ignore, source.ignore_name) if source.ignore else None
-    known = KnownFiles(source.known, rules.identity if rules else "") if source.known else None
-    root_fd = os.open(source.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield Tree(root_fd, rules), known
-    finally:
-        os.close(root_fd)
-
-
-def _selected(tree: Tree, paths: tuple[str, ...]) -> list[Top]:
-    tops = resolve(tree, paths)
-    if not tops:
-        raise ContextError(
-            f"nothing matches `{' '.join(paths)}`",
-            hint="a pattern that matches nothing needs another source beside it",
-        )
-    return tops
 
 
 class _Copy:
@@ -204,10 +144,10 @@ class _Copy:
             if source.inline:
                 inline.extend(source.inline)
                 continue
-            tree, known = self._stack.enter_context(_tree(source))
+            tree, known = self._stack.enter_context(source_tree(source))
             if known is not None:
                 self._known.append(known)
-            chosen.extend((tree, top, source, known) for top in _selected(tree, source.paths))
+            chosen.extend((tree, top, source, known) for top in selected(tree, source.paths))
         dest = self._base.resolve(self._request.dest)
         status = self._base.look(dest)
         into = (

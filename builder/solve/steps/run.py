@@ -7,10 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
-
 from builder.errors import ContainerError, RunFailed
 from builder.graph.operations import RunOp
+from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.snapshots import Snapshots
@@ -19,13 +18,6 @@ from runtime.spec import ContainerSpec, Network, Process, Rootfs
 PIECE = 1 << 16
 TAIL_LINES = 10
 TAIL_WIDTH = 400
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What every RUN of a build sees of the host: name resolution, and the network that `default` means."""
-
-    files: tuple[tuple[str, bytes], ...] = ()
-    network: str = "default"
 
 
 def execute_run(
