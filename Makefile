@@ -41,7 +41,7 @@ fuzz: .venv/.dev  ## the property tests with far more examples
 quickstart: .venv/.runtime  ## build a small project, run it, build it again
 	@.ci/quickstart
 
-repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and compare the images
+repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and compare the files
 	@.ci/repro
 
 bench: .venv/.dev .venv/.test-tools  ## measure speed and memory (as root), into docs/benchmarks.md

@@ -1,10 +1,14 @@
-"""The file system that an archive of an image comes to, read without any of our code, and how two differ."""
+"""The file system that an archive of an image comes to, read without any of our code, and how two differ.
+
+python -m tests.support.trees ONE.tar OTHER.tar
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import posixpath
+import sys
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,3 +102,9 @@ def _node(layer: tarfile.TarFile, member: tarfile.TarInfo, tree: Tree) -> Node:
         digest=digest,
         attributes=tuple(attributes),
     )
+
+
+if __name__ == "__main__":
+    found = differences(*(image_tree(Path(name)) for name in sys.argv[1:3]))
+    print("\n".join(found), end="\n" if found else "")
+    sys.exit(1 if found else 0)
