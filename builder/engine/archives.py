@@ -98,14 +98,16 @@ def _checked(stream: Readable) -> Iterator[bytes]:
     """Pass a tar stream on, piece by piece, while it is read as one."""
     passed = _Passed(stream)
     reader = TarReader(passed, Limits())
+    seen = False
     try:
         for member in reader.members():
+            seen = True
             split(member.name)
             yield from passed.take()
             for _ in reader.data():
                 yield from passed.take()
     except LayerError as error:
-        if error.code != "layer.invalid" or reader.size > _PIECE:
+        if seen or error.code != "layer.invalid":
             raise
         raise ImageError(
             "the input is not a tar archive of a root file system", notes=(error.message,)

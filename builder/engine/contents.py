@@ -63,21 +63,23 @@ class Contents(msgspec.Struct):
 def read_contents(stream: BinaryIO, store: Store) -> Contents:
     """Read an archive to its end, compressed or not.
 
-    Raises: ImageError: it is no archive of images. LayerError: it is damaged or over a limit.
+    Raises: ImageError: it is no archive of images, or damaged. LayerError: it is over a limit.
         StoreError: a blob is not what its name says; the disk is full.
     """
     contents = Contents()
     reader = TarReader(unwrapped(stream), Limits(entries=_ENTRIES_LIMIT))
-    oldest = False
+    oldest = seen = False
     try:
         for member in reader.members():
             name = _normal(member.name.decode("utf-8", "surrogateescape"))
+            seen = True
             oldest |= name == _OLDEST
             _take(contents, name, member, reader, store)
     except LayerError as error:
-        if error.code != "layer.invalid" or contents.blobs:
+        if error.code != "layer.invalid":
             raise
-        raise ImageError("the input is not an archive of images", notes=(error.message,)) from error
+        what = "the archive is damaged" if seen else "the input is not an archive of images"
+        raise ImageError(what, notes=(error.message,)) from error
     if contents.documents:
         return contents
     if oldest:

@@ -55,8 +55,8 @@ def load(store: Store, stream: BinaryIO) -> tuple[str, ...]:
     """Take the images of this platform from an archive, and name them as it says.
 
     Returns: the names, or the id of an image that has none.
-    Raises: ImageError: it is no such archive, is incomplete, or contradicts itself. LayerError: it is
-        damaged. StoreError: a blob is not what its name says; the disk is full.
+    Raises: ImageError: it is no such archive, is damaged or incomplete, or contradicts itself. LayerError:
+        it is over a limit. StoreError: a blob is not what its name says; the disk is full.
     """
     contents = read_contents(stream, store)
     listed = _docker_images(contents)

@@ -209,4 +209,6 @@ def _local(request: _Request, image: Named, store: Store) -> None:
 
 
 def _lowers(state: State, store: Store) -> tuple[str, ...]:
-    return store.snapshots.directories(state) or (store.snapshots.empty(),)
+    # A layer that comes twice shows nothing where it is lower, and the kernel stacks no directory twice.
+    lowers = tuple(dict.fromkeys(store.snapshots.directories(state)))
+    return lowers or (store.snapshots.empty(),)
