@@ -101,6 +101,8 @@ def _explained(operation: str, error: OSError) -> SetupFailed:
     hint = None
     if error.errno == errno.EINVAL and "overlay" in reason:
         hint = "put the store on another file system with `--root`: changes cannot lie on an overlay or a network one"
+    elif error.errno == errno.EPERM and "of proc" in reason:
+        hint = "inside a container, run that one with an unmasked /proc (`--security-opt systempaths=unconfined`)"
     elif error.errno == errno.ENOSPC:
         hint = "free space on the store's file system, for example with `lapstrake prune`"
     return SetupFailed(operation, reason, hint=hint)

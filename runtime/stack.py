@@ -94,7 +94,7 @@ def _overlay_in_one_text(
 
     The names of layers then contain nothing that the option text would read as a separator either.
     """
-    name = f"stack{work.rpartition('/')[2] if work else ''}"
+    name = f"{'writable' if upper else 'read-only'}-{len(lowers)}"
     calls.make_directory(name, scratch, 0o700)
     place = calls.open(name, _DIRECTORY | os.O_NOFOLLOW, directory=scratch)
     calls.make_directory("m", place, 0o700)

@@ -126,16 +126,21 @@ def execute(calls: RecordingSyscalls, **changes: object) -> op.Scene:
 def test_the_root_is_one_overlay_with_the_options_that_work_everywhere() -> None:
     calls = RecordingSyscalls(devices=KERNEL_DEVICES)
     execute(calls)
-    (options,) = [
+    looked, options = [
         asked.arguments[1]
         for asked in calls.asked
         if asked[0] == "new_mount" and asked[1][0] == "overlay"
     ]
+    assert looked[:3] == (
+        ("lowerdir+", "/store/u"),
+        ("lowerdir+", "/layers/top"),
+        ("lowerdir+", "/layers/base"),
+    )
     assert options == (
         ("lowerdir+", "/layers/top"),
         ("lowerdir+", "/layers/base"),
         ("upperdir", "/store/u"),
-        ("workdir", "/store/w/w0"),
+        ("workdir", "/store/w"),
         ("volatile", None),
         ("userxattr", None),
         ("redirect_dir", "nofollow"),
@@ -167,10 +172,10 @@ def test_what_mounts_lack_is_made_in_a_layer_of_its_own_with_the_attributes_of_t
     ]
     stacked = [asked.arguments[1] for asked in calls.asked if asked.arguments[:1] == ("overlay",)]
     assert [options[0] for options in stacked] == [
-        ("lowerdir+", "/layers/top"),
+        ("lowerdir+", "/store/u"),
         ("lowerdir+", stubs),
     ]
-    assert ("workdir", "/store/w/w1") in stacked[1]
+    assert ("workdir", "/store/w/work") in stacked[1]
 
 
 def test_one_directory_to_read_is_bound_and_not_stacked() -> None:
