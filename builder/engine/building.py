@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
-from builder.engine.registries import Registries
 from builder.engine.requests import BuildRequest
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
 from builder.events import BuildStarted, EventSink, Warned
@@ -29,6 +29,9 @@ from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
 from builder.store.layers import State
 from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.engine.registries import Registries
 
 MAX_TEXT = 16 << 20
 """Bytes of a Dockerfile or ignore file that are read."""
@@ -53,7 +56,7 @@ class Build:
         settings: Settings,
         store: Store,
         behind: Behind,
-        registries: Registries,
+        registries: Callable[[], Registries],
         events: EventSink,
     ) -> None:
         self._request = request
@@ -158,7 +161,7 @@ class Build:
         vertex_id, self._next_id = self._next_id, self._next_id + 1
         reference, platform = Reference.parse(needed.reference), Platform.parse(needed.platform)
         try:
-            pulled = self._registries.pull(reference, platform, self._events, vertex_id)
+            pulled = self._registries().pull(reference, platform, self._events, vertex_id)
         except RegistryError as error:
             error.span = needed.span
             near = near_stage(needed.reference)

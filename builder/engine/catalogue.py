@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,7 +11,6 @@ from builder.errors import ImageError, ReferenceInvalid
 from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.document import config_bytes, parse_config
-from builder.oci.manifest import Manifest, parse_manifest
 from builder.oci.mediatypes import OCI_CONFIG, compression_of
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -18,16 +18,18 @@ from builder.store.images import StoredImage, StoredName
 from builder.store.layers import BlobForm, Layer, State, pulled_layer
 from builder.store.root import Store
 
+if TYPE_CHECKING:
+    from builder.oci.manifest import Manifest
+
 _HEX = frozenset("0123456789abcdef")
 
 
 class LocalImage(msgspec.Struct, frozen=True, kw_only=True):
-    """An image of the store, opened: `manifest` only where it came with one."""
+    """An image of the store, opened."""
 
     id: str
     config: ImageConfig
     state: State
-    manifest: Manifest | None = None
 
     @property
     def platform(self) -> Platform:
@@ -60,19 +62,12 @@ class Catalogue:
 
         Raises: ImageError: its configuration is gone.
         """
-        stored = self._store.images.get(image_id)
         raw = self._store.blobs.read(Digest(image_id))
         config = parse_config(raw)
         layers = tuple(
             self._store.layers.get(diff_id) or pulled_layer(diff_id) for diff_id in config.diff_ids
         )
-        manifest = None
-        if stored is not None and stored.manifest is not None:
-            digest = Digest(stored.manifest)
-            if self._store.blobs.contains(digest):
-                parsed = parse_manifest(self._store.blobs.read(digest))
-                manifest = parsed if isinstance(parsed, Manifest) else None
-        return LocalImage(id=image_id, config=config, state=State(layers), manifest=manifest)
+        return LocalImage(id=image_id, config=config, state=State(layers))
 
     def find(self, text: str) -> tuple[str, StoredName | None]:
         """Return the id, and the name if it was one, that a user means by a name, id or prefix of an id.

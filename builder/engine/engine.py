@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.registries import Registries
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
@@ -30,6 +29,7 @@ from runtime.launch import Cancellation, Launcher
 
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
+    from builder.engine.registries import Registries
 
 
 class Engine:
@@ -39,13 +39,22 @@ class Engine:
         self._settings = settings
         self._store = store
         self._behind = behind
-        self._registries = Registries(settings, store, behind)
+        self._made: Registries | None = None
         self._catalogue = Catalogue(store)
 
     @property
     def cancellation(self) -> Cancellation:
         """What ends the work in progress; look it up anew each time."""
         return self._behind.cancellation
+
+    @property
+    def _registries(self) -> Registries:
+        """The registries; a cached build needs none."""
+        if self._made is None:
+            from builder.engine.registries import Registries
+
+            self._made = Registries(self._settings, self._store, self._behind)
+        return self._made
 
     @classmethod
     @contextmanager
@@ -82,7 +91,7 @@ class Engine:
             settings=self._settings,
             store=self._store,
             behind=self._behind,
-            registries=self._registries,
+            registries=lambda: self._registries,
             events=events,
         ).run()
         for reference in references:
