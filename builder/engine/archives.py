@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from builder.engine.catalogue import Catalogue, rfc3339
-from builder.errors import ImageError, LayerError
+from builder.errors import Cancelled, ImageError, LayerError
+from builder.export.destination import never
 from builder.layer.read import Limits, Readable, TarReader
 from builder.layer.tree import split
 from builder.oci.config import History
@@ -21,10 +22,17 @@ from builder.store.root import Store
 _PIECE = 1 << 18
 
 
-def save(store: Store, names: tuple[str, ...], stream: BinaryIO) -> None:
+def save(
+    store: Store,
+    names: tuple[str, ...],
+    stream: BinaryIO,
+    *,
+    cancelled: Callable[[], bool] = never,
+) -> None:
     """Write images to one archive that Docker loads, under the names by which they are asked for.
 
     Raises: ImageError: there is no such image; nothing has been written then. StoreError: a form is missing.
+        Cancelled. OSError: of `stream`.
     """
     from builder.export.archive import write_tar
     from builder.export.layout import Named, docker_parts
@@ -48,32 +56,46 @@ def save(store: Store, names: tuple[str, ...], stream: BinaryIO) -> None:
                 references=tuple(references),
             )
         )
-    write_tar(docker_parts(images, store), stream.write)
+
+    def write(data: bytes) -> None:
+        if cancelled():
+            raise Cancelled
+        stream.write(data)
+
+    write_tar(docker_parts(images, store), write)
 
 
-def load(store: Store, stream: BinaryIO) -> tuple[str, ...]:
+def load(
+    store: Store, stream: BinaryIO, *, cancelled: Callable[[], bool] = never
+) -> tuple[str, ...]:
     """Take images from an archive; see `loading.load`."""
     from builder.engine import loading
 
-    return loading.load(store, stream)
+    return loading.load(store, stream, cancelled)
 
 
 def import_tree(
-    store: Store, stream: BinaryIO, reference: str | None, changes: tuple[str, ...], message: str
+    store: Store,
+    stream: BinaryIO,
+    reference: str | None,
+    changes: tuple[str, ...],
+    message: str,
+    *,
+    cancelled: Callable[[], bool] = never,
 ) -> str:
     """Make an image of one layer from a tar of a root file system, compressed or not; return its id.
 
     The tar is kept byte for byte: its digest is the layer's diff id.
 
     Raises: ImageError: the input is no tar. LayerError: it holds what cannot be in an image.
-        UsageError, DockerfileError: a change is not possible. StoreError: the disk is full.
+        UsageError, DockerfileError: a change is not possible. StoreError: the disk is full. Cancelled.
     """
     from builder.engine.changes import configured
     from builder.engine.unwrapping import unwrapped
 
     name = None if reference is None else Reference.parse(reference)
     config = configured(changes, Platform.host())
-    blob = store.blobs.ingest(_checked(unwrapped(stream)), media_type=OCI_LAYER)
+    blob = store.blobs.ingest(_checked(unwrapped(stream, cancelled)), media_type=OCI_LAYER)
     diff_id = str(blob.digest)
     store.layers.add(store.layers.get(diff_id) or pulled_layer(diff_id))
     store.layers.add_blob(

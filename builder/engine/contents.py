@@ -6,6 +6,7 @@ where its name says a digest; the documents, which may come last, decide afterwa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import BinaryIO
 
 import msgspec
@@ -60,14 +61,14 @@ class Contents(msgspec.Struct):
         return found
 
 
-def read_contents(stream: BinaryIO, store: Store) -> Contents:
+def read_contents(stream: BinaryIO, store: Store, cancelled: Callable[[], bool]) -> Contents:
     """Read an archive to its end, compressed or not.
 
     Raises: ImageError: it is no archive of images, or damaged. LayerError: it is over a limit.
-        StoreError: a blob is not what its name says; the disk is full.
+        StoreError: a blob is not what its name says; the disk is full. Cancelled.
     """
     contents = Contents()
-    reader = TarReader(unwrapped(stream), Limits(entries=_ENTRIES_LIMIT))
+    reader = TarReader(unwrapped(stream, cancelled), Limits(entries=_ENTRIES_LIMIT))
     oldest = seen = False
     try:
         for member in reader.members():

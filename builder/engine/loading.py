@@ -7,7 +7,7 @@ Source: OCI image-spec, image-layout.md; moby, image/spec/v1.2.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from builder.engine.catalogue import Catalogue
 from builder.engine.contents import DOCKER_LIST, INDEX, Contents, read_contents
 from builder.errors import ImageError
+from builder.export.destination import never
 from builder.export.existing import REF_NAME
 from builder.export.layout import FULL_NAME
 from builder.layer.compress import recognise
@@ -51,14 +52,14 @@ class _DockerImage(msgspec.Struct, rename="pascal"):
     repo_tags: list[str] | None = None
 
 
-def load(store: Store, stream: BinaryIO) -> tuple[str, ...]:
+def load(store: Store, stream: BinaryIO, cancelled: Callable[[], bool] = never) -> tuple[str, ...]:
     """Take the images of this platform from an archive, and name them as it says.
 
     Returns: the names, or the id of an image that has none.
     Raises: ImageError: it is no such archive, is damaged or incomplete, or contradicts itself. LayerError:
-        it is over a limit. StoreError: a blob is not what its name says; the disk is full.
+        it is over a limit. StoreError: a blob is not what its name says; the disk is full. Cancelled.
     """
-    contents = read_contents(stream, store)
+    contents = read_contents(stream, store, cancelled)
     listed = _docker_images(contents)
     loaded: list[_Loaded] = []
     if INDEX in contents.documents:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from builder.errors import LayerError
+from builder.errors import Cancelled, LayerError
+from builder.export.destination import never
 from builder.layer.compress import decompressor, recognise
 from builder.layer.read import Readable
 
@@ -17,11 +18,12 @@ _HEAD = 6
 _MEMORY_LIMIT = 1 << 27
 
 
-def unwrapped(stream: Readable) -> Readable:
+def unwrapped(stream: Readable, cancelled: Callable[[], bool] = never) -> Readable:
     """Return a reader of what is in a stream, uncompressed.
 
-    Its `read` raises LayerError where the stream is damaged or cut off.
+    Its `read` raises LayerError where the stream is damaged or cut off, and Cancelled.
     """
+    stream = _Stoppable(stream, cancelled)
     head = b""
     while len(head) < _HEAD and (more := stream.read(_HEAD - len(head))):
         head += more
@@ -38,6 +40,19 @@ def unwrapped(stream: Readable) -> Readable:
 
         return _Members(whole, new, "xz", (lzma.LZMAError,))
     return decompressor(whole, recognise(head))
+
+
+class _Stoppable:
+    """A stream that asks, before each piece, whether to go on."""
+
+    def __init__(self, stream: Readable, cancelled: Callable[[], bool]) -> None:
+        self._stream = stream
+        self._cancelled = cancelled
+
+    def read(self, size: int, /) -> bytes:
+        if self._cancelled():
+            raise Cancelled
+        return self._stream.read(size)
 
 
 class _Rejoined:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from builder.errors import StoreError
-from builder.export.destination import refusing, writer
+from builder.export.destination import never, refusing, writer
 from builder.layer.entry import Entry, Kind
 from builder.layer.pack import TarWriter
 from builder.oci.digest import Digest
@@ -46,10 +46,12 @@ def write_tar(parts: Iterable[Part], write: Callable[[bytes], object]) -> None:
     tar.close()
 
 
-def write_directory(parts: Iterable[Part], root: str, dest: str) -> None:
+def write_directory(
+    parts: Iterable[Part], root: str, dest: str, cancelled: Callable[[], bool] = never
+) -> None:
     """Write parts below the empty directory `root`; messages call it `dest`.
 
-    Raises: ExportError: it cannot be written. StoreError: a blob is damaged.
+    Raises: ExportError: it cannot be written. StoreError: a blob is damaged. Cancelled.
     """
     for part in parts:
         path = f"{root}/{part.name}"
@@ -57,7 +59,7 @@ def write_directory(parts: Iterable[Part], root: str, dest: str) -> None:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            _copy(part, writer(fd, dest))
+            _copy(part, writer(fd, dest, cancelled))
         finally:
             os.close(fd)
 

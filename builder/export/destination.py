@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from builder.errors import ExportError
+from builder.errors import Cancelled, ExportError
 from builder.layer.pack import write_fully
 
 STANDARD_OUTPUT = "-"
@@ -64,13 +64,20 @@ def partial_name(path: str) -> str:
     return f"{parent}/.{name[:200]}.{os.urandom(6).hex()}.partial"
 
 
-def writer(fd: int, dest: str) -> Callable[[bytes], None]:
+def never() -> bool:
+    """Tell that nobody has interrupted."""
+    return False
+
+
+def writer(fd: int, dest: str, cancelled: Callable[[], bool] = never) -> Callable[[bytes], None]:
     """Return a function that writes to a descriptor; its errors name `dest`.
 
-    Raises: ExportError: by the function.
+    Raises: ExportError, Cancelled: by the function.
     """
 
     def write(data: bytes) -> None:
+        if cancelled():
+            raise Cancelled
         with refusing(dest):
             write_fully(fd, data)
 

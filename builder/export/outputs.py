@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from builder.dockerfile.suggest import hint
 from builder.errors import UsageError
-from builder.export.destination import STANDARD_OUTPUT, writer, writing
+from builder.export.destination import STANDARD_OUTPUT, never, writer, writing
 from builder.export.layout import Named
 from builder.oci.config import ImageConfig
 from builder.oci.mediatypes import Compression
@@ -79,12 +81,17 @@ def export(
     state: State,
     references: tuple[Reference, ...],
     store: Store,
+    *,
+    cancelled: Callable[[], bool] = never,
 ) -> None:
     """Write an image to `dest`, a host path or `-`; it is there when it is complete, or not at all.
 
     Same image, same bytes, but for gzip, whose bytes are made once and kept.
 
+    `cancelled` tells, from time to time, whether to stop.
+
     Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `manifest_for`.
+        Cancelled.
     """
     request = _request(kind, dest, attributes)
     if request.kind == "image":
@@ -93,9 +100,9 @@ def export(
     image = Named(id=image_id, config=config, state=state, references=names)
     match request.kind:
         case "oci":
-            _oci(request, image, store)
+            _oci(request, image, store, cancelled)
         case "docker":
-            _docker(request, image, store)
+            _docker(request, image, store, cancelled)
         case "tar":
             _tar(request, image, store)
         case _:
@@ -163,7 +170,7 @@ def _boolean(name: str, value: str) -> bool:
     return found
 
 
-def _oci(request: _Request, image: Named, store: Store) -> None:
+def _oci(request: _Request, image: Named, store: Store, cancelled: Callable[[], bool]) -> None:
     from builder.export.archive import write_directory, write_tar
     from builder.export.directory import making
     from builder.export.existing import locked_index, with_images
@@ -177,20 +184,20 @@ def _oci(request: _Request, image: Named, store: Store) -> None:
     if request.tar:
         index = with_images(None, descriptors, request.dest)
         with writing(request.dest) as fd:
-            write_tar(layout_parts(manifest, index, store), writer(fd, request.dest))
+            write_tar(layout_parts(manifest, index, store), writer(fd, request.dest, cancelled))
         return
     with locked_index(request.dest) as before, making(request.dest) as directory:
         index = with_images(before, descriptors, request.dest)
         parts = layout_parts(manifest, index, store)
-        write_directory(parts, directory, request.dest)
+        write_directory(parts, directory, request.dest, cancelled)
 
 
-def _docker(request: _Request, image: Named, store: Store) -> None:
+def _docker(request: _Request, image: Named, store: Store, cancelled: Callable[[], bool]) -> None:
     from builder.export.archive import write_tar
     from builder.export.layout import docker_parts
 
     with writing(request.dest) as fd:
-        write_tar(docker_parts([image], store), writer(fd, request.dest))
+        write_tar(docker_parts([image], store), writer(fd, request.dest, cancelled))
 
 
 def _tar(request: _Request, image: Named, store: Store) -> None:

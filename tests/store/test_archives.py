@@ -21,6 +21,7 @@ import zstandard
 from builder.engine.archives import import_tree, load, save
 from builder.engine.catalogue import Catalogue
 from builder.errors import (
+    Cancelled,
     DockerfileError,
     ImageError,
     LapstrakeError,
@@ -534,3 +535,25 @@ def test_names_of_an_archive_become_no_paths(tmp_path: Path, store: Store) -> No
     files["/absolute.json"] = b"{}"
     load(store, archive(files, {"link.tar": "/etc"}))
     assert sorted(os.listdir(tmp_path)) == ["store"]
+
+
+def test_an_interrupted_import_or_load_leaves_nothing(store: Store) -> None:
+    asked: list[bool] = []
+
+    def after_a_while() -> bool:
+        asked.append(True)
+        return len(asked) > 3
+
+    data = tar({"big": noise(2 << 20)})
+    with pytest.raises(Cancelled):
+        import_tree(store, io.BytesIO(data), None, (), "", cancelled=after_a_while)
+    with pytest.raises(Cancelled):
+        load(store, archive(saved_by_old_docker(data)), cancelled=after_a_while)
+    assert store.blobs.digests() == []
+    assert store.images.all() == ()
+
+
+def test_an_interrupted_save_stops(store: Store) -> None:
+    imported(store, BOTTOM)
+    with pytest.raises(Cancelled):
+        save(store, ("base",), io.BytesIO(), cancelled=lambda: True)

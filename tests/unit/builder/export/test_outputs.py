@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from builder.engine.catalogue import LocalImage
-from builder.errors import ExportError, ReferenceInvalid, StoreError, UsageError
+from builder.errors import Cancelled, ExportError, ReferenceInvalid, StoreError, UsageError
 from builder.export.outputs import check, export
 from builder.oci.reference import Reference
 from builder.store.root import Store
@@ -274,9 +274,9 @@ def files_of_at_most(size: int) -> Iterator[None]:
 @needs_root
 @pytest.mark.parametrize("tar", ["true", "false"])
 def test_a_damaged_blob_is_not_handed_on(tmp_path: Path, store: Store, tar: str) -> None:
-    image = pulled(store, sample_image())
-    assert image.manifest is not None
-    path = Path(store.blobs.path(image.manifest.layers[0].digest))
+    sample = sample_image()
+    image = pulled(store, sample)
+    path = Path(store.blobs.path(sample.manifest.layers[0].digest))
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     (tmp_path / "there").mkdir()
@@ -346,3 +346,19 @@ def test_what_happens_anyway_may_be_said(
 def test_a_name_that_cannot_be_one_is_refused() -> None:
     with pytest.raises(ReferenceInvalid):
         check("oci", "x", (("name", "UPPER"),))
+
+
+@needs_root
+@pytest.mark.parametrize("tar", ["true", "false"])
+def test_an_interrupted_export_leaves_nothing(
+    tmp_path: Path, image: LocalImage, store: Store, tar: str
+) -> None:
+    (tmp_path / "there").mkdir()
+    dest = str(tmp_path / "there/out")
+    attributes = (("tar", tar),)
+    with pytest.raises(Cancelled):
+        export(
+            "oci", dest, attributes, image.id, image.config, image.state, (), store,
+            cancelled=lambda: True,
+        )  # fmt: skip
+    assert os.listdir(tmp_path / "there") == []
