@@ -15,10 +15,13 @@ TABLE = numbers("x86_64")
 FILTER = program("x86_64")
 
 
-def verdict(number: int, argument: int = 0, architecture: int = X86_64) -> int:
+def verdict(
+    number: int, argument: int = 0, architecture: int = X86_64, machine: str = "x86_64"
+) -> int:
     """Return what the kernel would answer."""
-    assert FILTER is not None
-    code = list(struct.iter_unpack("=HBBI", FILTER))
+    filter_of_machine = FILTER if machine == "x86_64" else program(machine)
+    assert filter_of_machine is not None
+    code = list(struct.iter_unpack("=HBBI", filter_of_machine))
     data = struct.pack("=IIQQ", number & 0xFFFFFFFF, architecture, 0, argument)
     place = accumulator = 0
     while True:
@@ -163,3 +166,32 @@ def test_sockets_reach_networks_and_not_the_kernels_crypto_or_the_hypervisor(
 
 def test_machines_without_a_table_have_no_filter() -> None:
     assert program("riscv64") is None
+
+
+AARCH64 = 0xC00000B7
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (63, ALLOW),  # read
+        (221, ALLOW),  # execve
+        (84, ALLOW),  # sync_file_range
+        (222, ALLOW),  # mmap
+        (40, EPERM),  # mount
+        (97, EPERM),  # unshare
+        (41, EPERM),  # pivot_root
+        (219, EPERM),  # keyctl
+        (250, ENOSYS),
+        (435, ENOSYS),  # clone3
+        (437, ALLOW),  # openat2
+    ],
+)
+def test_arm_has_its_own_numbers(number: int, expected: int) -> None:
+    assert verdict(number, architecture=AARCH64, machine="aarch64") == expected
+    assert verdict(number, architecture=X86_64, machine="aarch64") == ENOSYS
+
+
+def test_arm_cannot_clone_namespaces() -> None:
+    assert verdict(220, 0x10000000 | 17, AARCH64, "aarch64") == EPERM
+    assert verdict(220, 17, AARCH64, "aarch64") == ALLOW
