@@ -19,8 +19,8 @@ import msgspec
 from runtime import capabilities, wire
 from runtime.errors import SandboxError, SetupFailed, StartFailed, Unsupported
 from runtime.features import Features
-from runtime.operations import Scene
 from runtime.plan import plan
+from runtime.scene import Scene
 from runtime.spec import ContainerSpec, Process
 from runtime.syscalls import SyscallError, Syscalls
 from runtime.terminal import open_terminal

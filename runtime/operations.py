@@ -11,51 +11,20 @@ import errno
 import os
 import stat
 
-import msgspec
-
 from runtime.beneath import open_beneath, walk
 from runtime.network import bring_up_loopback
+from runtime.scene import CLOSED, Operation, Scene
 from runtime.stack import overlay
 from runtime.stubs import Target, make_stub_layer
 from runtime.syscalls import (
     ATTR_NODEV,
-    ATTR_NOEXEC,
     ATTR_NOSUID,
     ATTR_READ_ONLY,
     Syscalls,
 )
-from runtime.user import User, find_user
+from runtime.user import find_user
 
-_CLOSED = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC
 _REAL_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-
-
-class Scene:
-    """What the operations of one plan share: descriptors of mounts, and who the user is."""
-
-    __slots__ = ("device_null", "devices", "empty", "proc", "root", "scratch", "sys", "user")
-
-    def __init__(self) -> None:
-        self.scratch = -1
-        self.root = -1
-        self.proc = -1
-        self.sys = -1
-        self.devices = -1
-        self.device_null = -1
-        self.empty = -1
-        self.user = User(0, 0)
-
-
-class Operation(msgspec.Struct, frozen=True):
-    """One step; `execute` raises OSError, or a SandboxError where it can say more."""
-
-    def describe(self) -> str:
-        """Return what is done, to be read after "cannot"."""
-        raise NotImplementedError
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Do it."""
-        raise NotImplementedError
 
 
 class MakeScratch(Operation, frozen=True):
@@ -67,7 +36,7 @@ class MakeScratch(Operation, frozen=True):
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Attach a tmpfs over `/`: paths still start below it, descriptors reach it."""
-        scene.scratch = calls.new_mount("tmpfs", (("mode", "0700"),), attributes=_CLOSED)
+        scene.scratch = calls.new_mount("tmpfs", (("mode", "0700"),), attributes=CLOSED)
         top = calls.open("/", _REAL_DIRECTORY)
         calls.attach(scene.scratch, top)
         calls.close(top)
@@ -137,153 +106,6 @@ class FindUser(Operation, frozen=True):
         scene.user = find_user(scene.root, self.user, syscalls=calls)
 
 
-class MountProc(Operation, frozen=True):
-    """The processes of this PID namespace."""
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return "mount proc on `/proc`"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Mount a fresh proc."""
-        scene.proc = calls.new_mount("proc", attributes=_CLOSED)
-        _attach_on_directory(calls, scene.proc, scene.root, "proc")
-
-
-class MountSys(Operation, frozen=True):
-    """Kernel objects, read-only; without privileges and an own network, those that the host has mounted."""
-
-    fresh: bool
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return "mount sysfs on `/sys`"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Mount a fresh sysfs, or bind all that the host has there."""
-        if self.fresh:
-            scene.sys = calls.new_mount("sysfs", attributes=_CLOSED | ATTR_READ_ONLY)
-        else:
-            host = calls.open("/sys", _REAL_DIRECTORY)
-            scene.sys = calls.clone_tree(host, recursive=True)
-            calls.close(host)
-            calls.restrict(scene.sys, _CLOSED | ATTR_READ_ONLY, recursive=True)
-        _attach_on_directory(calls, scene.sys, scene.root, "sys")
-
-
-class MountDevices(Operation, frozen=True):
-    """A tmpfs without devices on /dev; those that are harmless are bound into it, one by one."""
-
-    devices: tuple[tuple[str, int, int], ...]
-    links: tuple[tuple[str, str], ...]
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return "make the devices in `/dev`"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Mount the tmpfs, bind the host's devices, make the links."""
-        options = (("mode", "0755"), ("size", "65536k"))
-        scene.devices = calls.new_mount("tmpfs", options, attributes=ATTR_NOSUID | ATTR_NODEV)
-        _attach_on_directory(calls, scene.devices, scene.root, "dev")
-        for name, major, minor in self.devices:
-            calls.make_file(name, scene.devices, mode=0o666)
-            device = calls.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW)
-            status = calls.status(device)
-            if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(major, minor):
-                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"/dev/{name}")
-            mount = calls.clone_tree(device)
-            calls.restrict(mount, ATTR_NOSUID | ATTR_NOEXEC)
-            target = calls.open(name, os.O_PATH | os.O_NOFOLLOW, directory=scene.devices)
-            calls.attach(mount, target)
-            calls.close(target)
-            calls.close(mount)
-            if name == "null":
-                scene.device_null = device
-            else:
-                calls.close(device)
-        for name, target_path in self.links:
-            calls.make_link(target_path, name, scene.devices)
-
-
-class MountInDevices(Operation, frozen=True):
-    """A file system of its own below /dev: terminals, shared memory, message queues."""
-
-    kind: str
-    name: str
-    options: tuple[tuple[str, str | None], ...] = ()
-    attributes: int = _CLOSED
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return f"mount {self.kind} on `/dev/{self.name}`"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Make the directory in our own tmpfs and mount there."""
-        calls.make_directory(self.name, scene.devices)
-        mount = calls.new_mount(self.kind, self.options, attributes=self.attributes)
-        _attach_on_directory(calls, mount, scene.devices, self.name)
-        calls.close(mount)
-
-
-class Hide(Operation, frozen=True):
-    """Files and directories of proc and sysfs that tell or change too much; those that do not exist are left out."""
-
-    proc: tuple[str, ...] = ()
-    sys: tuple[str, ...] = ()
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return "hide paths below `/proc` and `/sys`"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Mount /dev/null over files and an empty read-only directory over directories."""
-        empty = calls.new_mount("tmpfs", (("mode", "0555"),), attributes=_CLOSED | ATTR_READ_ONLY)
-        first = True
-        for base, paths in ((scene.proc, self.proc), (scene.sys, self.sys)):
-            for path in paths:
-                target = _existing(calls, base, path)
-                if target is None:
-                    continue
-                if not stat.S_ISDIR(calls.status(target).st_mode):
-                    cover = calls.clone_tree(scene.device_null)
-                    calls.restrict(cover, ATTR_READ_ONLY | ATTR_NOSUID | ATTR_NOEXEC)
-                elif first:
-                    # A mount that is attached nowhere cannot be cloned, so the first use attaches it.
-                    cover, first = empty, False
-                    calls.attach(cover, target)
-                    calls.close(target)
-                    continue
-                else:
-                    cover = calls.clone_tree(empty)
-                calls.attach(cover, target)
-                calls.close(target)
-                calls.close(cover)
-        calls.close(empty)
-
-
-class Freeze(Operation, frozen=True):
-    """Parts of proc that may be read and not written."""
-
-    paths: tuple[str, ...]
-
-    def describe(self) -> str:
-        """Return what is done."""
-        return "make parts of `/proc` read-only"
-
-    def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Bind each path over itself, read-only."""
-        for path in self.paths:
-            target = _existing(calls, scene.proc, path)
-            if target is None:
-                continue
-            mount = calls.clone_tree(target)
-            calls.restrict(mount, _CLOSED | ATTR_READ_ONLY)
-            calls.attach(mount, target)
-            calls.close(mount)
-            calls.close(target)
-
-
 class Bind(Operation, frozen=True):
     """A file or directory of the host at a target in the root file system."""
 
@@ -349,7 +171,7 @@ class ShowFile(Operation, frozen=True):
         calls.make_file(self.name, scene.scratch, self.content)
         source = calls.open(self.name, os.O_PATH | os.O_NOFOLLOW, directory=scene.scratch)
         mount = calls.clone_tree(source)
-        calls.restrict(mount, _CLOSED | ATTR_READ_ONLY)
+        calls.restrict(mount, CLOSED | ATTR_READ_ONLY)
         target = _target(calls, scene.root, self.target, directory=False)
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
@@ -411,20 +233,6 @@ class EnterDirectory(Operation, frozen=True):
         calls.change_directory(directory)
         calls.close(directory)
         calls.close(place.descriptor)
-
-
-def _attach_on_directory(calls: Syscalls, mount: int, base: int, name: str) -> None:
-    """Attach on a real directory called `name`: a link there is refused."""
-    target = calls.open(name, _REAL_DIRECTORY, directory=base)
-    calls.attach(mount, target)
-    calls.close(target)
-
-
-def _existing(calls: Syscalls, base: int, path: str) -> int | None:
-    try:
-        return open_beneath(base, path, os.O_PATH | os.O_NOFOLLOW, syscalls=calls)
-    except OSError:
-        return None
 
 
 def _target(calls: Syscalls, root: int, path: str, *, directory: bool) -> int:

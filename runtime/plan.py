@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from runtime import kernel_mounts
 from runtime import operations as op
 from runtime.errors import SetupFailed, StartFailed
 from runtime.features import Features
+from runtime.scene import Operation
 from runtime.spec import ContainerSpec, Mount, MountKind, Network
 from runtime.stubs import Target
 from runtime.syscalls import ATTR_NOEXEC, ATTR_NOSUID
@@ -49,7 +51,7 @@ FROZEN_IN_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _TERMINAL_GROUP = 5
 
 
-def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
+def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     """Return the steps that set up `spec`, in order, up to the working directory.
 
     Raises: SetupFailed, StartFailed: the specification contradicts itself.
@@ -60,7 +62,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
     fresh_sys = own_network or not features.own_ids
     hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
     mounts = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
-    steps: list[op.Operation] = [
+    steps: list[Operation] = [
         op.MakeScratch(),
         op.StackRoot(
             lowers=spec.rootfs.lowers,
@@ -70,10 +72,10 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
             one_by_one=features.layers_one_by_one,
         ),
         op.FindUser(spec.process.user),
-        op.MountProc(),
-        op.MountSys(fresh_sys),
-        op.MountDevices(DEVICES, DEVICE_LINKS),
-        op.MountInDevices(
+        kernel_mounts.MountProc(),
+        kernel_mounts.MountSys(fresh_sys),
+        kernel_mounts.MountDevices(DEVICES, DEVICE_LINKS),
+        kernel_mounts.MountInDevices(
             "devpts",
             "pts",
             (
@@ -84,10 +86,10 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
             ),
             ATTR_NOSUID | ATTR_NOEXEC,
         ),
-        op.MountInDevices("tmpfs", "shm", (("mode", "1777"), ("size", "65536k"))),
-        op.MountInDevices("mqueue", "mqueue"),
-        op.Hide(HIDDEN_IN_PROC, hidden_in_sys),
-        op.Freeze(FROZEN_IN_PROC),
+        kernel_mounts.MountInDevices("tmpfs", "shm", (("mode", "1777"), ("size", "65536k"))),
+        kernel_mounts.MountInDevices("mqueue", "mqueue"),
+        kernel_mounts.Hide(HIDDEN_IN_PROC, hidden_in_sys),
+        kernel_mounts.Freeze(FROZEN_IN_PROC),
         *(_mount(mount) for mount in mounts),
         *(
             op.ShowFile(f"file{number}", target, content)
@@ -101,12 +103,12 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[op.Operation, ...]:
     return tuple(steps)
 
 
-def describe(steps: tuple[op.Operation, ...]) -> str:
+def describe(steps: tuple[Operation, ...]) -> str:
     """Return a plan as text, one step a line."""
     return "\n".join(step.describe() for step in steps)
 
 
-def _mount(mount: Mount) -> op.Operation:
+def _mount(mount: Mount) -> Operation:
     match mount.kind:
         case MountKind.BIND:
             return op.Bind(mount.source, mount.target, mount.read_only)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from runtime import kernel_mounts
 from runtime import operations as op
 from runtime.errors import SandboxError, SetupFailed
 from runtime.features import Features
 from runtime.plan import DEVICES, describe, plan
+from runtime.scene import Operation, Scene
 from runtime.spec import ContainerSpec, Mount, MountKind, Network, Process, Rootfs
+from runtime.syscalls import ATTR_NODEV
 from runtime.user import User
 from tests.support.syscalls import RecordingSyscalls
 
@@ -23,7 +26,7 @@ def spec(**changes: object) -> ContainerSpec:
     return ContainerSpec(**(fields | changes))  # type: ignore[arg-type]
 
 
-def steps_of(kind: type[op.Operation], **changes: object) -> list[op.Operation]:
+def steps_of(kind: type[Operation], **changes: object) -> list[Operation]:
     return [step for step in plan(spec(**changes), Features()) if isinstance(step, kind)]
 
 
@@ -61,7 +64,7 @@ def test_a_plan_can_be_read() -> None:
 
 def test_the_user_is_found_before_anything_is_mounted_over_the_image() -> None:
     kinds = [type(step) for step in plan(spec(), Features())]
-    assert kinds.index(op.FindUser) < kinds.index(op.MountProc)
+    assert kinds.index(op.FindUser) < kinds.index(kernel_mounts.MountProc)
 
 
 def test_mounts_come_parents_first() -> None:
@@ -89,8 +92,8 @@ def test_sysfs_is_fresh_where_the_kernel_gives_one(
     network: Network, own_ids: bool, fresh: bool
 ) -> None:
     steps = plan(spec(network=network), Features(own_ids=own_ids))
-    assert op.MountSys(fresh) in steps
-    (hidden,) = [step for step in steps if isinstance(step, op.Hide)]
+    assert kernel_mounts.MountSys(fresh) in steps
+    (hidden,) = [step for step in steps if isinstance(step, kernel_mounts.Hide)]
     assert ("kernel/debug" in hidden.sys) is not fresh
     assert "fs/cgroup" in hidden.sys
 
@@ -113,8 +116,8 @@ def test_contradictions_are_refused_before_anything_is_done(changes: dict[str, o
         plan(spec(**changes), Features())
 
 
-def execute(calls: RecordingSyscalls, **changes: object) -> op.Scene:
-    scene = op.Scene()
+def execute(calls: RecordingSyscalls, **changes: object) -> Scene:
+    scene = Scene()
     for step in plan(spec(**changes), Features()):
         if isinstance(step, op.FindUser):
             scene.user = User(0, 0)
@@ -210,5 +213,5 @@ def test_all_that_is_mounted_from_outside_is_without_devices() -> None:
         for asked in calls.asked
         if asked.name == "restrict"
     }
-    assert restricted["clone of /home/me"] & op.ATTR_NODEV
-    assert restricted["clone of <tmpfs>/file0"] & op.ATTR_NODEV
+    assert restricted["clone of /home/me"] & ATTR_NODEV
+    assert restricted["clone of <tmpfs>/file0"] & ATTR_NODEV
