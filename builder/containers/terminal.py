@@ -36,13 +36,13 @@ class Terminal:
     def __exit__(self, *_: object) -> None:
         """Show what is left of the picture, and give the user's terminal back as it was."""
         with self._stack:
-            stuck = False
-            for pump in self._pumps:
+            ended = True
+            for pump in reversed(self._pumps):
                 if isinstance(pump, Screen):
                     pump.finish()
                 else:
-                    stuck = not pump.stop()
-            if self._outer >= 0 and not stuck:
+                    ended = pump.stop()
+            if self._outer >= 0 and ended:
                 os.close(self._outer)
 
     def attach(self, outer: int) -> None:
@@ -50,10 +50,10 @@ class Terminal:
         self._outer = outer
         self._resize()
         self._stack.enter_context(_on_resize(self._resize))
-        self._pumps.append(Screen(outer, self._screen))
         if self._keys is not None:
             self._stack.enter_context(_raw(self._keys))
             self._pumps.append(Pump(self._keys, outer))
+        self._pumps.append(Screen(outer, self._screen))
 
     def _resize(self) -> None:
         import fcntl

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -380,7 +381,9 @@ def test_prune_keeps_every_blob_that_a_manifest_lists(kept: Shelf) -> None:
         for media_type, digest in zip((OCI_LAYER_GZIP, OCI_CONFIG), blobs, strict=True)
     )
     other = SampleImage(
-        manifest=build_manifest(document, [layer]), config=config, blobs=dict(blobs)
+        manifest=build_manifest(document, [layer]),
+        config=config,
+        blobs={str(digest): data for digest, data in blobs.items()},
     )
     kept.pull(one, "one")
     kept.pull(other, "other")
@@ -445,11 +448,11 @@ class KilledAt(JobsHere):
         super().__init__()
         self._left = calls
 
-    def call(self, function: str, arguments: object, **options: object) -> object:  # type: ignore[override]
+    def call(self, function: str, arguments: object, **options: Any) -> object:
         self._left -= 1
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().call(function, arguments, **options)  # type: ignore[arg-type]
+        return super().call(function, arguments, **options)
 
 
 def test_prune_waits_for_nobody_and_harms_nobody(kept: Shelf) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builder.containers.process import DEFAULT_PATH, Overrides, process_of
@@ -16,8 +18,8 @@ IMAGE = ContainerConfig(
 )
 
 
-def made(config: ContainerConfig = IMAGE, **overrides: object) -> Process:
-    return process_of(config, Overrides(**overrides), "0123456789ab")  # type: ignore[arg-type]
+def made(config: ContainerConfig = IMAGE, **overrides: Any) -> Process:
+    return process_of(config, Overrides(**overrides), "0123456789ab")
 
 
 def test_the_image_decides_what_is_not_asked_for() -> None:
@@ -36,7 +38,7 @@ def test_the_image_decides_what_is_not_asked_for() -> None:
     ],
 )
 def test_an_entry_point_given_takes_the_images_arguments_away(
-    overrides: dict[str, object], argv: tuple[str, ...]
+    overrides: dict[str, Any], argv: tuple[str, ...]
 ) -> None:
     assert made(**overrides).argv == argv
 
@@ -44,9 +46,7 @@ def test_an_entry_point_given_takes_the_images_arguments_away(
 @pytest.mark.parametrize(
     ("config", "overrides"), [(ContainerConfig(), {}), (IMAGE, {"entrypoint": ""})]
 )
-def test_no_command_at_all_is_refused(
-    config: ContainerConfig, overrides: dict[str, object]
-) -> None:
+def test_no_command_at_all_is_refused(config: ContainerConfig, overrides: dict[str, Any]) -> None:
     with pytest.raises(ContainerError, match="no command") as caught:
         made(config, **overrides)
     assert caught.value.exit_code == 125
