@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from typing import BinaryIO
 
 import click
@@ -39,15 +38,13 @@ def command(invocation: Invocation, *, names: tuple[str, ...], output: str | Non
 
 def _to_file(path: str, write: Callable[[BinaryIO], None]) -> None:
     """Write beside `path` first, so that a failure leaves what was there before."""
-    partial = f"{path}.{os.getpid()}.partial"
-    try:
-        try:
-            with open(partial, "xb") as stream:
-                write(stream)
-            os.replace(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(partial)
-            raise
-    except OSError as error:
-        raise ExportError(f"cannot write `{path}`: {error.strerror}") from error
+    from builder.export.destination import writing
+
+    parent = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(parent):
+        raise ExportError(
+            f"cannot write `{path}`: the directory `{parent}` does not exist",
+            hint="make it first, or choose another file",
+        )
+    with writing(path) as fd, os.fdopen(os.dup(fd), "wb") as stream:
+        write(stream)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue
+from builder.engine.catalogue import Catalogue, LocalImage
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
@@ -30,6 +30,10 @@ from runtime.launch import Cancellation, Launcher
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
     from builder.engine.registries import Registries
+
+
+_PUSH_IDS = 100_000
+"""Where the ids of the vertices that pushes are shown as begin: behind those of any graph."""
 
 
 class Engine:
@@ -84,8 +88,7 @@ class Engine:
 
         started = time.monotonic()
         references = tuple(_tag(text) for text in request.tags)
-        if request.push and not references:
-            raise UsageError("`--push` needs a name", hint="add `-t REGISTRY/NAME:TAG`")
+        self._check(request, references)
         built = Build(
             request,
             settings=self._settings,
@@ -96,6 +99,46 @@ class Engine:
         ).run()
         for reference in references:
             self._catalogue.name(reference, built.image.id)
+        digest = self._deliver(request, references, built.image, events)
+        stored = self._store.images.get(built.image.id)
+        done = BuildDone(
+            at=time.monotonic() - started,
+            image_id=built.image.id,
+            names=tuple(reference.familiar() for reference in references),
+            size=stored.size if stored is not None else 0,
+            steps=built.steps,
+            cached=built.cached,
+        )
+        events.emit(done)
+        return BuildResult(
+            image_id=built.image.id,
+            names=done.names,
+            digest=digest,
+            size=done.size,
+            steps=built.steps,
+            cached=built.cached,
+            seconds=done.at,
+            warnings=built.warnings,
+        )
+
+    def _check(self, request: BuildRequest, references: tuple[Reference, ...]) -> None:
+        """Refuse before building what could not be delivered afterwards."""
+        if request.push and not references:
+            raise UsageError("`--push` needs a name", hint="add `-t REGISTRY/NAME:TAG`")
+        if request.outputs:
+            from builder.export import outputs
+
+            for output in request.outputs:
+                outputs.check(output.type, output.dest, output.attributes)
+
+    def _deliver(
+        self,
+        request: BuildRequest,
+        references: tuple[Reference, ...],
+        image: LocalImage,
+        events: EventSink,
+    ) -> str | None:
+        """Export and push as asked; return the digest of the manifest that was pushed last."""
         if request.outputs:
             from builder.export.outputs import export
 
@@ -104,40 +147,22 @@ class Engine:
                     output.type,
                     output.dest,
                     output.attributes,
-                    built.image.id,
-                    built.image.config,
-                    built.image.state,
+                    image.id,
+                    image.config,
+                    image.state,
                     references,
                     self._store,
+                    cancelled=self._cancelled,
                 )
         digest = None
         if request.push:
             for number, reference in enumerate(references):
-                pushed = self._registries.push(reference, built.image, events, 100_000 + number)
+                pushed = self._registries.push(reference, image, events, _PUSH_IDS + number)
                 digest = pushed.digest
-        stored = self._store.images.get(built.image.id)
-        size = stored.size if stored is not None else 0
-        names = tuple(reference.familiar() for reference in references)
-        events.emit(
-            BuildDone(
-                at=time.monotonic() - started,
-                image_id=built.image.id,
-                names=names,
-                size=size,
-                steps=built.steps,
-                cached=built.cached,
-            )
-        )
-        return BuildResult(
-            image_id=built.image.id,
-            names=names,
-            digest=digest,
-            size=size,
-            steps=built.steps,
-            cached=built.cached,
-            seconds=time.monotonic() - started,
-            warnings=built.warnings,
-        )
+        return digest
+
+    def _cancelled(self) -> bool:
+        return self._behind.cancellation.cancelled
 
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
@@ -204,13 +229,13 @@ class Engine:
         """Write images as an archive that Docker loads; see `archives.save`."""
         from builder.engine import archives
 
-        archives.save(self._store, names, stream)
+        archives.save(self._store, names, stream, cancelled=self._cancelled)
 
     def load(self, stream: BinaryIO) -> tuple[str, ...]:
         """Take images from an archive; return their names, or ids where they have none."""
         from builder.engine import archives
 
-        return archives.load(self._store, stream)
+        return archives.load(self._store, stream, cancelled=self._cancelled)
 
     def import_(
         self,
@@ -222,7 +247,9 @@ class Engine:
         """Make an image of one layer from a tar of a root file system; return its id."""
         from builder.engine import archives
 
-        return archives.import_tree(self._store, stream, reference, changes, message)
+        return archives.import_tree(
+            self._store, stream, reference, changes, message, cancelled=self._cancelled
+        )
 
     def run(self, request: RunRequest, streams: Streams, events: EventSink) -> int:
         """Run a container in the foreground and return its command's exit code."""

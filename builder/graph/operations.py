@@ -7,6 +7,8 @@ item names the operation and its version: a change of meaning is a new version.
 
 from __future__ import annotations
 
+from enum import Enum
+
 import msgspec
 
 Identity = tuple[object, ...]
@@ -40,6 +42,47 @@ class ContextSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     def identity(self) -> Identity:
         """Return the identity, of use only to share work in flight."""
         return ("context/1", self.name)
+
+
+class HttpSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """One file from an http or https URL; `checksum` is `sha256:…` or "" when none was given.
+
+    Its tree holds that one file, called `name`, mode 0600, with the server's Last-Modified as its time.
+    """
+
+    url: str
+    name: str
+    checksum: str = ""
+
+    def identity(self) -> Identity:
+        """Return the identity, of use only to share work in flight; what counts is the content."""
+        return ("http/1", self.url, self.name, self.checksum)
+
+
+class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A checkout of a git repository; `ref` is a branch, tag or commit, "" the default branch.
+
+    `checksum` is a commit, or the beginning of one, that must come out; "" when none was given.
+    """
+
+    url: str
+    ref: str = ""
+    subdirectory: str = ""
+    keep_git_dir: bool = False
+    submodules: bool = True
+    checksum: str = ""
+
+    def identity(self) -> Identity:
+        """Return the identity, of use only to share work in flight; what counts is the content."""
+        return (
+            "git/1",
+            self.url,
+            self.ref,
+            self.subdirectory,
+            self.keep_git_dir,
+            self.submodules,
+            self.checksum,
+        )
 
 
 class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -76,22 +119,46 @@ class CopySource(msgspec.Struct, frozen=True, kw_only=True):
     inline: tuple[tuple[str, bytes], ...] = ()
 
 
+class Unpack(Enum):
+    """What is done with archives among the sources.
+
+    AUTO, ADD's default, unpacks local archives that are recognised by their content; ALWAYS those that were
+    downloaded as well.
+    """
+
+    NEVER = "never"
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
 class CopyOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Copy selected files of other inputs into the first input's file system.
 
     `dest` is absolute; a trailing slash means "a directory". `owner` is `user[:group]` to be looked up in the
     destination, or None for the default: root for a context, the source's owner for a stage or image.
-    `mode` is None to keep the modes, else 0 to 0o7777.
+    `mode` is None to keep the modes, 0 to 0o7777, or symbolic text (`u=rwX,go=rX`).
+
+    `exclude` are patterns, as in an ignore file, of what is left out of directories; with `parents` sources
+    keep the directories above them (after `/./`, if it is there). With `link` the layer is made as if the
+    destination were empty, and laid over it. `unpack` is what ADD does to archives.
     """
 
     sources: tuple[CopySource, ...]
     dest: str
     owner: str | None = None
-    mode: int | None = None
+    mode: int | str | None = None
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+    link: bool = False
+    unpack: Unpack = Unpack.NEVER
 
     def identity(self) -> Identity:
         """Return what counts for the key besides the contents selected and the state observed."""
-        return ("copy/1", self.dest, self.owner, self.mode)
+        plain = (self.dest, self.owner, self.mode)
+        more = (self.exclude, self.parents, self.link, self.unpack.value)
+        if more == ((), False, False, Unpack.NEVER.value):
+            return ("copy/1", *plain)
+        return ("copy/2", *plain, *more)
 
 
 class MakeDirOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -105,4 +172,6 @@ class MakeDirOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         return ("mkdir/1", self.path, self.owner)
 
 
-Op = ImageSource | ContextSource | RunOp | CopyOp | MakeDirOp
+Source = ImageSource | ContextSource | HttpSource | GitSource
+Step = RunOp | CopyOp | MakeDirOp
+Op = ImageSource | ContextSource | HttpSource | GitSource | RunOp | CopyOp | MakeDirOp

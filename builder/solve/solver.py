@@ -25,7 +25,15 @@ from builder.events import (
     VertexStarted,
 )
 from builder.graph.keys import CacheKey
-from builder.graph.operations import ContextSource, CopyOp, ImageSource, MakeDirOp, RunOp
+from builder.graph.operations import (
+    ContextSource,
+    CopyOp,
+    GitSource,
+    HttpSource,
+    ImageSource,
+    MakeDirOp,
+    RunOp,
+)
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
@@ -109,6 +117,8 @@ class Solver:
                     self._inputs[index] = state
                 case ContextSource():
                     self._inputs[index] = self._contexts[vertex.op.name]
+                case HttpSource() | GitSource():
+                    raise BuildError("remote sources are not supported yet", code="internal")
                 case RunOp() | CopyOp() | MakeDirOp():
                     pass
                 case _:
@@ -203,7 +213,7 @@ class Solver:
                 return self._process_run(index, vertex, vertex.op, base)
             case CopyOp() | MakeDirOp():
                 return self._process_copy(index, vertex, vertex.op, inputs)
-            case ImageSource() | ContextSource():
+            case ImageSource() | ContextSource() | HttpSource() | GitSource():
                 raise BuildError("a source is not executed", code="internal")
             case _:
                 assert_never(vertex.op)

@@ -27,6 +27,9 @@ from builder.store.blobs import BlobStore
 from builder.store.jobs import Jobs
 from builder.store.layers import BlobForm, Layer, LayerIndex, State
 
+BOTTOM = "-"
+"""What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
+
 
 class ActiveSnapshot(msgspec.Struct, frozen=True):
     """A writable file system above a state, while a step runs; host paths, `lowers` topmost first."""
@@ -75,10 +78,11 @@ class Snapshots:
             if not known.empty:
                 paths.insert(0, self._directory(known, below, tuple(paths)))
             below = below.with_layer(layer)
-        return tuple(paths)
+        # A layer may occur twice, which overlayfs refuses; what its lower copy holds is hidden anyway.
+        return tuple(dict.fromkeys(paths))
 
     def _directory(self, layer: Layer, below: State, lowers: tuple[str, ...]) -> str:
-        base = below.id
+        base = below.id or BOTTOM
         with self._lock:
             making = self._making.setdefault(layer.diff_id, allocate_lock())
         with making:
@@ -249,7 +253,9 @@ class Snapshots:
             os.unlink(entries)
             return known
         layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
-        self._settle(layer, active.name, entries, active.base.id if scan.implied else "")
+        self._settle(
+            layer, active.name, entries, (active.base.id or BOTTOM) if scan.implied else ""
+        )
         return layer
 
     def known(self, content_id: str) -> Layer | None:
