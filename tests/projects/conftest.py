@@ -125,9 +125,7 @@ def builds(
 
     @functools.cache
     def build(project: str, user: str) -> Built:
-        if user not in products:
-            pytest.skip(missing_for_rootless() or "building as root needs root")
-        product = products[user]
+        product = _of(products, user)
         context = ground / f"{project}-{user}"
         shutil.copytree(CHECKOUT / "fixtures/projects" / project, context)
         if project == "python-web":
@@ -149,6 +147,12 @@ def user(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture
+def product(products: dict[str, Product], bases: dict[str, Path], user: str) -> Product:
+    """Return the command line of one user, with the base images in the store."""
+    return _of(products, user)
+
+
 @pytest.fixture(params=PROJECTS)
 def project(request: pytest.FixtureRequest) -> str:
     """Return what to build."""
@@ -159,6 +163,12 @@ def project(request: pytest.FixtureRequest) -> str:
 def built(builds: Builds, project: str, user: str) -> Built:
     """Return one project, built by one user, pushed to a registry and saved to an archive."""
     return builds(project, user)
+
+
+def _of(products: dict[str, Product], user: str) -> Product:
+    if user not in products:
+        pytest.skip(missing_for_rootless() or "building as root needs root")
+    return products[user]
 
 
 def _readable(tree: Path) -> None:

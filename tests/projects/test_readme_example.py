@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from tests.support.product import Product
 from tests.support.unprivileged import CHECKOUT, public_directory
@@ -18,8 +17,7 @@ def example() -> str:
     return found[1]
 
 
-def test_the_first_example(products: dict[str, Product], bases: dict[str, Path], user: str) -> None:
-    product = products[user]
+def test_the_first_example(product: Product) -> None:
     with public_directory("lapstrake-readme-", owner=product.person) as place:
         done = product.person.run(
             ["/bin/sh", "-euxc", example()],
