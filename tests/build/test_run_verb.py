@@ -10,7 +10,6 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
@@ -26,62 +25,7 @@ from builder.engine.requests import PullResult, RunRequest
 from builder.errors import ImageError
 from builder.events import Discard
 from builder.store.root import Store
-from tests.support.busybox_base import find_busybox, write_busybox_base
 from tests.support.product import Product
-from tests.support.unprivileged import (
-    Person,
-    install_product,
-    missing_for_rootless,
-    public_directory,
-    unprivileged,
-)
-
-USERS = ("root", "rootless")
-
-
-@pytest.fixture(scope="module")
-def products() -> Iterator[dict[str, Product]]:
-    """The product of each user that this machine allows, with an image called `box`."""
-    busybox = find_busybox()
-    if busybox is None:
-        pytest.skip("busybox-static is not installed")
-    found: dict[str, Product] = {}
-    with public_directory("lapstrake-run-") as ground:
-        if os.geteuid() == 0:
-            home = ground / "root-home"
-            home.mkdir()
-            found["root"] = Product(
-                Path(sys.executable).parent, ground / "root-store", Person(0, 0, home)
-            )
-        if missing_for_rootless() is None:
-            person = unprivileged()
-            private = ground / "rootless"
-            private.mkdir()
-            os.chown(private, person.uid, person.gid)
-            programs = install_product(ground / "environment")
-            found["rootless"] = Product(programs, private / "store", person)
-        archive = write_busybox_base(ground / "box.tar", busybox)
-        for product in found.values():
-            # fmt: off
-            product.run("import", "--change", "ENV MODE=image", "--change", "CMD [\"echo\", \"by default\"]",
-                        archive, "box")
-            # fmt: on
-        yield found
-
-
-@pytest.fixture(params=USERS)
-def product(request: pytest.FixtureRequest, products: dict[str, Product]) -> Product:
-    """The product, as root and as an ordinary user."""
-    if request.param not in products:
-        pytest.skip(missing_for_rootless() or "running as root needs root")
-    return products[request.param]
-
-
-@pytest.fixture
-def ours(product: Product) -> Iterator[Path]:
-    """A directory of the user's."""
-    with public_directory("lapstrake-run-", owner=product.person) as path:
-        yield path
 
 
 @contextlib.contextmanager
