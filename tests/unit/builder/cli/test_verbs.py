@@ -146,7 +146,7 @@ def test_save_to_a_file_leaves_nothing_half_written(tmp_path: Path) -> None:
 
 def test_save_where_nothing_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert lapstrake(FakeEngine(), "save", "-o", "/nowhere/a.tar", "a") == 1
-    assert "cannot write `/nowhere/a.tar`: No such file" in capsys.readouterr().err
+    assert "cannot write `/nowhere/a.tar`: the directory `/nowhere` does not exist" in capsys.readouterr().err
 
 
 def test_load_reads_standard_input_or_a_file(
