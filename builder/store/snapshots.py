@@ -26,6 +26,7 @@ from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore
 from builder.store.jobs import Jobs
 from builder.store.layers import BlobForm, Layer, LayerIndex, State
+from builder.store.sweeper import Sweeper
 
 BOTTOM = "-"
 """What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
@@ -51,6 +52,8 @@ class Snapshots:
         self._jobs = jobs
         self._scratch = f"{root}/scratch/{unique_name()}"
         self._making: dict[str, LockType] = {}
+        self._made: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._sweeper = Sweeper(jobs)
         self._lock = allocate_lock()
 
     def scratch(self) -> str:
@@ -71,6 +74,12 @@ class Snapshots:
 
         Raises: StoreError: `store.corrupt`: no form of a layer is left, or none agrees with its diff id.
         """
+        stack = tuple(layer.diff_id for layer in state.layers)
+        if stack not in self._made:
+            self._made[stack] = self._make(state)
+        return self._made[stack]
+
+    def _make(self, state: State) -> tuple[str, ...]:
         paths: list[str] = []
         below = State()
         for layer in state.layers:
@@ -215,6 +224,7 @@ class Snapshots:
         try:
             yield ActiveSnapshot(state, name, lowers, upper, work)
         finally:
+            self._sweeper.remove(work)
             if os.path.exists(f"{self._root}/active/{name}"):
                 self.discard(name)
 
@@ -289,6 +299,14 @@ class Snapshots:
 
     def discard(self, name: str) -> None:
         """Remove an active directory, whoever owns what is in it."""
+        try:
+            # A step that changed nothing leaves an empty one.
+            os.rmdir(f"{self._root}/active/{name}/fs")
+            os.rmdir(f"{self._root}/active/{name}")
+        except OSError:
+            pass
+        else:
+            return
         self._jobs.call(
             "builder.layer.jobs:remove_tree",
             {"path": f"{self._root}/active/{name}"},
@@ -297,6 +315,7 @@ class Snapshots:
 
     def close(self) -> None:
         """Remove what this process kept for itself."""
+        self._sweeper.close()
         if os.path.isdir(self._scratch):
             self._jobs.call("builder.layer.jobs:remove_tree", {"path": self._scratch}, cleanup=True)
 
