@@ -16,8 +16,8 @@ import os
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 _OLDER = {
-    "x86_64": {"clone": 56, "pivot_root": 155, "capset": 126, "keyctl": 250},
-    "aarch64": {"clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
+    "x86_64": {"rt_sigaction": 13, "clone": 56, "pivot_root": 155, "capset": 126, "keyctl": 250},
+    "aarch64": {"rt_sigaction": 134, "clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
 }
 
 CLONE_NEWNS = 0x00020000
@@ -296,6 +296,14 @@ class Syscalls:
     def die_with_parent(self) -> None:
         """Have the kernel kill this process when its parent ends; a change of credentials clears that."""
         self._prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, 9)
+
+    def reset_signal(self, number: int) -> None:
+        """Give a signal its default action, even one that libc keeps for itself and lets nobody set."""
+        action = (
+            ctypes.c_uint64 * 4
+        )()  # the default handler, no flags, no restorer, nothing blocked
+        code = self._older.get("rt_sigaction")
+        self._call("rt_sigaction", code, number, ctypes.byref(action), None, 8)
 
     def mark_close_on_exec(self, first: int) -> None:
         """Mark every descriptor from `first` on to be closed by exec."""

@@ -24,6 +24,8 @@ OPEN, RUN, WORKER = b"O", b"R", b"W"
 HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK = 1, 2, 4
 
 _BROKEN = 70
+_SIGNALS_OF_LIBC = (32, 33)
+"""Left ignored by glibc's `posix_spawn`, hence by `make`; Source: glibc, sysdeps/unix/sysv/linux/spawni.c."""
 
 
 def serve(control: wire.Socket, prefixes: tuple[str, ...]) -> NoReturn:
@@ -84,6 +86,8 @@ class _Launcher:
             # What our caller ignores, commands should not.
             if number not in {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
+        for number in _SIGNALS_OF_LIBC:
+            self._calls.reset_signal(number)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         # Children share this memory until somebody writes to it.
         gc.collect()
