@@ -21,7 +21,17 @@ from tests.support.unprivileged import (
     unprivileged,
 )
 
-_TEST_TOOLS = ["pytest", "pluggy", "iniconfig", "packaging", "pygments", "pytest-socket", "hypothesis", "sortedcontainers", "attrs"]
+_TEST_TOOLS = [
+    "pytest",
+    "pluggy",
+    "iniconfig",
+    "packaging",
+    "pygments",
+    "pytest-socket",
+    "hypothesis",
+    "sortedcontainers",
+    "attrs",
+]
 
 
 @pytest.fixture(scope="module")
