@@ -86,8 +86,8 @@ class _Launcher:
             # What our caller ignores, commands should not.
             if number not in {signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
-        for number in _SIGNALS_OF_LIBC:
-            self._calls.reset_signal(number)
+        for reserved in _SIGNALS_OF_LIBC:
+            self._calls.reset_signal(reserved)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         # Children share this memory until somebody writes to it.
         gc.collect()
