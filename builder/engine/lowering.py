@@ -6,7 +6,6 @@ nor its library: the graph is read from the store. What is remembered is keyed b
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 
@@ -155,14 +154,14 @@ def _code() -> str:
     """Return what identifies the code that plans: names, sizes and times of its files."""
     from builder import dockerfile
 
-    digest = hashlib.sha256()
+    files: list[tuple[str, int, int]] = []
     for directory in dockerfile.__path__:
         with os.scandir(directory) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
                 if entry.name.endswith(".py"):
                     status = entry.stat()
-                    digest.update(f"{entry.name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+                    files.append((entry.name, status.st_size, status.st_mtime_ns))
+    return framed_digest(files)
 
 
 _NEEDED = msgspec.msgpack.Decoder(tuple[Needed, ...])

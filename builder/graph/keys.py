@@ -5,9 +5,9 @@ The parts of a key are kept beside it, so that a miss can be explained.
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
+
+from builder.oci.sha256 import sha256
 
 SCHEMA = "lapstrake key 1"
 _ENCODER = msgspec.msgpack.Encoder()
@@ -33,7 +33,7 @@ def framed_digest(value: object) -> str:
 
     `value` consists of tuples, lists, strings, bytes, integers, booleans and None.
     """
-    return hashlib.sha256(_ENCODER.encode(value)).hexdigest()
+    return sha256(_ENCODER.encode(value)).hex()
 
 
 def cache_key(parts: tuple[KeyPart, ...]) -> CacheKey:

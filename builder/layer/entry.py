@@ -14,7 +14,6 @@ more than the object, or, with a directory, than an opaque mark.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -92,7 +91,9 @@ def content_id(entries: Iterable[Entry]) -> str:
 
     Returns: lower-case hex, 64 characters.
     """
-    digest = hashlib.sha256(CONTENT_ID_PREFIX)
+    from hashlib import sha256
+
+    digest = sha256(CONTENT_ID_PREFIX)
     update = digest.update
     for entry in entries:
         update(identity(entry))

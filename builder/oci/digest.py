@@ -5,9 +5,8 @@ Source: OCI image-spec, descriptor.md, "Digests".
 
 from __future__ import annotations
 
-import hashlib
-
 from builder.errors import ReferenceInvalid
+from builder.oci.sha256 import sha256
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 _HEX = frozenset("0123456789abcdef")
@@ -31,7 +30,7 @@ class Digest(str):
     @classmethod
     def of(cls, data: bytes) -> Digest:
         """Return the sha256 digest of `data`."""
-        return cls("sha256:" + hashlib.sha256(data).hexdigest())
+        return cls("sha256:" + sha256(data).hex())
 
     @property
     def algorithm(self) -> str:

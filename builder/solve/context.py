@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import msgspec
+
+from builder.oci.sha256 import sha256
 
 
 class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,5 +16,5 @@ class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
 
     def known_path(self, store_root: str) -> str:
         """Return the host path of what the store remembers about this context's files."""
-        name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()
+        name = sha256(self.root.encode("utf-8", "surrogateescape")).hex()
         return f"{store_root}/contexts/{name}"

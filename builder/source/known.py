@@ -12,21 +12,30 @@ import time
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 GRAIN_NANOSECONDS = 1_000_000_000
 """One second: the coarsest time stamps in use where contexts lie (some network file systems)."""
 
 KnownItem = list[object]
-"""[name, mode, size, mtime, ctime, inode, data], or [name] where the ignore rules hide the name."""
+"""[name, mode, size, mtime, ctime, inode, data], or [name] where the ignore rules hide the name.
+
+Of a directory only the name and mode are kept; its size is 1 where the rules hide it, but not all below it.
+"""
 
 
 class KnownDirectory(msgspec.Struct, array_like=True):
-    """What was read of one directory: its items by name, sorted, and the digest of its listing."""
+    """What was read of one directory: its items by name, sorted, and the digest of its listing.
+
+    `hidden_mode` is the directory's own mode where the ignore rules hide it, but not all below it; then it is
+    part of the digest. `holds` tells whether anything in it was selected.
+    """
 
     digest: bytes
     items: list[KnownItem]
     files: int
     size: int
+    hidden_mode: int = 0
+    holds: bool = True
 
 
 class _Document(msgspec.Struct, array_like=True):
@@ -62,14 +71,30 @@ class KnownFiles:
         if not self.changed and self.new.keys() == self.old.keys():
             return
         temporary = f"{self._path}.{os.getpid()}.{time.monotonic_ns()}"
-        document = _Document(VERSION, self._rules, {**self.old, **self.new})
+        encoded = self._encoded({**self.old, **self.new})
         try:
             with open(temporary, "wb") as file:
-                file.write(msgspec.msgpack.encode(document))
+                file.write(encoded)
             os.rename(temporary, self._path)
         except OSError:
             if os.path.exists(temporary):
                 os.unlink(temporary)
+
+    def _encoded(self, directories: dict[str, KnownDirectory]) -> bytes:
+        try:
+            return msgspec.msgpack.encode(_Document(VERSION, self._rules, directories))
+        except UnicodeEncodeError:
+            # Names that are not UTF-8 are rare, and what they are in is read each time.
+            kept = {path: record for path, record in directories.items() if _is_text(path, record)}
+            return msgspec.msgpack.encode(_Document(VERSION, self._rules, kept))
+
+
+def _is_text(path: str, record: KnownDirectory) -> bool:
+    try:
+        msgspec.msgpack.encode((path, [item[0] for item in record.items]))
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def trusted(item: KnownItem, read_at: int) -> bool:

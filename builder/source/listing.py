@@ -6,12 +6,13 @@ inode numbers never count; owners count where a copy keeps them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
+
+from builder.oci.sha256 import sha256
 
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -26,7 +27,7 @@ def listing_digest(items: Iterable[Item]) -> bytes:
         (os.fsencode(name), mode, uid, gid, data, xattrs)
         for name, mode, uid, gid, data, xattrs in items
     )
-    return hashlib.sha256(_ENCODER.encode(encoded)).digest()
+    return sha256(_ENCODER.encode(encoded))
 
 
 def tree_digest(
@@ -37,15 +38,31 @@ def tree_digest(
     `links` are the groups of names, relative to the tree, that are one file.
     """
     named = sorted((os.fsencode(path), digest) for path, digest in listings)
-    groups = sorted([os.fsencode(name) for name in group] for group in links)
-    return hashlib.sha256(_ENCODER.encode((named, groups))).digest()
+    groups = sorted(sorted(os.fsencode(name) for name in group) for group in links)
+    return sha256(_ENCODER.encode((named, groups)))
+
+
+def kept_listings(
+    listings: list[tuple[str, bytes, bool]],
+) -> Iterator[tuple[str, bytes]]:
+    """Leave out listings that are there only for what lies below them (the third of each) where nothing does.
+
+    That is how directories count that the ignore rules hide, but not all below them. Listings come with
+    those of the directories above first.
+    """
+    needed: set[str] = set()
+    for path, digest, only_for_below in reversed(listings):
+        if only_for_below and path not in needed:
+            continue
+        if path:
+            needed.add(path.rpartition("/")[0])
+        yield path, digest
 
 
 def contents_digest(tops: Iterable[tuple[str, bytes]]) -> str:
     """Return the digest of a whole selection, in order; a top is ("" or a file's name, digest): hex."""
-    return hashlib.sha256(
-        _ENCODER.encode(["contents/1", *((os.fsencode(name), digest) for name, digest in tops)])
-    ).hexdigest()
+    named = ((os.fsencode(name), digest) for name, digest in tops)
+    return sha256(_ENCODER.encode(["contents/1", *named])).hex()
 
 
 def kept_mode(mode: int) -> int:

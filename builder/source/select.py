@@ -5,7 +5,6 @@ Runs behind the launcher. An unchanged context costs one `scandir` and one `lsta
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 import time
@@ -239,10 +238,12 @@ def open_file(dir_fd: int, name: str) -> int:
 
 def file_digest(dir_fd: int, name: str) -> bytes:
     """Return the SHA-256 of a regular file, raw."""
+    from hashlib import sha256  # loaded only where there is a file to read
+
     fd = open_file(dir_fd, name)
     try:
         piece = os.read(fd, PIECE)
-        digest = hashlib.sha256(piece)
+        digest = sha256(piece)
         while len(piece) == PIECE:
             piece = os.read(fd, PIECE)
             digest.update(piece)
