@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         lines = list(bench.lines())
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    text = table(lines) + "\n" + machine(quick=quick)
+    text = "\n".join([table(lines), *bench.floors, "", machine(quick=quick)])
     print(f"\n{text}")
     if not quick:
         PAGE.write_text(MEASURED.sub(lambda found: found[1] + text + found[2], PAGE.read_text()))
