@@ -7,7 +7,6 @@ from importlib import import_module
 
 import click
 
-from builder.cli import failure
 from builder.cli.catalogue import VERBS, verb_of
 from builder.cli.invocation import Invocation
 from builder.cli.verb import root_option
@@ -40,6 +39,8 @@ class Verbs(click.Group):
         """
         command = self.get_command(ctx, args[0])
         if command is None and not args[0].startswith("-"):
+            from builder.cli import failure
+
             raise failure.no_such_verb(args[0])
         return super().resolve_command(ctx, args)
 
@@ -83,12 +84,18 @@ def main(arguments: list[str], invocation: Invocation) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.Abort:
+        from builder.cli import failure
+
         return failure.INTERRUPTED
     except click.ClickException as mistake:
+        from builder.cli import failure  # loaded only when something failed
+
         return _fail(invocation, failure.of_click(mistake, verb_of(arguments)))
     except LapstrakeError as error:
         return _fail(invocation, error)
     except SandboxError as error:
+        from builder.cli import failure
+
         return _fail(invocation, failure.of_runtime(error))
     except BrokenPipeError:
         raise
@@ -98,6 +105,8 @@ def main(arguments: list[str], invocation: Invocation) -> int:
 
 
 def _fail(invocation: Invocation, error: LapstrakeError) -> int:
+    from builder.cli import failure
+
     number = invocation.interruption.number
     if number is not None and not isinstance(error, Cancelled):
         # Whatever failed after a signal failed because of it.
@@ -120,4 +129,6 @@ def _unforeseen(invocation: Invocation, error: Exception) -> int:
         import traceback
 
         traceback.print_exception(error)
+    from builder.cli import failure
+
     return _fail(invocation, failure.unexpected(error))

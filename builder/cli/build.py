@@ -11,7 +11,6 @@ import click
 import msgspec
 
 from builder.cli.invocation import Invocation
-from builder.cli.outputs import outputs_of
 from builder.cli.pairs import named, with_environment
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import ExportError, LapstrakeError, UsageError
@@ -20,7 +19,7 @@ from builder.ui.style import palette_for
 
 if TYPE_CHECKING:
     from builder.diagnostics import Diagnostic
-    from builder.engine import BuildRequest, BuildResult
+    from builder.engine import BuildRequest, BuildResult, Output
 
 _ABSENT = [
     *absent(
@@ -144,7 +143,7 @@ def command(
         pull=pull,
         platform=_platform(platform or invocation.settings.default_platform),
         labels=named(labels, "--label"),
-        outputs=outputs_of(outputs),
+        outputs=_outputs(outputs),
         push=push,
         network=network,
     )
@@ -168,6 +167,14 @@ def _refuse_what_is_not_a_directory(context: str, dockerfile: str | None) -> Non
             f"the remote context `{context}` is not available in this version",
             hint="fetch it first, then build its directory",
         )
+
+
+def _outputs(texts: tuple[str, ...]) -> tuple[Output, ...]:
+    if not texts:
+        return ()
+    from builder.cli.outputs import outputs_of
+
+    return outputs_of(texts)
 
 
 def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:

@@ -16,17 +16,20 @@ import time
 from _thread import LockType, allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.errors import LapstrakeError, StoreError
-from builder.layer.scanned import LayerScan
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore
 from builder.store.jobs import Jobs
 from builder.store.layers import BlobForm, Layer, LayerIndex, State
-from builder.store.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from builder.layer.scanned import LayerScan
+    from builder.store.sweeper import Sweeper
 
 BOTTOM = "-"
 """What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
@@ -53,7 +56,7 @@ class Snapshots:
         self._scratch = f"{root}/scratch/{unique_name()}"
         self._making: dict[str, LockType] = {}
         self._made: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._sweeper = Sweeper(jobs)
+        self._sweeper: Sweeper | None = None
         self._lock = allocate_lock()
 
     def scratch(self) -> str:
@@ -184,7 +187,7 @@ class Snapshots:
                 "entries_path": entries,
             },
         )
-        scan = msgspec.convert(found, LayerScan)
+        scan = _scan(found)
         if scan.diff_id != layer.diff_id:
             self.discard(name)
             raise StoreError(
@@ -224,9 +227,18 @@ class Snapshots:
         try:
             yield ActiveSnapshot(state, name, lowers, upper, work)
         finally:
-            self._sweeper.remove(work)
+            self._sweep(work)
             if os.path.exists(f"{self._root}/active/{name}"):
                 self.discard(name)
+
+    def _sweep(self, work: str) -> None:
+        """Have a work directory removed beside the next step."""
+        with self._lock:
+            if self._sweeper is None:
+                from builder.store.sweeper import Sweeper
+
+                self._sweeper = Sweeper(self._jobs)
+        self._sweeper.remove(work)
 
     def _prepare_root(self, upper: str, lowers: tuple[str, ...]) -> None:
         """Give an upper directory the attributes of the root below it: they are what the step sees."""
@@ -254,7 +266,7 @@ class Snapshots:
             "builder.layer.jobs:commit_upper",
             {"upper": active.upper, "lowers": active.lowers, "entries_path": entries},
         )
-        return self.settle(active, msgspec.convert(found, LayerScan), entries)
+        return self.settle(active, _scan(found), entries)
 
     def settle(self, active: ActiveSnapshot, scan: LayerScan, entries: str) -> Layer:
         """Commit an upper directory whose entry list is written already; see `commit`."""
@@ -315,9 +327,16 @@ class Snapshots:
 
     def close(self) -> None:
         """Remove what this process kept for itself."""
-        self._sweeper.close()
+        if self._sweeper is not None:
+            self._sweeper.close()
         if os.path.isdir(self._scratch):
             self._jobs.call("builder.layer.jobs:remove_tree", {"path": self._scratch}, cleanup=True)
+
+
+def _scan(found: object) -> LayerScan:
+    from builder.layer.scanned import LayerScan
+
+    return msgspec.convert(found, LayerScan)
 
 
 def unique_name() -> str:
