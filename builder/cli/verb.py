@@ -7,7 +7,7 @@ lapstrake does not (yet) are refused by name, or accepted with a note where Dock
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -35,46 +35,75 @@ def root_option() -> click.Option:
     )
 
 
-def absent(*names: str, value: bool = True) -> list[click.Option]:
-    """Return options that are refused by name; each name may hold spellings split by `/`."""
+class Other(NamedTuple):
+    """A flag that is only known so as to be refused, or accepted without effect."""
 
-    def refuse(_context: click.Context, parameter: click.Parameter, given: object) -> None:
-        if given:
-            raise UsageError(f"`{'/'.join(parameter.opts)}` is not available in this version")
+    spellings: tuple[str, ...]
+    takes_value: bool
+    refused: bool
 
-    return [_hidden(name, refuse, value=value) for name in names]
-
-
-def ignored(*names: str, value: bool = False) -> list[click.Option]:
-    """Return options that are accepted and change nothing, as in Docker; a note says so."""
-
-    def remark(context: click.Context, parameter: click.Parameter, given: object) -> None:
-        invocation = context.find_object(Invocation)
-        if given and invocation is not None:
-            invocation.note(f"`{parameter.opts[-1]}` has no effect, as in Docker")
-
-    return [_hidden(name, remark, value=value) for name in names]
-
-
-def _hidden(name: str, callback: Any, *, value: bool) -> click.Option:
-    spellings = name.split("/")
-    if value:
+    def option(self) -> click.Option:
+        """Return the hidden option that does so."""
+        callback = _refuse if self.refused else _remark
+        if self.takes_value:
+            return click.Option(
+                self.spellings, multiple=True, hidden=True, expose_value=False, callback=callback
+            )
         return click.Option(
-            spellings, multiple=True, hidden=True, expose_value=False, callback=callback
+            self.spellings, is_flag=True, hidden=True, expose_value=False, callback=callback
         )
-    return click.Option(spellings, is_flag=True, hidden=True, expose_value=False, callback=callback)
+
+
+def absent(*names: str, value: bool = True) -> list[Other]:
+    """Return flags that are refused by name; each name may hold spellings split by `/`."""
+    return [Other(tuple(name.split("/")), takes_value=value, refused=True) for name in names]
+
+
+def ignored(*names: str, value: bool = False) -> list[Other]:
+    """Return flags that are accepted and change nothing, as in Docker; a note says so."""
+    return [Other(tuple(name.split("/")), takes_value=value, refused=False) for name in names]
+
+
+def _refuse(_context: click.Context, parameter: click.Parameter, given: object) -> None:
+    if given:
+        raise UsageError(f"`{'/'.join(parameter.opts)}` is not available in this version")
+
+
+def _remark(context: click.Context, parameter: click.Parameter, given: object) -> None:
+    invocation = context.find_object(Invocation)
+    if given and invocation is not None:
+        invocation.note(f"`{parameter.opts[-1]}` has no effect, as in Docker")
 
 
 class Verb(click.Command):
-    """A click command that also takes `--root`, Go's booleans and the flags in `others`."""
+    """A click command that also takes `--root`, Go's booleans and the flags in `others`.
 
-    def __init__(
-        self, *arguments: Any, others: Sequence[click.Option] = (), **options: Any
-    ) -> None:
+    The others are made into options only when a word may be one of them.
+    """
+
+    def __init__(self, *arguments: Any, others: Sequence[Other] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.params += [*others, root_option()]
+        self.params.append(root_option())
+        self._others = others
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, after Docker's way of writing flags has been put into click's."""
+        if self._others and not self._all_known(args):
+            self.params += [other.option() for other in self._others]
+            self._others = ()
         words = normalised(self.params, args, interspersed=ctx.allow_interspersed_args)
         return super().parse_args(ctx, words)
+
+    def _all_known(self, words: list[str]) -> bool:
+        """Tell whether every word that looks like a flag is certainly one of the verb's own."""
+        options = [each for each in self.params if isinstance(each, click.Option)]
+        known = {name: each for each in options for name in each.opts}
+        for word in words:
+            if word.startswith("--"):
+                if word.partition("=")[0] not in known:
+                    return False
+            elif word.startswith("-") and word != "-":
+                option = known.get(word[:2])
+                if option is None or (option.is_flag and len(word) > 2):
+                    return False
+        return True
