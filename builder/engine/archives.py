@@ -91,7 +91,7 @@ def import_tree(
         UsageError, DockerfileError: a change is not possible. StoreError: the disk is full. Cancelled.
     """
     from builder.engine.changes import configured
-    from builder.engine.unwrapping import unwrapped
+    from builder.layer.unwrapping import unwrapped
 
     name = None if reference is None else Reference.parse(reference)
     config = configured(changes, Platform.host())

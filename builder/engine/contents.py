@@ -11,9 +11,9 @@ from typing import BinaryIO
 
 import msgspec
 
-from builder.engine.unwrapping import unwrapped
 from builder.errors import ImageError, LayerError, ReferenceInvalid
 from builder.layer.read import Limits, Member, TarReader
+from builder.layer.unwrapping import unwrapped
 from builder.oci.digest import Digest
 from builder.store.root import Store
 

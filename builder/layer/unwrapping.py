@@ -9,13 +9,17 @@ from collections.abc import Callable
 from typing import Protocol
 
 from builder.errors import Cancelled, LayerError
-from builder.export.destination import never
 from builder.layer.compress import decompressor, recognise
 from builder.layer.read import Readable
 
 _READ = 1 << 17
 _HEAD = 6
 _MEMORY_LIMIT = 1 << 27
+
+
+def never() -> bool:
+    """Nobody cancels."""
+    return False
 
 
 def unwrapped(stream: Readable, cancelled: Callable[[], bool] = never) -> Readable:
