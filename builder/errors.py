@@ -143,6 +143,18 @@ class StoreError(LapstrakeError):
     default_code = "store.corrupt"
 
 
+class LayerLost(StoreError):
+    """All forms of a layer are gone or damaged; they have been forgotten, so that it can be made again."""
+
+    def __init__(self, diff_id: str, *, notes: tuple[str, ...] = ()) -> None:
+        super().__init__(
+            f"no usable form of layer {diff_id[:19]}… is left",
+            notes=notes,
+            hint="build the image again; if it was pulled, pull it again",
+        )
+        self.diff_id = diff_id
+
+
 class LayerError(LapstrakeError):
     """A layer is malformed, hostile or over a limit."""
 

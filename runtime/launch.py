@@ -187,10 +187,13 @@ class Launcher:
         fds: tuple[int, ...] = (),
         report: Callable[[object], None] | None = None,
         cancellation: Cancellation | None = None,
+        hold: tuple[int, ...] = (),
     ) -> object:
         """Run `package.module:function` behind the walls and return its result, plain data.
 
         The function is called as `function(arguments, fds, report)`; what it reports is passed to `report` here.
+        The descriptors in `hold` are also held by the launcher until the process that it runs in has ended: as long
+        as this launcher is open, since such a process may be used again. They are to be the same at each call.
 
         Raises: JobFailed: it raised. Interrupted. Unsupported. LauncherGone.
         """
@@ -198,7 +201,7 @@ class Launcher:
         try:
             worker = self._idle.pop()
         except IndexError:
-            worker = self._request(WORKER, 0, ())
+            worker = self._request(WORKER, 0, hold)
         finished = False
         try:
             if cancellation is not None:

@@ -72,7 +72,7 @@ class Engine:
         launcher = launcher or Launcher.spawn()
         behind = Behind(launcher, settings.isolation, Cancellation())
         try:
-            with Store(settings.root, behind) as store:
+            with Store(settings.root, behind, on_lock=behind.hold) as store:
                 behind.on_open = lambda: store.bind_ids(launcher.id_map)
                 with translated():
                     yield cls(settings, store, behind)

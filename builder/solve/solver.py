@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.errors import BuildError, Cancelled, LapstrakeError
+from builder.errors import BuildError, Cancelled, LapstrakeError, LayerLost
 from builder.events import (
     EventSink,
     Outcome,
@@ -93,6 +93,7 @@ class Solver:
         self._inputs: dict[int, Input] = {}
         self._layers: dict[int, Layer] = {}
         self._cached = 0
+        self._restarts = 0
         self._started = time.monotonic()
         self._mounted = _mounted(graph)
 
@@ -103,9 +104,16 @@ class Solver:
             recorded. Cancelled: the build was interrupted.
         """
         self._take_sources()
-        self._take_cached()
-        if len(self._inputs) < len(self._graph.vertices):
-            self._execute_rest()
+        while True:
+            try:
+                self._take_cached()
+                if len(self._inputs) < len(self._graph.vertices):
+                    self._execute_rest()
+                break
+            except LayerLost as lost:
+                if not self._can_be_made_again(lost):
+                    raise
+                self._start_over()
         states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
         return Solved(states, self._layers, len(self._layers), self._cached)
 
@@ -123,6 +131,20 @@ class Solver:
                     pass
                 case _:
                     assert_never(vertex.op)
+
+    def _can_be_made_again(self, error: LapstrakeError) -> bool:
+        """Tell whether a layer was lost that a step of this build gave: no record finds it now, so the step runs."""
+        if not isinstance(error, LayerLost) or self._restarts > len(self._graph.vertices):
+            return False
+        return error.diff_id in {layer.diff_id for layer in self._layers.values()}
+
+    def _start_over(self) -> None:
+        """Forget what was found of this build's steps; what is left of them is found again."""
+        self._restarts += 1
+        for index in self._layers:
+            del self._inputs[index]
+        self._layers.clear()
+        self._cached = 0
 
     def _take_cached(self) -> None:
         """Take from the cache, in order, what needs neither execution nor much reading."""
@@ -303,6 +325,10 @@ class Solver:
         )
 
     def _failed(self, index: int, error: LapstrakeError) -> LapstrakeError:
+        if self._can_be_made_again(error):
+            cancelled = VertexDone(at=self._at(), id=self._id(index), outcome=Outcome.CANCELLED)
+            self._events.emit(cancelled)
+            return error
         located = self._located(error, self._graph.vertices[index])
         diagnostic: Diagnostic = located.diagnostic()
         self._events.emit(VertexFailed(at=self._at(), id=self._id(index), diagnostic=diagnostic))

@@ -73,7 +73,7 @@ def _from_job(error: JobFailed) -> LapstrakeError:
         return rebuilt
     number = detail.get("errno")
     if isinstance(number, int):
-        return from_os_error(number, str(detail.get("filename") or ""), error.message)
+        return from_os_error(number, str(detail.get("path") or ""), error.message)
     return BuildError(
         f"a step of the builder failed: {error.kind}: {error.message}",
         code="internal",
@@ -125,6 +125,7 @@ class Behind:
         self._opened: IsolationName | None = None
         self._abandoned = False
         self.on_open: Callable[[], None] | None = None
+        self._held: tuple[int, ...] = ()
 
     def open(self) -> IsolationName:
         """Enter the walls, which are tried for real; idempotent.
@@ -152,8 +153,22 @@ class Behind:
         cancellation = None if cleanup else self.cancellation
         with translated():
             return self.launcher.call(
-                function, arguments, fds=fds, report=report, cancellation=cancellation
+                function,
+                arguments,
+                fds=fds,
+                report=report,
+                cancellation=cancellation,
+                hold=self._held,
             )
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """The descriptors that `hold` was given."""
+        return self._held
+
+    def hold(self, descriptor: int) -> None:
+        """Have a descriptor, such as a lock, held until whatever runs behind the launcher has ended."""
+        self._held = (*self._held, descriptor)
 
     def abandon(self) -> None:
         """End what is running, because another step failed; `renew` allows work again."""

@@ -9,6 +9,7 @@ Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from _thread import RLock  # `threading` is on no cached build's way
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,12 @@ from builder.errors import StoreError
 
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
+
+_FILE_KINDS = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+)
+_LITTLE = 1 << 16
+"""Bytes: SQLite extends its files by a few pages at once."""
 
 _SCHEMA = """
 CREATE TABLE layers (
@@ -59,9 +66,10 @@ class Database:
     """
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._lock = RLock()
         self._depth = 0
-        with _translated():
+        with _translated(path):
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
@@ -89,29 +97,30 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Commit all that is executed within at once, or nothing of it; may be nested."""
-        with self._lock, _translated():
+        with self._lock, _translated(self._path):
             if self._depth == 0:
                 self._connection.execute("BEGIN IMMEDIATE")
             self._depth += 1
             try:
                 yield
+                if self._depth == 1:
+                    self._connection.execute("COMMIT")
             except BaseException:
-                self._depth -= 1
-                if self._depth == 0:
+                # After some errors, such as a full disk, SQLite has rolled back already.
+                if self._depth == 1 and self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-            self._depth -= 1
-            if self._depth == 0:
-                self._connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
 
     def execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         """Run one statement that returns nothing."""
-        with self._lock, _translated():
+        with self._lock, _translated(self._path):
             self._connection.execute(statement, parameters)
 
     def row(self, statement: str, parameters: Sequence[object] = ()) -> tuple[object, ...] | None:
         """Return the first row, or None."""
-        with self._lock, _translated():
+        with self._lock, _translated(self._path):
             found: tuple[object, ...] | None = self._connection.execute(
                 statement, parameters
             ).fetchone()
@@ -119,7 +128,7 @@ class Database:
 
     def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
         """Return all rows."""
-        with self._lock, _translated():
+        with self._lock, _translated(self._path):
             return self._connection.execute(statement, parameters).fetchall()
 
     def close(self) -> None:
@@ -129,31 +138,47 @@ class Database:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: str) -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "locked" in text or "busy" in text:
-            raise StoreError(
-                "the store is busy",
-                code="store.busy",
-                notes=(f"another process kept it locked for {BUSY_SECONDS:.0f} seconds",),
-                hint="wait for the other command, or use another store with `--root DIR`",
-            ) from error
-        if "full" in text or "disk I/O" in text:
-            raise StoreError(
-                "no space is left for the store's index",
-                code="store.no-space",
-                notes=(text,),
-                hint="free some space, or run `lapstrake prune`",
-            ) from error
-        raise StoreError(
-            f"the store's index cannot be used: {text}", code="store.corrupt"
-        ) from error
+    except sqlite3.ProgrammingError:
+        raise
     except sqlite3.DatabaseError as error:
-        raise StoreError(
-            f"the store's index is damaged: {error}",
-            code="store.corrupt",
-            hint="move the store away, or name another with `--root DIR`",
-        ) from error
+        raise _refusal(error, path) from error
+
+
+def _refusal(error: sqlite3.DatabaseError, path: str) -> StoreError:
+    """Return what to say about an error; SQLite names one of a few kinds in the low byte of its code."""
+    kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+    if kind in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreError(
+            "the store is busy",
+            code="store.busy",
+            notes=(f"another process kept it locked for {BUSY_SECONDS:.0f} seconds",),
+            hint="wait for the other command, or use another store with `--root DIR`",
+        )
+    if kind == sqlite3.SQLITE_FULL or (kind in _FILE_KINDS and _is_full(path)):
+        return StoreError(
+            "no space is left for the store's index",
+            code="store.no-space",
+            notes=(str(error),),
+            hint="free some space, or run `lapstrake prune`",
+        )
+    if kind in _FILE_KINDS:
+        return StoreError(
+            f"the store's index `{path}` cannot be used: {error}",
+            code="store.unusable",
+            hint="check who owns it and whether the disk is in order, or name another store with `--root DIR`",
+        )
+    return StoreError(
+        f"the store's index is damaged: {error}",
+        code="store.corrupt",
+        hint="move the store away, or name another with `--root DIR`",
+    )
+
+
+def _is_full(path: str) -> bool:
+    """Tell whether the file system has room for no more data, or for no more files."""
+    found = os.statvfs(os.path.dirname(path))
+    no_files = found.f_files > 0 and found.f_favail == 0
+    return no_files or found.f_bavail * found.f_frsize < _LITTLE

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import AbstractContextManager
 
 import msgspec
 
@@ -84,6 +85,10 @@ class LayerIndex:
                 self._boot = "unknown"
         return self._boot
 
+    def transaction(self) -> AbstractContextManager[None]:
+        """Commit all that is recorded within at once, or nothing of it; other writers wait."""
+        return self._db.transaction()
+
     def entries_path(self, diff_id: str) -> str:
         """Return the host path of a layer's entry list, whether it exists or not."""
         return f"{self._root}/entries/{diff_id.partition(':')[2]}"
@@ -96,14 +101,14 @@ class LayerIndex:
         )
         return None if row is None else Layer(*row)  # type: ignore[arg-type]  # the schema says so
 
-    def by_content(self, content_id: str) -> Layer | None:
-        """Return the oldest layer with these contents, whatever its times."""
-        row = self._db.row(
+    def by_content(self, content_id: str) -> tuple[Layer, ...]:
+        """Return the layers with these contents, whatever their times, the oldest first."""
+        rows = self._db.rows(
             "SELECT diff_id, content_id, size, entries, created FROM layers"
-            " WHERE content_id = ? ORDER BY created LIMIT 1",
+            " WHERE content_id = ? ORDER BY created",
             (content_id,),
         )
-        return None if row is None else Layer(*row)  # type: ignore[arg-type]  # the schema says so
+        return tuple(Layer(*row) for row in rows)  # type: ignore[arg-type]  # the schema says so
 
     def add(self, layer: Layer) -> None:
         """Make a layer known, or fill in what was unknown of it."""
@@ -131,6 +136,15 @@ class LayerIndex:
         rows = self._db.rows("SELECT DISTINCT name FROM directories WHERE diff_id = ?", (diff_id,))
         return tuple(str(name) for (name,) in rows)
 
+    def all_directories(self) -> frozenset[str]:
+        """Return the names of the directory forms of all layers."""
+        return frozenset(str(name) for (name,) in self._db.rows("SELECT name FROM directories"))
+
+    def all_entries(self) -> frozenset[str]:
+        """Return the names of the entry lists of all layers."""
+        rows = self._db.rows("SELECT diff_id FROM layers")
+        return frozenset(str(diff_id).partition(":")[2] for (diff_id,) in rows)
+
     def directory_boot(self, diff_id: str, base: str) -> str:
         """Return the boot in which the directory form was last known to be whole."""
         row = self._db.row(
@@ -145,11 +159,13 @@ class LayerIndex:
             (diff_id, base, name, self.boot),
         )
 
-    def drop_directory(self, diff_id: str, base: str) -> None:
+    def trust_directory(self, name: str) -> None:
+        """Record that a directory form has been found whole in this boot."""
+        self._db.execute("UPDATE directories SET boot = ? WHERE name = ?", (self.boot, name))
+
+    def drop_directory(self, name: str) -> None:
         """Forget a directory form that is damaged or gone."""
-        self._db.execute(
-            "DELETE FROM directories WHERE diff_id = ? AND base IN (?, '')", (diff_id, base)
-        )
+        self._db.execute("DELETE FROM directories WHERE name = ?", (name,))
 
     def blobs(self, diff_id: str) -> tuple[BlobForm, ...]:
         """Return the blob forms of a layer, the pulled one first."""

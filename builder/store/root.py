@@ -5,7 +5,9 @@
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
 
-What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here.
+What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here. Whoever
+makes layers has something in `scratch` meanwhile; what they left in `layers`, `entries` and `contexts` without
+recording it is swept along.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
-from builder.errors import StoreError
+from builder.errors import LapstrakeError, StoreError
 from builder.store.blobs import BlobStore
 from builder.store.cache import CacheIndex
 from builder.store.db import Database
@@ -29,6 +31,7 @@ from builder.store.snapshots import Snapshots
 
 FORMAT = 1
 _SWEPT = ("active", "scratch")
+_HEADER = "header-"
 _DIRECTORIES = ("layers", "entries", "contexts", "active", "scratch", "tmp")
 
 IdMap = tuple[tuple[int, int, int], ...]
@@ -42,18 +45,25 @@ class _Header(msgspec.Struct, frozen=True):
 class Store:
     """An open store; close it, or use it as a context manager.
 
+    `on_lock` gets the descriptor of the lock as soon as it is held.
+
     Raises: StoreError: it cannot be made here, or was written by a newer lapstrake.
     """
 
-    def __init__(self, root: str, jobs: Jobs) -> None:
+    def __init__(
+        self, root: str, jobs: Jobs, *, on_lock: Callable[[int], None] | None = None
+    ) -> None:
         self.root = root
         self.jobs = jobs
         self._lock = -1
+        self._temporary = os.path.join(root, "tmp")
         try:
             self._lock = _open_lock(root)
             self._header = self._read_header()
         except OSError as error:
             raise _unusable(root, error) from error
+        if on_lock is not None:
+            on_lock(self._lock)
         self.db = Database(f"{root}/index.db")
         self.blobs = BlobStore(root)
         self.layers = LayerIndex(self.db, root)
@@ -110,11 +120,13 @@ class Store:
         return header
 
     def _write_header(self, header: _Header) -> None:
-        path = f"{self.root}/store.json"
-        temporary = f"{path}.{os.getpid()}"
+        temporary = os.path.join(self._temporary, f"{_HEADER}{os.getpid()}")
         with open(temporary, "wb") as file:
             file.write(msgspec.json.encode(header))
-        os.rename(temporary, path)
+            file.flush()
+            # Without this a crash of the machine may leave an empty file under the name.
+            os.fsync(file.fileno())
+        os.rename(temporary, f"{self.root}/store.json")
 
     def bind_ids(self, ids: IdMap) -> None:
         """Record the id map that owners in the store's directories are to be read with.
@@ -133,15 +145,31 @@ class Store:
             )
 
     def _sweep(self) -> None:
-        """Remove what killed processes left; nobody else is in the store."""
+        """Remove what killed processes left; nobody else is in the store.
+
+        What cannot be removed now, for instance because there are no walls to be had, is left for the next.
+        """
         self.blobs.sweep()
-        for directory in _SWEPT:
-            for name in os.listdir(f"{self.root}/{directory}"):
-                self.jobs.call(
-                    "builder.layer.jobs:remove_tree",
-                    {"path": f"{self.root}/{directory}/{name}"},
-                    cleanup=True,
-                )
+        for name in os.listdir(self._temporary):
+            if name.startswith(_HEADER):
+                os.unlink(os.path.join(self._temporary, name))
+        left = self._unused(_SWEPT[0], ()) + self._unused(_SWEPT[1], ())
+        if not left:
+            return
+        left += self._unused("layers", self.layers.all_directories())
+        for room, known in (("entries", self.layers.all_entries()), ("contexts", ())):
+            for path in self._unused(room, known):
+                # A context is remembered under a name without a dot as soon as all of it is written.
+                if room == "entries" or "." in os.path.basename(path):
+                    os.unlink(path)
+        with suppress(LapstrakeError):
+            for path in left:
+                arguments = {"path": path}
+                self.jobs.call("builder.layer.jobs:remove_tree", arguments, cleanup=True)
+
+    def _unused(self, room: str, known: Collection[str]) -> list[str]:
+        directory = f"{self.root}/{room}"
+        return [f"{directory}/{name}" for name in os.listdir(directory) if name not in known]
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

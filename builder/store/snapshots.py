@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import LapstrakeError, StoreError
+from builder.errors import LapstrakeError, LayerError, LayerLost, StoreError
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore
@@ -30,6 +30,8 @@ from builder.store.layers import BlobForm, Layer, LayerIndex, State
 if TYPE_CHECKING:
     from builder.layer.scanned import LayerScan
     from builder.store.sweeper import Sweeper
+
+_DAMAGE = frozenset({"store.corrupt", "store.digest-mismatch", "build.io"})
 
 BOTTOM = "-"
 """What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
@@ -108,15 +110,17 @@ class Snapshots:
         if self._layers.directory_boot(layer.diff_id, base) == self._layers.boot:
             return True
         entries = self._layers.entries_path(layer.diff_id)
+        name = os.path.basename(os.path.dirname(path))
         try:
             self._jobs.call(
                 "builder.layer.jobs:verify_directory", {"root": path, "entries_path": entries}
             )
-        except LapstrakeError:
-            self._layers.drop_directory(layer.diff_id, base)
+        except LapstrakeError as error:
+            if not _means_damage(error):
+                raise
+            self._layers.drop_directory(name)
             return False
-        name = os.path.basename(os.path.dirname(path))
-        self._layers.add_directory(layer.diff_id, base, name)
+        self._layers.trust_directory(name)
         return True
 
     def _derive(self, layer: Layer, base: str, lowers: tuple[str, ...]) -> str:
@@ -128,19 +132,22 @@ class Snapshots:
             try:
                 return self._unpack(layer, form, base, lowers)
             except LapstrakeError as error:
-                if error.code == "store.no-space":
+                if not _means_damage(error):
                     raise
                 refused.append(error.message)
+                self._drop_if_damaged(layer, form)
         other = self._layers.directory(layer.diff_id, base) or self._any_directory(layer.diff_id)
         if other is not None:
             self.pack(layer, other)
             return self._unpack(layer, self._layers.blobs(layer.diff_id)[0], base, lowers)
-        raise StoreError(
-            f"no usable form of layer {layer.diff_id[:19]}… is left",
-            code="store.corrupt",
-            notes=tuple(refused),
-            hint="pull the image again, or build with `--no-cache`",
-        )
+        raise LayerLost(layer.diff_id, notes=tuple(refused))
+
+    def _drop_if_damaged(self, layer: Layer, form: BlobForm) -> None:
+        """Forget a blob that is not what its digest says, so that a good one can take its place."""
+        digest = Digest(form.digest)
+        if not self._blobs.verify(digest):
+            self._blobs.remove(digest)
+            self._layers.drop_blob(layer.diff_id, form.compression)
 
     def _any_directory(self, diff_id: str) -> str | None:
         for name in self._layers.directory_names(diff_id):
@@ -177,38 +184,51 @@ class Snapshots:
         active = f"{self._root}/active/{name}"
         os.makedirs(f"{active}/fs", mode=0o755)
         entries = f"{self.scratch()}/{name}.entries"
-        found = self._jobs.call(
-            "builder.layer.jobs:apply_layer",
-            {
-                "blob": self._blobs.path(Digest(form.digest)),
-                "compression": form.compression,
-                "root": f"{active}/fs",
-                "lowers": lowers,
-                "entries_path": entries,
-            },
-        )
-        scan = _scan(found)
-        if scan.diff_id != layer.diff_id:
-            self.discard(name)
-            raise StoreError(
-                f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
-                code="store.digest-mismatch",
-                notes=("the image's configuration and its layers do not belong together",),
+        try:
+            found = self._jobs.call(
+                "builder.layer.jobs:apply_layer",
+                {
+                    "blob": self._blobs.path(Digest(form.digest)),
+                    "compression": form.compression,
+                    "root": f"{active}/fs",
+                    "lowers": lowers,
+                    "entries_path": entries,
+                },
             )
-        self._settle(
-            msgspec.structs.replace(layer, size=scan.size, entries=scan.count),
-            name,
-            entries,
-            base if scan.implied else "",
-        )
-        return f"{self._root}/layers/{name}/fs"
+            scan = _scan(found)
+            if scan.diff_id != layer.diff_id:
+                raise StoreError(
+                    f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
+                    code="store.digest-mismatch",
+                    notes=("the image's configuration and its layers do not belong together",),
+                )
+            known = msgspec.structs.replace(layer, size=scan.size, entries=scan.count)
+            return self._settle(known, name, entries, base if scan.implied else "")
+        finally:
+            if os.path.exists(active):
+                self.discard(name)
 
-    def _settle(self, layer: Layer, name: str, entries: str, base: str) -> None:
-        """Commit a directory form: data first, then the record of it."""
-        os.rename(entries, self._layers.entries_path(layer.diff_id))
-        os.rename(f"{self._root}/active/{name}", f"{self._root}/layers/{name}")
-        self._layers.add(layer)
-        self._layers.add_directory(layer.diff_id, base, name)
+    def _settle(self, layer: Layer, name: str, entries: str, base: str) -> str:
+        """Commit a directory form: data first, then the record of it; return its path.
+
+        Another thread or process may have committed the same meanwhile, and be using it: then that one counts,
+        and what was made here stays in `active`, to be discarded.
+        """
+        active, settled = f"{self._root}/active/{name}", f"{self._root}/layers/{name}"
+        try:
+            with self._layers.transaction():
+                standing = self._layers.directory(layer.diff_id, base)
+                if standing is not None:
+                    return standing
+                os.rename(entries, self._layers.entries_path(layer.diff_id))
+                os.rename(active, settled)
+                self._layers.add(layer)
+                self._layers.add_directory(layer.diff_id, base, name)
+        except BaseException:
+            if os.path.exists(settled):
+                os.rename(settled, active)
+            raise
+        return f"{settled}/fs"
 
     @contextmanager
     def prepare(self, state: State) -> Iterator[ActiveSnapshot]:
@@ -221,10 +241,10 @@ class Snapshots:
         upper = f"{self._root}/active/{name}/fs"
         # A fresh work directory a step: `volatile` marks it as used for good.
         work = f"{self.scratch()}/{name}.work"
-        os.makedirs(upper, mode=0o755)
-        os.mkdir(work, mode=0o700)
-        self._prepare_root(upper, lowers)
         try:
+            os.makedirs(upper, mode=0o755)
+            os.mkdir(work, mode=0o700)
+            self._prepare_root(upper, lowers)
             yield ActiveSnapshot(state, name, lowers, upper, work)
         finally:
             self._sweep(work)
@@ -282,10 +302,8 @@ class Snapshots:
 
     def known(self, content_id: str) -> Layer | None:
         """Return a layer of which the store still has these contents in some form."""
-        layer = self._layers.by_content(content_id)
-        if layer is None or layer.empty or self.usable(layer):
-            return layer
-        return None
+        found = self._layers.by_content(content_id)
+        return next((layer for layer in found if self.usable(layer)), None)
 
     def usable(self, layer: Layer) -> bool:
         """Tell whether some form of a layer is there, without reading it."""
@@ -337,6 +355,11 @@ def _scan(found: object) -> LayerScan:
     from builder.layer.scanned import LayerScan
 
     return msgspec.convert(found, LayerScan)
+
+
+def _means_damage(error: LapstrakeError) -> bool:
+    """Tell whether an error is about what was read, not about an interrupt or a full disk."""
+    return isinstance(error, LayerError) or error.code in _DAMAGE
 
 
 def unique_name() -> str:

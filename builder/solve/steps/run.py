@@ -13,7 +13,7 @@ from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.snapshots import Snapshots
-from runtime.spec import ContainerSpec, Network, Process, Rootfs
+from runtime.spec import ContainerSpec, Mount, MountKind, Network, Process, Rootfs
 
 PIECE = 1 << 16
 TAIL_LINES = 10
@@ -37,21 +37,31 @@ def execute_run(
     behind.open()
     with snapshots.prepare(base) as active:
         lowers = active.lowers or (snapshots.empty(),)
-        files = surroundings.files
+        mounts: tuple[Mount, ...] = ()
         if op.script is not None:
-            files = (*files, (op.argv[-1], op.script))
+            # Bound, as the files that are shown from memory cannot be executed.
+            path = f"{snapshots.scratch()}/{active.name}.script"
+            _write_script(path, op.script)
+            mounts = (Mount(kind=MountKind.BIND, target=op.argv[-1], source=path, read_only=True),)
         spec = ContainerSpec(
             rootfs=Rootfs(lowers=lowers, upper=active.upper, work=active.work),
             process=Process(
                 argv=op.argv, env=(*op.env, *op.hidden_env), cwd=op.cwd or "/", user=op.user
             ),
+            mounts=mounts,
             network=_network(op, surroundings),
-            files=files,
+            files=surroundings.files,
         )
         code = _run(spec, behind, log)
         if code is not None:
             raise code
         return snapshots.commit(active)
+
+
+def _write_script(path: str, script: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(script)
+        os.fchmod(file.fileno(), 0o755)
 
 
 def _network(op: RunOp, surroundings: Surroundings) -> Network:
@@ -73,6 +83,7 @@ def _run(spec: ContainerSpec, behind: Behind, log: Callable[[bytes], None]) -> R
                 stdout=write_end,
                 stderr=write_end,
                 cancellation=behind.cancellation,
+                hold=behind.held,
             )
     except ContainerError as error:
         return _not_started(error)
