@@ -15,7 +15,8 @@ MODE = 0o644
 def inline_object(path: bytes, data: bytes) -> Object:
     """Return the object that a here-document becomes at `path`; its time is now, in whole seconds."""
     now = int(time.time())
-    status = os.stat_result((stat.S_IFREG | MODE, 0, 0, 1, 0, 0, len(data), now, now, now))
+    fields = (stat.S_IFREG | MODE, 0, 0, 1, 0, 0, len(data), now, now, now)
+    status = os.stat_result(fields, {"st_mtime_ns": now * 1_000_000_000})
     found = Object(path, -1, os.fsdecode(path.rpartition(b"/")[2]), status)
     found.inline = data
     return found

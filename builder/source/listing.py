@@ -30,6 +30,11 @@ def listing_digest(items: Iterable[Item]) -> bytes:
     return sha256(_ENCODER.encode(encoded))
 
 
+def own_item(mode: int) -> Item:
+    """Return what stands in a directory's listing for itself, where the one above does not list it."""
+    return ("", mode, 0, 0, b"", ())
+
+
 def tree_digest(
     listings: Iterable[tuple[str, bytes]], links: Iterable[tuple[str, ...]] = ()
 ) -> bytes:

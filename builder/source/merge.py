@@ -17,8 +17,7 @@ _Head = tuple[bytes, int, Object, Iterator[Object]]
 def merged(streams: list[Iterable[Object]]) -> Iterator[Object]:
     """Yield the objects of all streams by path; of several for one path the last source's, once.
 
-    Directories for one path are one directory, with the attributes of the first. No stream advances before
-    its object has been dealt with.
+    Directories for one path are one directory. No stream advances before its object has been dealt with.
 
     Raises: BuildError: `build.copy-failed`: one path is a file in one source, a directory in another.
     """
@@ -36,7 +35,7 @@ def merged(streams: list[Iterable[Object]]) -> Iterator[Object]:
                 f"two sources give `/{os.fsdecode(objects[0].path)}`: one a file, one a directory",
                 code="build.copy-failed",
             )
-        yield objects[0] if directories else objects[-1]
+        yield objects[-1]
         for _, index, _, stream in group:
             _advance(heads, index, stream)
 

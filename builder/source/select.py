@@ -12,8 +12,15 @@ from operator import attrgetter
 
 from builder.errors import ContextError
 from builder.source.known import KnownDirectory, KnownFiles, KnownItem, trusted
-from builder.source.listing import Item, kept_mode, listing_digest, tree_digest
-from builder.source.tops import Top, Tree
+from builder.source.listing import (
+    Item,
+    kept_listings,
+    kept_mode,
+    listing_digest,
+    own_item,
+    tree_digest,
+)
+from builder.source.tops import Top, Tree, hides, missing
 
 PIECE = 1 << 20
 _NEVER = -1
@@ -22,8 +29,8 @@ _NEVER = -1
 class Digester:
     """Digests selections of one tree; `files` and `bytes` count what was selected so far.
 
-    With `owners`, owners, extended attributes and hard links count: a copy from a stage or image keeps them,
-    one from a context does not.
+    With `owners`, owners and extended attributes count: a copy from a stage or image keeps them, one from a
+    context does not.
     """
 
     def __init__(self, tree: Tree, *, owners: bool, known: KnownFiles | None = None) -> None:
@@ -37,7 +44,7 @@ class Digester:
     def top(self, top: Top) -> tuple[str, bytes]:
         """Return (name, digest) of one top, as `contents_digest` takes them; a directory has no name."""
         if top.is_directory:
-            return "", self._directory(top.real)
+            return "", self._directory(top.real, top.path)
         directory, _, name = top.real.rpartition("/")
         fd = self._tree.open_directory(directory)
         try:
@@ -58,8 +65,8 @@ class Digester:
                 return item
         return None
 
-    def _directory(self, real: str) -> bytes:
-        listings: list[tuple[str, bytes]] = []
+    def _directory(self, real: str, named: str) -> bytes:
+        listings: list[tuple[str, bytes, bool]] = []
         self._links.clear()
         pending = [""]
         while pending:
@@ -70,12 +77,16 @@ class Digester:
                 record, below = self._listing(fd, path, relative)
             finally:
                 os.close(fd)
-            listings.append((relative, record.digest))
+            only_for_below = record.hidden_mode != 0 and not record.holds
+            listings.append((relative, record.digest, only_for_below))
             self.files += record.files
             self.bytes += record.size
             pending.extend(_join(relative, name) for name in below)
         groups = [tuple(names) for names in self._links.values() if len(names) > 1]
-        return tree_digest(listings, groups)
+        kept = list(kept_listings(listings))
+        if not kept:
+            raise missing(self._tree, named)
+        return tree_digest(kept, groups)
 
     def _listing(self, fd: int, path: str, relative: str) -> tuple[KnownDirectory, list[str]]:
         """Return the record of one directory, and the names of the directories in it."""
@@ -83,7 +94,9 @@ class Digester:
         previous = {item[0]: item for item in old.items} if old is not None else {}
         with os.scandir(fd) as entries:
             found = sorted(entries, key=attrgetter("name"))
-        same = old is not None
+        hidden = self._tree.ignored(path) if old is None else old.hidden_mode != 0
+        hidden_mode = os.fstat(fd).st_mode if hidden else 0
+        same = old is not None and old.hidden_mode == hidden_mode
         items: list[KnownItem] = []
         statuses: list[os.stat_result | None] = []
         below: list[str] = []
@@ -91,7 +104,7 @@ class Digester:
             name = entry.name
             before = previous.get(name)
             if self._hidden(path, entry, before):
-                same = same and before is not None
+                same = same and before is not None and len(before) == 1
                 items.append([name])
                 statuses.append(None)
                 continue
@@ -100,7 +113,12 @@ class Digester:
                 continue
             if stat.S_ISDIR(status.st_mode):
                 below.append(name)
-            key = _status_key(status)
+                key = self._directory_key(path, name, status.st_mode, before)
+            else:
+                key = _status_key(status)
+                if status.st_nlink > 1:
+                    names = self._links.setdefault((status.st_dev, status.st_ino), [])
+                    names.append(_join(relative, name))
             if before is not None and before[1:6] == key:
                 items.append(before)
             else:
@@ -108,7 +126,7 @@ class Digester:
                 items.append([name, *key, None])
             statuses.append(status)
         if old is None or not same or len(items) != len(old.items):
-            record = self._digest(fd, relative, items, statuses, previous)
+            record = self._digest(fd, items, statuses, previous, hidden_mode)
             if self._known is not None:
                 self._known.changed = True
         else:
@@ -119,23 +137,35 @@ class Digester:
 
     def _hidden(self, path: str, entry: os.DirEntry[str], before: KnownItem | None) -> bool:
         """Tell whether the ignore rules hide a name and all below it."""
-        if before is not None:
-            return len(before) == 1
         rules = self._tree.rules
         if rules is None:
             return False
-        full = _join(path, entry.name)
-        if not rules.match(full).ignored:
-            return False
-        return not entry.is_dir(follow_symlinks=False) or rules.prunable(full)
+        if before is not None:
+            is_directory = entry.is_dir(follow_symlinks=False)
+            if len(before) > 1 and is_directory == stat.S_ISDIR(int(str(before[1]))):
+                return False
+            if len(before) == 1 and not is_directory:
+                return True
+        return hides(rules, _join(path, entry.name), entry)
+
+    def _directory_key(
+        self, path: str, name: str, mode: int, before: KnownItem | None
+    ) -> list[object]:
+        if self._tree.rules is None:
+            hidden = 0
+        elif before is not None and len(before) > 1 and stat.S_ISDIR(int(str(before[1]))):
+            hidden = int(str(before[2]))
+        else:
+            hidden = int(self._tree.ignored(_join(path, name)))
+        return [mode, hidden, 0, 0, 0]
 
     def _digest(
         self,
         fd: int,
-        relative: str,
         items: list[KnownItem],
         statuses: list[os.stat_result | None],
         previous: dict[object, KnownItem],
+        hidden_mode: int,
     ) -> KnownDirectory:
         kept: list[Item] = []
         files = size = 0
@@ -143,15 +173,17 @@ class Digester:
             if status is None:
                 continue
             self._fill(fd, item, previous.get(item[0]))
-            kept.append(self._item(fd, item, status))
             if stat.S_ISDIR(status.st_mode):
+                if not item[2]:
+                    kept.append(self._item(fd, item, status))
                 continue
+            kept.append(self._item(fd, item, status))
             files += 1
             size += status.st_size
-            if self._owners and status.st_nlink > 1:
-                name = _join(relative, str(item[0]))
-                self._links.setdefault((status.st_dev, status.st_ino), []).append(name)
-        return KnownDirectory(listing_digest(kept), items, files, size)
+        holds = bool(kept)
+        if hidden_mode:
+            kept.append(own_item(hidden_mode))
+        return KnownDirectory(listing_digest(kept), items, files, size, hidden_mode, holds)
 
     def _fill(self, fd: int, item: KnownItem, before: KnownItem | None) -> None:
         """Complete an item with its data, from what is known or by reading."""
@@ -201,10 +233,13 @@ def kept_xattrs(dir_fd: int, name: str, mode: int) -> tuple[tuple[str, bytes], .
 
 
 def _status_key(status: os.stat_result) -> list[object]:
-    mode = status.st_mode
-    if stat.S_ISDIR(mode):
-        return [mode, 0, 0, 0, 0]
-    return [mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+    return [
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+    ]
 
 
 def _join(directory: str, name: str) -> str:

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterator
 
 from builder.source.known import KnownDirectory, KnownFiles, KnownItem, trusted
-from builder.source.listing import Item, kept_mode, listing_digest, tree_digest
+from builder.source.listing import Item, kept_mode, listing_digest, own_item, tree_digest
 from builder.source.select import file_digest, kept_xattrs
-from builder.source.tops import Top, Tree
+from builder.source.tops import Top, Tree, hides, missing
 
 _NEVER = -1
 MAX_OPEN = 200
@@ -58,14 +58,31 @@ class Object:
 
 
 class _Frame:
-    """A directory that the stream is in."""
+    """A directory that the stream is in.
 
-    __slots__ = ("fd", "items", "kept", "path", "pending", "real", "relative", "size")
+    One that the ignore rules hide, but not all below it, is `waiting` to be yielded before the first object
+    in it that is kept. `holds` tells whether anything directly in it was kept.
+    """
 
-    def __init__(self, real: str, relative: str, path: bytes) -> None:
+    __slots__ = (
+        "fd",
+        "holds",
+        "items",
+        "kept",
+        "path",
+        "pending",
+        "real",
+        "relative",
+        "size",
+        "waiting",
+    )
+
+    def __init__(self, real: str, relative: str, path: bytes, waiting: Object | None) -> None:
         self.real = real
         self.relative = relative
         self.path = path
+        self.waiting = waiting
+        self.holds = False
         self.fd = -1
         self.pending: list[os.DirEntry[str]] = []
         self.items: list[KnownItem] = []
@@ -119,7 +136,7 @@ class ObjectStream:
             os.close(fd)
 
     def _directory(self) -> Iterator[Object]:
-        stack = [self._enter(self._top.real, "", self._target)]
+        stack = [self._enter(self._top.real, "", self._target, None)]
         try:
             while stack:
                 frame = stack[-1]
@@ -132,14 +149,23 @@ class ObjectStream:
                 found = self._object(frame, entry)
                 if found is None:
                     continue
-                yield found
-                self._count(frame, found)
+                waiting = None
+                if stat.S_ISDIR(found.status.st_mode) and self._tree.ignored(
+                    _join(frame.real, entry.name)
+                ):
+                    waiting = found
+                    frame.items.append([entry.name, found.status.st_mode, 1, 0, 0, 0, b""])
+                else:
+                    yield from self._due(stack)
+                    yield found
+                    self._count(frame, found)
                 if stat.S_ISDIR(found.status.st_mode):
                     stack.append(
                         self._enter(
                             _join(frame.real, entry.name),
                             _join(frame.relative, entry.name),
                             found.path,
+                            waiting,
                         )
                     )
                     self._spare(stack)
@@ -147,6 +173,15 @@ class ObjectStream:
             for frame in stack:
                 if frame.fd >= 0:
                     os.close(frame.fd)
+        if not self._listings:
+            raise missing(self._tree, self._top.path)
+
+    def _due(self, stack: list[_Frame]) -> Iterator[Object]:
+        """Yield the directories above that waited for something to be kept in them."""
+        for frame in stack:
+            if frame.waiting is not None:
+                yield frame.waiting
+                frame.waiting = None
 
     def _spare(self, stack: list[_Frame]) -> None:
         """Close a directory far above, to stay below the limit of open files."""
@@ -154,8 +189,8 @@ class ObjectStream:
             os.close(stack[-MAX_OPEN].fd)
             stack[-MAX_OPEN].fd = -1
 
-    def _enter(self, real: str, relative: str, path: bytes) -> _Frame:
-        frame = _Frame(real, relative, path)
+    def _enter(self, real: str, relative: str, path: bytes, waiting: Object | None) -> _Frame:
+        frame = _Frame(real, relative, path, waiting)
         frame.fd = self._tree.open_directory(real)
         with os.scandir(frame.fd) as entries:
             # Sorted as bytes, the order of a layer; taken from the end.
@@ -164,13 +199,9 @@ class ObjectStream:
 
     def _object(self, frame: _Frame, entry: os.DirEntry[str]) -> Object | None:
         rules = self._tree.rules
-        if rules is not None:
-            full = _join(frame.real, entry.name)
-            if rules.match(full).ignored and (
-                not entry.is_dir(follow_symlinks=False) or rules.prunable(full)
-            ):
-                frame.items.append([entry.name])
-                return None
+        if rules is not None and hides(rules, _join(frame.real, entry.name), entry):
+            frame.items.append([entry.name])
+            return None
         status = os.stat(entry.name, dir_fd=frame.fd, follow_symlinks=False)
         if stat.S_ISSOCK(status.st_mode):
             return None
@@ -180,11 +211,11 @@ class ObjectStream:
         if self._owners:
             found.owned = True
             found.xattrs = kept_xattrs(frame.fd, entry.name, status.st_mode)
-            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                names = self._links.setdefault((status.st_dev, status.st_ino), [])
-                if names:
-                    found.first = names[0][1]
-                names.append((_join(frame.relative, entry.name), path))
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            names = self._links.setdefault((status.st_dev, status.st_ino), [])
+            if names:
+                found.first = names[0][1]
+            names.append((_join(frame.relative, entry.name), path))
         return found
 
     def _item(self, found: Object) -> Item:
@@ -197,6 +228,7 @@ class ObjectStream:
     def _count(self, frame: _Frame, found: Object) -> None:
         status = found.status
         mode = status.st_mode
+        frame.holds = True
         frame.kept.append(self._item(found))
         if stat.S_ISDIR(mode):
             frame.items.append([found.name, mode, 0, 0, 0, 0, b""])
@@ -220,17 +252,31 @@ class ObjectStream:
         frame.items.append(item)
 
     def _close(self, frame: _Frame) -> None:
+        hidden_mode = 0
+        if self._tree.ignored(frame.real):
+            hidden_mode = self._mode(frame)
+            frame.kept.append(own_item(hidden_mode))
         if frame.fd >= 0:
             os.close(frame.fd)
         digest = listing_digest(frame.kept)
-        self._listings.append((frame.relative, digest))
+        if frame.waiting is None and (
+            frame.relative or frame.holds or not hidden_mode or self._listings
+        ):
+            self._listings.append((frame.relative, digest))
         if self._known is not None:
             files = sum(
                 1 for item in frame.items if len(item) > 1 and not stat.S_ISDIR(int(str(item[1])))
             )
             items = sorted(frame.items, key=lambda item: str(item[0]))
-            self._known.new[frame.real] = KnownDirectory(digest, items, files, frame.size)
+            self._known.new[frame.real] = KnownDirectory(
+                digest, items, files, frame.size, hidden_mode, frame.holds
+            )
             self._known.changed = True
+
+    def _mode(self, frame: _Frame) -> int:
+        if frame.fd < 0:
+            frame.fd = self._tree.open_directory(frame.real)
+        return os.fstat(frame.fd).st_mode
 
 
 def _name_bytes(entry: os.DirEntry[str]) -> bytes:

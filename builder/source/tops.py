@@ -5,6 +5,7 @@ A path is resolved inside its root, links included; nothing leads out of it.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from builder.source.pattern import compile_component, has_wildcard, matches
 
 if TYPE_CHECKING:
     from builder.dockerfile.ignore import IgnoreRules
+    from runtime.beneath import Place
 
 
 class Top(msgspec.Struct, frozen=True):
@@ -60,6 +62,35 @@ class Tree:
 
         return open_beneath(self.root_fd, path or ".", flags)
 
+    def find(self, path: str) -> tuple[int, str]:
+        """Return a descriptor (O_PATH) of what a path leads to, for the caller to close, and its real path.
+
+        Raises: OSError: it does not exist, passes what is no directory, or passes too many links.
+        """
+        fd = _open_plainly(self.root_fd, path, os.O_PATH | os.O_CLOEXEC)
+        if fd is not None:
+            return fd, path
+        place = self._walk(path, follow=True)
+        if place.missing:
+            os.close(place.descriptor)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return place.descriptor, "/".join(place.path)
+
+    def holds(self, path: str) -> bool:
+        """Tell whether there is something at a path, if only a link that leads nowhere."""
+        try:
+            place = self._walk(path, follow=False)
+        except OSError:
+            return False
+        os.close(place.descriptor)
+        return place.missing == 0
+
+    def _walk(self, path: str, *, follow: bool) -> Place:
+        from runtime.beneath import walk
+        from runtime.syscalls import Syscalls
+
+        return walk(Syscalls(), self.root_fd, path, follow=follow)
+
 
 def _open_plainly(root_fd: int, path: str, flags: int) -> int | None:
     """Open a path that is no link and passes none, one name at a time; None where it may be otherwise.
@@ -102,8 +133,9 @@ def clean(path: str) -> str:
 def resolve(tree: Tree, paths: tuple[str, ...]) -> list[Top]:
     """Return what the paths and patterns of one source select, in order; patterns give theirs sorted.
 
-    Raises: ContextError: a plain path names nothing (with the ignore rule that hides it, or near names), or
-        nothing at all is selected.
+    A pattern may match nothing.
+
+    Raises: ContextError: a plain path names nothing (with the ignore rule that hides it, or near names).
     """
     tops: list[Top] = []
     for path in paths:
@@ -115,48 +147,62 @@ def resolve(tree: Tree, paths: tuple[str, ...]) -> list[Top]:
     return tops
 
 
+def hides(rules: IgnoreRules, path: str, entry: os.DirEntry[str]) -> bool:
+    """Tell whether rules hide a name and all below it."""
+    if not rules.match(path).ignored:
+        return False
+    return not entry.is_dir(follow_symlinks=False) or rules.prunable(path)
+
+
 def _named(tree: Tree, path: str) -> Top:
     top = _top(tree, path)
     if top is None:
-        raise _missing(tree, path)
+        raise missing(tree, path)
     return top
 
 
 def _top(tree: Tree, path: str) -> Top | None:
-    if tree.ignored(path) and not _re_included_below(tree, path):
+    found = _found(tree, path)
+    if found is None:
         return None
-    try:
-        fd = tree.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ContextError(f"`{path}` cannot be opened: {os.strerror(error.errno or 0)}") from error
-    try:
-        is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
-        real = _real_path(tree, fd, path)
-    finally:
-        os.close(fd)
-    if real != path and tree.ignored(real) and not is_directory:
+    real, is_directory = found
+    if any(_shut(tree, each, is_directory=is_directory) for each in {path, real}):
         return None
     return Top(path, real, path.rpartition("/")[2], is_directory)
 
 
-def _re_included_below(tree: Tree, path: str) -> bool:
+def _shut(tree: Tree, path: str, *, is_directory: bool) -> bool:
+    """Tell whether the ignore rules hide a path, and all below it if it is a directory."""
     rules = tree.rules
-    return rules is not None and not rules.prunable(path)
+    return (
+        rules is not None and tree.ignored(path) and not (is_directory and not rules.prunable(path))
+    )
 
 
-def _real_path(tree: Tree, fd: int, path: str) -> str:
-    """Return where a path leads, relative to the root; of use for the ignore rules of a context only."""
-    if tree.rules is None:
-        return path
-    root = os.readlink(f"/proc/self/fd/{tree.root_fd}")
-    real = os.readlink(f"/proc/self/fd/{fd}")
-    prefix = root.rstrip("/") + "/"
-    return real[len(prefix) :] if real.startswith(prefix) else ""
+def _found(tree: Tree, path: str) -> tuple[str, bool] | None:
+    """Return where a path leads inside the root, and whether that is a directory; None if nowhere.
+
+    Raises: ContextError: it passes too many links, or a directory that may not be entered.
+    """
+    try:
+        fd, real = tree.find(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ContextError(
+            f"`{path}` cannot be opened: {os.strerror(error.errno or 0)}", code="context.unreadable"
+        ) from error
+    try:
+        return real, stat.S_ISDIR(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
 
 
 def _expand(tree: Tree, pattern: str) -> list[Top]:
+    """Return what a pattern selects; what the ignore rules hide is as if it were not there.
+
+    Raises: ContextError: it matches a link that leads nowhere.
+    """
     candidates = [""]
     for component in pattern.split("/"):
         if has_wildcard(component):
@@ -169,8 +215,14 @@ def _expand(tree: Tree, pattern: str) -> list[Top]:
             ]
         else:
             candidates = [_join(directory, component) for directory in candidates]
-    found = (_top(tree, path) for path in sorted(candidates))
-    return [top for top in found if top is not None]
+    tops: list[Top] = []
+    for path in sorted(candidates):
+        top = _top(tree, path)
+        if top is not None:
+            tops.append(top)
+        elif not tree.ignored(path) and tree.holds(path):
+            raise missing(tree, path)
+    return tops
 
 
 def _join(directory: str, name: str) -> str:
@@ -188,20 +240,25 @@ def _names(tree: Tree, directory: str) -> list[str]:
         os.close(fd)
 
 
-def _missing(tree: Tree, path: str) -> ContextError:
+def missing(tree: Tree, path: str) -> ContextError:
+    """Return what to say of a path that selects nothing: near names, or the ignore rule that hides it."""
     if not tree.is_context:
         return ContextError(
             f"`/{path}` does not exist there",
             notes=_near(tree, path),
             hint="check the path against what that stage or image holds",
         )
-    rule = tree.rules.match(path).rule if tree.rules is not None and tree.ignored(path) else None
-    if tree.rules is not None and rule is not None:
+    found = _found(tree, path)
+    for each in (path, found[0] if found is not None else path):
+        rule = tree.rules.match(each).rule if tree.rules is not None else None
+        if tree.rules is None or rule is None or not tree.ignored(each):
+            continue
+        leads = () if each == path else (f"it is a link to `{each}`",)
         return ContextError(
             f"`{path}` is excluded from the build context",
             code="context.ignored-source",
-            notes=(f"line {rule.line} of `{tree.rules.name}` excludes it: `{rule.text}`",),
-            hint=f"remove that line, or add `!{path}` after it",
+            notes=(*leads, f"line {rule.line} of `{tree.rules.name}` excludes it: `{rule.text}`"),
+            hint=f"remove that line, or add `!{each}` after it",
         )
     return ContextError(
         f"`{path}` does not exist in the build context",

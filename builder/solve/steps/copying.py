@@ -19,14 +19,14 @@ from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.scanned import LayerScan
 from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
-from builder.solve.steps.selecting import SourceTree, selected, source_tree
+from builder.solve.steps.selecting import SourceTree, source_tree
 from builder.source.inline import inline_digest, inline_file, inline_object
 from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.merge import merged
 from builder.source.select import open_file
 from builder.source.stream import Object, ObjectStream
-from builder.source.tops import Top, Tree
+from builder.source.tops import Top, Tree, resolve
 from runtime.view import mounted
 
 SECOND = 1_000_000_000
@@ -92,6 +92,9 @@ def _view(lowers: tuple[str, ...]) -> Iterator[int | None]:
         yield root_fd
 
 
+_Chosen = tuple[Tree, Top, SourceTree, KnownFiles | None]
+
+
 class _Copy:
     """One copy in progress."""
 
@@ -103,6 +106,7 @@ class _Copy:
         self._tops: list[ObjectStream | tuple[str, bytes]] = []
         self._known: list[KnownFiles] = []
         self._ids = base.owner(request.owner) if request.owner is not None else None
+        self._made_at: int | None = None
         self._absent: bytes | None = None
         self._linked: dict[bytes, tuple[int, int]] = {}
         self._implied = False
@@ -138,16 +142,9 @@ class _Copy:
 
     def _plan(self) -> tuple[bytes, Iterable[Object]]:
         """Resolve sources and destination; return the directory to make and the objects in order."""
-        chosen: list[tuple[Tree, Top, SourceTree, KnownFiles | None]] = []
-        inline: list[tuple[str, bytes]] = []
-        for source in self._request.sources:
-            if source.inline:
-                inline.extend(source.inline)
-                continue
-            tree, known = self._stack.enter_context(source_tree(source))
-            if known is not None:
-                self._known.append(known)
-            chosen.extend((tree, top, source, known) for top in selected(tree, source.paths))
+        chosen, inline = self._choose()
+        if self._request.sources and not chosen and not inline:
+            return b"", ()  # patterns that match nothing
         dest = self._base.resolve(self._request.dest)
         status = self._base.look(dest)
         into = (
@@ -178,6 +175,21 @@ class _Copy:
             return made, streams[0]
         return made, merged(streams)
 
+    def _choose(self) -> tuple[list[_Chosen], list[tuple[str, bytes]]]:
+        chosen: list[_Chosen] = []
+        inline: list[tuple[str, bytes]] = []
+        for source in self._request.sources:
+            if source.inline:
+                inline.extend(source.inline)
+                continue
+            tree, known = self._stack.enter_context(source_tree(source))
+            if known is not None:
+                self._known.append(known)
+            chosen.extend((tree, top, source, known) for top in resolve(tree, source.paths))
+        if chosen and not inline and chosen[-1][1].is_directory:
+            self._made_at = _modified(*chosen[-1][:2])
+        return chosen, inline
+
     def _write(
         self,
         target: bytes,
@@ -192,19 +204,20 @@ class _Copy:
             self._place(found, writer, form)
 
     def _make_parents(self, target: bytes, writer: LayerWriter, form: DirectoryForm | None) -> None:
+        """Make the destination and what is missing above it; set-id and sticky bits are for copies alone."""
         parts = target.split(b"/") if target else []
         now = int(time.time()) * SECOND
+        uid, gid = self._ids or (0, 0)
+        mode = 0o755 if self._request.mode is None else self._request.mode & 0o777
         for count in range(1, len(parts) + 1):
             path = b"/".join(parts[:count])
             if self._exists(path):
                 self._imply(path, form)
                 continue
-            uid, gid = self._ids or (0, 0)
-            mode = 0o755 if self._request.mode is None else self._request.mode
-            entry = Entry(path, Kind.DIRECTORY, mode, uid, gid, now)
-            writer.add(entry)
+            time_made = now if self._made_at is None or path != target else self._made_at
+            writer.add(Entry(path, Kind.DIRECTORY, mode, uid, gid, time_made))
             if form is not None:
-                form.enter(path, Attributes(mode, uid, gid, now))
+                form.enter(path, Attributes(mode, uid, gid, time_made))
 
     def _exists(self, path: bytes) -> bool:
         """Tell whether a directory exists below, noting the first absent one: all below it is absent."""
@@ -229,9 +242,8 @@ class _Copy:
     def _place(self, found: Object, writer: LayerWriter, form: DirectoryForm | None) -> None:
         mode = found.status.st_mode
         if stat.S_ISDIR(mode):
-            if self._exists(found.path):
-                self._imply(found.path, form)
-                return
+            # One that exists gets the attributes of the copied one: only the destination keeps its own.
+            self._exists(found.path)
             entry = self._entry(found, Kind.DIRECTORY)
             writer.add(entry)
             if form is not None:
@@ -314,6 +326,15 @@ _KINDS = {
     stat.S_IFCHR: Kind.CHARACTER,
     stat.S_IFBLK: Kind.BLOCK,
 }
+
+
+def _modified(tree: Tree, top: Top) -> int:
+    """Return the time of a selected directory, which the destination takes over where it is made for it."""
+    fd = tree.open_directory(top.real)
+    try:
+        return os.fstat(fd).st_mtime_ns // SECOND * SECOND
+    finally:
+        os.close(fd)
 
 
 def _inode(found: Object) -> tuple[int, int]:

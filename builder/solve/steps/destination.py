@@ -32,7 +32,7 @@ class Destination:
     def look(self, path: bytes) -> os.stat_result | None:
         """Return the status of a path without following a link at its end, or None; noted."""
         status = self._status(path)
-        self._seen["/" + os.fsdecode(path)] = self._finding(path, status)
+        self._seen["/" + spelled(path)] = self._finding(path, status)
         return status
 
     def _status(self, path: bytes) -> os.stat_result | None:
@@ -49,7 +49,7 @@ class Destination:
         if stat.S_ISDIR(status.st_mode):
             return "directory"
         if stat.S_ISLNK(status.st_mode):
-            return "link " + os.fsdecode(self._readlink(path))
+            return "link " + spelled(self._readlink(path))
         return "file"
 
     def _readlink(self, path: bytes) -> bytes:
@@ -108,6 +108,22 @@ class Destination:
         return b"/".join(current)
 
 
+def spelled(path: bytes) -> str:
+    r"""Write a path as text, reversibly: bytes that are not UTF-8 as `\xNN`, a backslash doubled."""
+    return path.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
+
+
+def unspelled(text: str) -> bytes:
+    """Return the path that was spelled."""
+    pieces = text.encode().split(b"\\\\")
+    return b"\\".join(_with_bytes(piece) for piece in pieces)
+
+
+def _with_bytes(piece: bytes) -> bytes:
+    first, *rest = piece.split(b"\\x")
+    return first + b"".join(bytes((int(each[:2], 16),)) + each[2:] for each in rest)
+
+
 def observe(root_fd: int | None, asked: list[str]) -> list[str]:
     """Return what is found at paths and for owners that an earlier copy observed, in the same words."""
     destination = Destination(root_fd)
@@ -118,6 +134,6 @@ def observe(root_fd: int | None, asked: list[str]) -> list[str]:
             except BuildError:
                 return []
         else:
-            destination.look(os.fsencode(each[1:]))
+            destination.look(unspelled(each[1:]))
     found = dict(destination.observations)
     return [found[each] for each in asked]

@@ -11,11 +11,10 @@ from contextlib import contextmanager
 
 import msgspec
 
-from builder.errors import ContextError
 from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.select import Digester
-from builder.source.tops import Top, Tree, resolve
+from builder.source.tops import Tree, resolve
 
 
 class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +51,7 @@ def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
             continue
         with source_tree(source) as (tree, known):
             digester = Digester(tree, owners=not source.root, known=known)
-            tops.extend(digester.top(top) for top in selected(tree, source.paths))
+            tops.extend(digester.top(top) for top in resolve(tree, source.paths))
             files += digester.files
             size += digester.bytes
             if known is not None:
@@ -80,17 +79,3 @@ def source_tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]:
         yield Tree(root_fd, rules), known
     finally:
         os.close(root_fd)
-
-
-def selected(tree: Tree, paths: tuple[str, ...]) -> list[Top]:
-    """Return what the paths and patterns of a source select.
-
-    Raises: ContextError: nothing at all, or see `resolve`.
-    """
-    tops = resolve(tree, paths)
-    if not tops:
-        raise ContextError(
-            f"nothing matches `{' '.join(paths)}`",
-            hint="a pattern that matches nothing needs another source beside it",
-        )
-    return tops

@@ -103,13 +103,21 @@ def test_owners_count_only_where_a_copy_keeps_them(tree: Tree, root: Path) -> No
     assert digest_of(tree, "src", owners=True) != stage
 
 
-def test_hard_links_count_only_where_a_copy_keeps_them(tree: Tree, root: Path) -> None:
+@pytest.mark.parametrize("owners", [False, True])
+def test_names_of_one_file_are_another_selection_than_equal_files(
+    tree: Tree, root: Path, owners: bool
+) -> None:
     (root / "src" / "z.py").write_bytes((root / "src" / "a.py").read_bytes())
-    context, stage = digest_of(tree, "src"), digest_of(tree, "src", owners=True)
+    equal = digest_of(tree, "src", owners=owners)
     (root / "src" / "z.py").unlink()
     os.link(root / "src" / "a.py", root / "src" / "z.py")
-    assert digest_of(tree, "src") == context
-    assert digest_of(tree, "src", owners=True) != stage
+    assert digest_of(tree, "src", owners=owners) != equal
+
+
+def test_another_name_outside_of_the_selection_does_not_count(tree: Tree, root: Path) -> None:
+    before = digest_of(tree, "src")
+    os.link(root / "src" / "a.py", root / "beside.py")
+    assert digest_of(tree, "src") == before
 
 
 def test_unchanged_files_are_not_read_again(
