@@ -139,7 +139,8 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:
         # Loading without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go.
         calls.load_filter(start.filter)
     try:
-        calls.become(user.uid, user.gid, user.groups)
+        # The own group is a supplementary one too: else giving it up would pass checks against the group.
+        calls.become(user.uid, user.gid, tuple(dict.fromkeys((user.gid, *user.groups))))
     except OSError as error:
         raise StartFailed(
             f"the command cannot run as user {user.uid}, group {user.gid}: {error.strerror}",

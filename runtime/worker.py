@@ -73,22 +73,30 @@ def _answer(
         result = find_job(name, prefixes)(arguments, descriptors, report)
         wire.send(request, ("result", result))
     except Exception as error:  # noqa: BLE001 - the builder raises it again in its own words
-        wire.send(request, ("raised", str(error), type(error).__name__, _details(error)))
+        wire.send(request, ("raised", _text(str(error)), type(error).__name__, _details(error)))
 
 
 def _details(error: Exception) -> dict[str, object]:
     details: dict[str, object] = {}
     for name in _DETAILS:
         value = getattr(error, name, None)
-        plain = isinstance(value, tuple) and all(isinstance(item, str) for item in value)
-        if plain or isinstance(value, (str, int)):
+        if isinstance(value, tuple) and all(isinstance(item, str) for item in value):
+            details[name] = tuple(_text(item) for item in value)
+        elif isinstance(value, str):
+            details[name] = _text(value)
+        elif isinstance(value, int):
             details[name] = value
     if isinstance(error, OSError):
         details["errno"] = error.errno
         details["strerror"] = error.strerror
         if isinstance(error.filename, (str, bytes)):
-            details["path"] = os.fsdecode(error.filename)
+            details["path"] = _text(os.fsdecode(error.filename))
     return details
+
+
+def _text(text: str) -> str:
+    """Return a text that may quote a file's name as valid UTF-8."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def _highest_descriptor() -> int:
