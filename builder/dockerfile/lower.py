@@ -11,6 +11,7 @@ import msgspec
 
 from builder.diagnostics import Diagnostic, Span
 from builder.dockerfile import draft, scope
+from builder.dockerfile.checks.planned import survey_plan
 from builder.dockerfile.configuration import Configurator, HistoryStep
 from builder.dockerfile.copying import copy_operation
 from builder.dockerfile.draft import Draft
@@ -85,7 +86,9 @@ class _Lowering:
             history=tuple(state.history),
             base=state.base,
             stages=tuple(self.names),
-            warnings=self.plan.checks.shown(self.plan.warnings),
+            warnings=self.plan.checks.shown(
+                self.plan.warnings + survey_plan(self.plan, self.bases)
+            ),
         )
 
     def _stage(self, stage: Stage) -> _StageState:

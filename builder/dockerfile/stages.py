@@ -24,7 +24,7 @@ SCRATCH_NAME = "scratch"
 class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a Dockerfile: platforms as `os/architecture[/variant]`, build arguments and labels by name.
 
-    `target_platform` "" is the host's.
+    `target_platform` "" is the host's. `ignore` is the text of the context's ignore file, for the checks.
     """
 
     target: str | None = None
@@ -32,6 +32,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     host_platform: str
     target_platform: str = ""
     labels: tuple[tuple[str, str], ...] = ()
+    ignore: str = ""
+    ignore_name: str = ".dockerignore"
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):
