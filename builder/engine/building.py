@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile, Span
-from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
+from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.requests import BuildRequest
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
@@ -115,10 +115,8 @@ class Build:
             self._events.emit(Warned(diagnostic=warning))
         graph = plan.graph
         self._events.emit(BuildStarted(dockerfile=source.name, total=len(graph.vertices)))
-        if self._request.no_cache:
-            vertices = tuple(
-                msgspec.structs.replace(each, no_cache=True) for each in graph.vertices
-            )
+        if self._request.no_cache or self._request.network == "none":
+            vertices = tuple(self._as_asked(each) for each in graph.vertices)
             graph = msgspec.structs.replace(graph, vertices=vertices)
         solved = Solver(
             graph,
@@ -133,6 +131,13 @@ class Build:
         ).solve()
         image = self._image(plan, solved)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=plan.warnings)
+
+    def _as_asked(self, vertex: Vertex) -> Vertex:
+        """Return a vertex with what the flags say of every step; a RUN without a network is another step."""
+        op = vertex.op
+        if isinstance(op, RunOp) and op.network == "default" and self._request.network == "none":
+            op = msgspec.structs.replace(op, network="none")
+        return msgspec.structs.replace(vertex, op=op, no_cache=self._request.no_cache)
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
         given = [(name, value) for name, value in self._request.build_args if value is not None]
@@ -187,11 +192,10 @@ class Build:
 
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)
+        times = _times(config, plan.history, solved)
+        for step, time in zip(plan.history, times, strict=True):
+            config = _append(config, step, solved, time)
         created = config.created
-        for step in plan.history:
-            if step.vertex is not None:
-                created = rfc3339(solved.layers[step.vertex].created)
-            config = _append(config, step, solved, created)
         epoch = self._settings.source_date_epoch
         if epoch is not None:
             created = rfc3339(epoch)
@@ -200,6 +204,21 @@ class Build:
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)
+
+
+def _times(config: ImageConfig, steps: tuple[Step, ...], solved: Solved) -> list[str]:
+    """Return when each step was made: recorded times, none before the one above it.
+
+    A step may have a layer that an older build made. Those before the first known time share it.
+    """
+    newest = max((created_seconds(line.created) for line in config.history), default=0.0)
+    times: list[float] = []
+    for step in steps:
+        if step.vertex is not None:
+            newest = max(newest, solved.layers[step.vertex].created)
+        times.append(newest)
+    first = next((time for time in times if time), 0.0)
+    return [rfc3339(time or first) for time in times]
 
 
 def _append(config: ImageConfig, step: Step, solved: Solved, created: str) -> ImageConfig:
