@@ -245,14 +245,24 @@ def _locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], Lapstrake
 def _narrow(error: LapstrakeError, span: Span | None, source: SourceFile) -> Span | None:
     """Return the span of the word that a message quotes, where it stands in the instruction's line."""
     quoted = error.message.split("`")[1:2]
-    lines = source.text.splitlines()
-    if span is None or not quoted or not error.code.startswith("context."):
+    if span is None or not quoted or not error.code.startswith(("context.", "build.copy-failed")):
         return span
-    word = quoted[0].lstrip("/")
-    at = lines[span.line - 1].find(word, span.column - 1)
-    if at < 0 or not word:
-        return span
-    return Span(span.line, at + 1, span.line, at + 1 + len(word))
+    line = source.text.splitlines()[span.line - 1]
+    for word in (quoted[0], quoted[0].lstrip("/")):
+        at = _whole_word(line, word, span.column - 1)
+        if at is not None:
+            return Span(span.line, at + 1, span.line, at + 1 + len(word))
+    return span
+
+
+def _whole_word(line: str, word: str, start: int) -> int | None:
+    at = line.find(word, start) if word else -1
+    while at >= 0:
+        around = line[at - 1 : at] + line[at + len(word) : at + len(word) + 1]
+        if not any(each.isalnum() or each in "._-" for each in around):
+            return at
+        at = line.find(word, at + 1)
+    return None
 
 
 def _read_text(path: str) -> str | None:

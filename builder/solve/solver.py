@@ -202,11 +202,22 @@ class Solver:
                 raise
 
     def _startable(self, running: set[int]) -> list[int]:
-        return [
-            index
-            for index, vertex in enumerate(self._graph.vertices)
-            if index not in self._inputs and index not in running and self._ready(vertex)
-        ]
+        """Return what can be started; of equal work, in several stages, one goes first, for all of them."""
+        found: list[int] = []
+        work = [self._work(index) for index in running]
+        for index, vertex in enumerate(self._graph.vertices):
+            if index in self._inputs or index in running or not self._ready(vertex):
+                continue
+            mine = self._work(index)
+            if mine not in work:
+                work.append(mine)
+                found.append(index)
+        return found
+
+    def _work(self, index: int) -> tuple[object, ...]:
+        vertex = self._graph.vertices[index]
+        inputs = self._inputs_of(vertex)
+        return (vertex.op, *(each.id if isinstance(each, State) else each for each in inputs))
 
     def _outcome(self, index: int, future: Future[_Result]) -> _Result:
         try:

@@ -290,15 +290,18 @@ class Snapshots:
 
     def settle(self, active: ActiveSnapshot, scan: LayerScan, entries: str) -> Layer:
         """Commit an upper directory whose entry list is written already; see `commit`."""
-        known = self.known(scan.content_id)
-        if known is not None:
-            os.unlink(entries)
-            return known
-        layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
-        self._settle(
-            layer, active.name, entries, (active.base.id or BOTTOM) if scan.implied else ""
-        )
-        return layer
+        base = (active.base.id or BOTTOM) if scan.implied else ""
+        with self._layers.transaction():
+            known = self.known(scan.content_id)
+            if known is None:
+                self._settle(_made(scan), active.name, entries, base)
+                return self._recorded(scan)
+        os.unlink(entries)
+        return known
+
+    def _recorded(self, scan: LayerScan) -> Layer:
+        """Return a layer as it is recorded: equal bytes may have been, with the time of then."""
+        return self._layers.get(scan.diff_id) or _made(scan)
 
     def known(self, content_id: str) -> Layer | None:
         """Return a layer of which the store still has these contents in some form."""
@@ -316,16 +319,16 @@ class Snapshots:
 
     def settle_tar(self, scan: LayerScan, entries: str, tar: str) -> Layer:
         """Commit a layer that was written as a plain tar; see `commit`."""
-        known = self.known(scan.content_id)
-        if known is not None:
-            os.unlink(entries)
-            os.unlink(tar)
-            return known
-        layer = Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
-        os.rename(entries, self._layers.entries_path(layer.diff_id))
-        self._layers.add(layer)
-        self.adopt_tar(layer.diff_id, tar, scan.size)
-        return layer
+        with self._layers.transaction():
+            known = self.known(scan.content_id)
+            if known is None:
+                os.rename(entries, self._layers.entries_path(scan.diff_id))
+                self._layers.add(_made(scan))
+                self.adopt_tar(scan.diff_id, tar, scan.size)
+                return self._recorded(scan)
+        os.unlink(entries)
+        os.unlink(tar)
+        return known
 
     def discard(self, name: str) -> None:
         """Remove an active directory, whoever owns what is in it."""
@@ -360,6 +363,10 @@ def _scan(found: object) -> LayerScan:
 def _means_damage(error: LapstrakeError) -> bool:
     """Tell whether an error is about what was read, not about an interrupt or a full disk."""
     return isinstance(error, LayerError) or error.code in _DAMAGE
+
+
+def _made(scan: LayerScan) -> Layer:
+    return Layer(scan.diff_id, scan.content_id, scan.size, scan.count, time.time())
 
 
 def unique_name() -> str:
