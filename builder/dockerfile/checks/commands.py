@@ -1,0 +1,67 @@
+"""Rules about CMD, ENTRYPOINT, HEALTHCHECK and MAINTAINER."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from builder.dockerfile.checks.finding import Finding
+from builder.dockerfile.checks.walk import Moment, Scene
+from builder.dockerfile.instructions import Cmd, Command, Entrypoint, Maintainer
+
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:=,@+- ")
+
+
+def shell_forms(moment: Moment) -> Iterator[Finding]:
+    """JSONArgsRecommended: unless SHELL has said that a shell is wanted."""
+    instruction = moment.instruction
+    assert isinstance(instruction, Cmd | Entrypoint)
+    if not instruction.command.shell_form or moment.state.shell:
+        return
+    keyword = instruction.keyword.text.upper()
+    words = instruction.command.words
+    yield Finding(
+        rule="JSONArgsRecommended",
+        span=words[0].span.to(words[-1].span) if words else instruction.keyword.span,
+        message=f"{keyword} runs a shell, so signals such as SIGTERM do not reach the program",
+        hint=f"write {keyword} {_as_json(instruction.command)}",
+        comments=instruction.comments,
+    )
+
+
+def _as_json(command: Command) -> str:
+    text = command.words[0].text if command.words else ""
+    if not text or not _PLAIN.issuperset(text):
+        return 'as a JSON array: `["PROGRAM", "ARGUMENT"]`'
+    return f"`{msgspec.json.encode(text.split()).decode().replace(',', ', ')}`"
+
+
+def repeated(moment: Moment) -> Iterator[Finding]:
+    """MultipleInstructionsDisallowed: the one that is found is the earlier, which has no effect."""
+    before = moment.state.last.get(type(moment.instruction))
+    if before is None:
+        return
+    keyword = before.keyword.text.upper()
+    yield Finding(
+        rule="MultipleInstructionsDisallowed",
+        span=before.span,
+        message=f"this {keyword} has no effect, for the stage has another",
+        notes=(f"the one that counts is on line {moment.instruction.span.line}, or after it",),
+        hint="remove it",
+        # As in BuildKit, the comment that silences this stands above the later one.
+        comments=(*moment.instruction.comments, *before.comments),
+    )
+
+
+def maintainers(scene: Scene) -> Iterator[Finding]:
+    """MaintainerDeprecated."""
+    for instruction in scene.dockerfile.instructions:
+        if isinstance(instruction, Maintainer):
+            yield Finding(
+                rule="MaintainerDeprecated",
+                span=instruction.keyword.span,
+                message="MAINTAINER is deprecated",
+                hint="write `LABEL org.opencontainers.image.authors=…`",
+                comments=instruction.comments,
+            )

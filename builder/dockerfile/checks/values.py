@@ -1,0 +1,118 @@
+"""Rules about variables and what is set: undefined ones, secrets, old forms, relative directories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.diagnostics import Span
+from builder.dockerfile import scope, suggest
+from builder.dockerfile.checks.finding import Finding
+from builder.dockerfile.checks.walk import Expanded, Moment
+from builder.dockerfile.instructions import Arg, Env, Label, Word
+
+_SECRET = frozenset(
+    [
+        "apikey",
+        "auth",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "pword",
+        "passwd",
+        "secret",
+        "token",
+    ]
+)
+_NO_SECRET = frozenset({"public", "file", "version"})
+
+
+def undefined_variables(moment: Moment) -> Iterator[Finding]:
+    """UndefinedVar: a variable that nothing has set, and that no ARG of the stage declares."""
+    state = moment.state
+    for found in moment.words:
+        for name in found.unknown:
+            if name in state.arguments or name in scope.NOT_ENVIRONMENT:
+                continue
+            near = suggest.nearest(name, state.environment)
+            notes: tuple[str, ...] = ()
+            if not state.image_known:
+                notes = ("what the base image sets is not known: it is not in the store",)
+            yield Finding(
+                rule="UndefinedVar",
+                span=_named(found, name),
+                message=f"the variable `{name}` is not defined here",
+                notes=notes,
+                hint=f"did you mean `${near}`?"
+                if near is not None
+                else f"define it with `ENV {name}=…` or `ARG {name}` in this stage",
+                comments=moment.instruction.comments,
+            )
+
+
+def _named(found: Expanded, name: str) -> Span:
+    """Return the span of `$name` or `${name…}` in a word; the word's own where it is spelt otherwise."""
+    text = found.word.text
+    for opening in ("${" + name, "$" + name):
+        at = text.find(opening)
+        if at >= 0:
+            end = at + len(opening)
+            if opening.startswith("${") and text.startswith("}", end):
+                end += 1
+            return found.word.part(at, end)
+    return found.word.span
+
+
+def secret_names(moment: Moment) -> Iterator[Finding]:
+    """SecretsUsedInArgOrEnv: names that sound like secrets; values stay in the image or its history."""
+    instruction = moment.instruction
+    names: list[tuple[Word, str]] = []
+    if isinstance(instruction, Env):
+        names = [(each.word, each.value or "") for each in moment.words[::2]]
+    elif isinstance(instruction, Arg):
+        names = [(argument.name, argument.name.text) for argument in instruction.arguments]
+    for word, name in names:
+        parts = set(name.lower().split("_"))
+        if parts & _SECRET and not parts & _NO_SECRET:
+            keyword = instruction.keyword.text.upper()
+            yield Finding(
+                rule="SecretsUsedInArgOrEnv",
+                span=word.span,
+                message=f"{keyword} `{name}` looks like a secret, which anybody can read in the image",
+                hint="give it to the step that needs it: `RUN --mount=type=secret,id=NAME`",
+                comments=instruction.comments,
+            )
+
+
+def legacy_pairs(moment: Moment) -> Iterator[Finding]:
+    """LegacyKeyValueFormat: `ENV name value`."""
+    instruction = moment.instruction
+    assert isinstance(instruction, Env | Label)
+    for pair in instruction.pairs:
+        if pair.legacy:
+            keyword = instruction.keyword.text.upper()
+            value = pair.value.text
+            plain = value.isascii() and not any(char in " \t\"'\\$`" for char in value)
+            shown = value if plain and len(value) < 60 else '"…"'
+            yield Finding(
+                rule="LegacyKeyValueFormat",
+                span=pair.name.span.to(pair.value.span),
+                message=f"{keyword} with a blank instead of an equals sign is an old form",
+                hint=f"write `{keyword} {pair.name.text}={shown}`",
+                comments=instruction.comments,
+            )
+
+
+def relative_directory(moment: Moment) -> Iterator[Finding]:
+    """WorkdirRelativePath: the first WORKDIR depends on what the base image says."""
+    (path,) = moment.words
+    if moment.state.workdir_set or path.value is None or path.value.startswith("/"):
+        return
+    yield Finding(
+        rule="WorkdirRelativePath",
+        span=path.word.span,
+        message=f"`{path.value}` is relative to the working directory of the base image",
+        notes=("no WORKDIR before it in this stage is absolute",),
+        hint=f"write `/{path.value.removeprefix('./')}`",
+        comments=moment.instruction.comments,
+    )

@@ -1,0 +1,316 @@
+"""Every instruction of the stages looked at, in order, with the variables in force there.
+
+Unlike lowering this stops at no mistake: a word that cannot be expanded is left out, and an image whose
+configuration is not known counts as one that sets PATH only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from builder.diagnostics import SourceFile
+from builder.dockerfile import rootpaths, scope, words
+from builder.dockerfile.draft import DEFAULT_PATH
+from builder.dockerfile.ignore import IgnoreRules
+from builder.dockerfile.instructions import (
+    Add,
+    Arg,
+    Cmd,
+    Copy,
+    Dockerfile,
+    Entrypoint,
+    Env,
+    Flag,
+    From,
+    Healthcheck,
+    Instruction,
+    Label,
+    Run,
+    Shell,
+    StopSignal,
+    User,
+    Volume,
+    Word,
+    Workdir,
+)
+from builder.oci.config import ImageConfig
+from builder.oci.platform import Platform
+
+Lookup = Callable[[str], "str | None"]
+
+
+class Scene(msgspec.Struct, frozen=True, kw_only=True):
+    """What the checks know of a build.
+
+    `bases` are the configurations of the images that stages begin from, by the index of the stage, as far as
+    they are known. `wanted` are the stages to look into, None for all. `ignore` are the context's rules.
+    """
+
+    dockerfile: Dockerfile
+    build_args: Mapping[str, str]
+    host: Platform
+    platform: Platform
+    target: str | None = None
+    bases: Mapping[int, ImageConfig] = {}
+    wanted: frozenset[int] | None = None
+    ignore: IgnoreRules | None = None
+
+    @property
+    def source(self) -> SourceFile:
+        """The text."""
+        return self.dockerfile.source
+
+
+class Expanded(msgspec.Struct, frozen=True):
+    """A word, what it comes to (None where it cannot be expanded), and the variables it names: known or not."""
+
+    word: Word
+    value: str | None
+    known: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def expand(word: Word, lookup: Lookup, escape: str, *, quotes: bool = True) -> Expanded:
+    """Expand a word and remember which variables it asked for."""
+    text = word.text
+    if "$" not in text and escape not in text and "'" not in text and '"' not in text:
+        return Expanded(word, text, (), ())
+    asked: dict[str, bool] = {}
+
+    def remembering(name: str) -> str | None:
+        value = lookup(name)
+        asked[name] = value is not None
+        return value
+
+    value: str | None
+    try:
+        value = words.expand(text, remembering, escape=escape, quotes=quotes)
+    except words.BadWord:
+        value = None
+    known = tuple([name for name, found in asked.items() if found])
+    return Expanded(word, value, known, tuple([name for name in asked if name not in known]))
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """What a COPY or ADD writes: the path in the image, and the line that says so."""
+
+    path: str
+    line: int
+
+
+class State(msgspec.Struct, kw_only=True):
+    """A stage on the way: what instructions before have set.
+
+    `image_known` is false when the image at the bottom may set variables that are not known here.
+    """
+
+    environment: dict[str, str]
+    arguments: set[str]
+    shell: bool = False
+    image_known: bool = True
+    workdir_set: bool = False
+    working_dir: str = "/"
+    copied: list[Copied] = []
+    last: dict[type[Instruction], Instruction] = {}
+
+    def child(self) -> State:
+        """Return the state in which a stage built on this one begins."""
+        return State(
+            environment=dict(self.environment),
+            arguments=set(self.arguments),
+            shell=self.shell,
+            image_known=self.image_known,
+            workdir_set=self.workdir_set,
+            working_dir=self.working_dir,
+            copied=list(self.copied),
+            last={},
+        )
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """An instruction about to take effect: its stage's index, the state before, its words expanded in that."""
+
+    scene: Scene
+    stage: int
+    instruction: Instruction
+    state: State
+    words: tuple[Expanded, ...]
+
+
+class StageText(msgspec.Struct, frozen=True):
+    """A stage as written."""
+
+    index: int
+    head: From
+    instructions: tuple[Instruction, ...]
+
+
+def stage_texts(dockerfile: Dockerfile) -> tuple[StageText, ...]:
+    """Cut a file into its stages; what stands before the first FROM belongs to none."""
+    heads: list[From] = []
+    bodies: list[list[Instruction]] = []
+    for instruction in dockerfile.instructions:
+        if isinstance(instruction, From):
+            heads.append(instruction)
+            bodies.append([])
+        elif bodies:
+            bodies[-1].append(instruction)
+    pairs = zip(heads, bodies, strict=True)
+    return tuple([StageText(index, head, tuple(body)) for index, (head, body) in enumerate(pairs)])
+
+
+def global_arguments(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the arguments that FROM sees, when `given` are the values given for them."""
+    escape = scene.dockerfile.directives.escape
+    values = scope.predefined(scene.host, scene.platform, scene.target)
+    known = {name: given.get(name, value) for name, value in values.items()}
+    for instruction in scene.dockerfile.instructions:
+        if not isinstance(instruction, Arg):
+            break
+        for argument in instruction.arguments:
+            name = argument.name.text
+            if name in given:
+                known[name] = given[name]
+            elif argument.default is not None:
+                value = expand(argument.default, known.get, escape).value
+                if value is not None:
+                    known[name] = value
+    return known
+
+
+def walk(
+    scene: Scene, stages: tuple[StageText, ...], arguments: Mapping[str, str]
+) -> Iterator[Moment]:
+    """Return every instruction of the stages wanted, in the order of the file."""
+    walker = _Walker(scene, arguments)
+    for stage in stages:
+        if scene.wanted is None or stage.index in scene.wanted:
+            yield from walker.stage(stage)
+
+
+class _Walker:
+    def __init__(self, scene: Scene, arguments: Mapping[str, str]) -> None:
+        self.scene = scene
+        self.escape = scene.dockerfile.directives.escape
+        self.arguments = arguments
+        self.states: dict[str, State] = {}
+
+    def stage(self, stage: StageText) -> Iterator[Moment]:
+        state = self._begin(stage)
+        for instruction in stage.instructions:
+            found = self._words(instruction, state)
+            yield Moment(self.scene, stage.index, instruction, state, found)
+            self._apply(instruction, state, found)
+            state.last[type(instruction)] = instruction
+        if stage.head.name is not None:
+            self.states[stage.head.name.text] = state
+
+    def _begin(self, stage: StageText) -> State:
+        name = expand(stage.head.image, self.arguments.get, self.escape).value or ""
+        below = self.states.get(name)
+        if below is not None:
+            return below.child()
+        state = State(environment={"PATH": DEFAULT_PATH}, arguments=set())
+        config = self.scene.bases.get(stage.index)
+        if config is None:
+            state.image_known = name == "scratch"
+            return state
+        for item in config.config.env:
+            variable, _, value = item.partition("=")
+            state.environment[variable] = value
+        state.shell = bool(config.config.shell)
+        state.working_dir = config.config.working_dir or "/"
+        return state
+
+    def _words(self, instruction: Instruction, state: State) -> tuple[Expanded, ...]:
+        if isinstance(instruction, Arg):
+            return self._defaults(instruction, state)
+        lookup = state.environment.get
+        found = [expand(word, lookup, self.escape) for word in _expandable(instruction)]
+        if isinstance(instruction, Copy | Add):
+            # In the body of a here-document it is always the backslash that escapes.
+            found += [
+                expand(Word(file.body, file.span), lookup, "\\", quotes=False)
+                for file in instruction.files
+                if file.expand
+            ]
+        return tuple(found)
+
+    def _defaults(self, arg: Arg, state: State) -> tuple[Expanded, ...]:
+        """Expand the defaults that count; each sees the arguments before it."""
+        found: list[Expanded] = []
+        for argument in arg.arguments:
+            name = argument.name.text
+            value = self.scene.build_args.get(name)
+            if value is None and argument.default is not None:
+                found.append(expand(argument.default, state.environment.get, self.escape))
+                value = found[-1].value
+            elif value is None:
+                value = self.arguments.get(name)
+            if value is not None and name not in scope.NOT_ENVIRONMENT:
+                state.environment[name] = value
+        return tuple(found)
+
+    def _apply(self, instruction: Instruction, state: State, found: tuple[Expanded, ...]) -> None:
+        match instruction:
+            case Env():
+                for name, value in zip(found[::2], found[1::2], strict=True):
+                    if name.value and value.value is not None:
+                        state.environment[name.value] = value.value
+            case Arg():
+                state.arguments.update([each.name.text for each in instruction.arguments])
+            case Workdir():
+                state.workdir_set = True
+                path = found[0].value
+                if path:
+                    state.working_dir = rootpaths.working_directory(state.working_dir, path)
+            case Shell():
+                state.shell = bool(instruction.command.words)
+            case Copy() | Add():
+                for each in found:
+                    if each.word is instruction.dest and each.value is not None:
+                        path = rootpaths.destination(state.working_dir, each.value)
+                        state.copied.append(Copied(path, instruction.span.line))
+            case _:
+                pass
+
+
+def _expandable(instruction: Instruction) -> list[Word]:
+    """Return the words in which the builder, not a shell, replaces variables; those of EXPOSE are a list each."""
+    match instruction:
+        case Env() | Label():
+            return [word for pair in instruction.pairs for word in (pair.name, pair.value)]
+        case Copy():
+            return [
+                *_values(instruction.chown, instruction.chmod),
+                *instruction.sources,
+                instruction.dest,
+            ]
+        case Add():
+            return [
+                *_values(instruction.chown, instruction.chmod, instruction.checksum),
+                *instruction.sources,
+                instruction.dest,
+            ]
+        case Workdir():
+            return [instruction.path]
+        case User():
+            return [instruction.user]
+        case Volume():
+            return list(instruction.paths)
+        case StopSignal():
+            return [instruction.signal]
+        case Run():
+            return [flag.word for flag in instruction.mounts]
+        case _:
+            return []
+
+
+def _values(*flags: Flag | None) -> list[Word]:
+    return [flag.word for flag in flags if flag is not None]
+
+
+ONCE: tuple[type[Instruction], ...] = (Cmd, Entrypoint, Healthcheck)
+"""The instructions of which only the last in a stage counts."""
