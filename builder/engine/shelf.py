@@ -148,7 +148,7 @@ def remove(store: Store, names: tuple[str, ...], *, force: bool) -> tuple[str, .
     Raises: ImageError: `image.not-found`, or `image.in-use`: an id was given whose image has several names.
     """
     lines: list[str] = []
-    with store.db.transaction():
+    with store.reserve.given(), store.db.transaction():
         for text in dict.fromkeys(names):
             try:
                 image_id, name = Catalogue(store).find(text)
@@ -190,7 +190,7 @@ def prune(store: Store, *, all_images: bool) -> PruneResult:
 
     Raises: StoreError: `store.busy`.
     """
-    with store.exclusive():
+    with store.exclusive(), store.reserve.given():
         known = {image.id: store.images.names(image.id) for image in store.images.all()}
         kept = frozenset(each for each, named in known.items() if named and not all_images)
         collected = collect(store, kept)

@@ -2,6 +2,7 @@
 
     ROOT/store.json        format version and id map
     ROOT/lock              flocked: shared by whoever uses the store, exclusively by whoever removes from it
+    ROOT/reserve           room for the index on a full disk
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
 
@@ -27,6 +28,7 @@ from builder.store.db import Database
 from builder.store.images import ImageIndex
 from builder.store.jobs import Jobs
 from builder.store.layers import LayerIndex
+from builder.store.reserve import Reserve
 from builder.store.snapshots import Snapshots
 
 FORMAT = 1
@@ -64,7 +66,8 @@ class Store:
             raise _unusable(root, error) from error
         if on_lock is not None:
             on_lock(self._lock)
-        self.db = Database(f"{root}/index.db")
+        self.reserve = Reserve(root)
+        self.db = self._open_index()
         self.blobs = BlobStore(root)
         self.layers = LayerIndex(self.db, root)
         self.images = ImageIndex(self.db)
@@ -72,6 +75,7 @@ class Store:
         self.snapshots = Snapshots(root, self.layers, self.blobs, jobs)
         if self._alone:
             self._sweep()
+            self.reserve.keep()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def __enter__(self) -> Store:
@@ -118,6 +122,17 @@ class Store:
                 hint="use that version, or another store with `--root DIR`",
             )
         return header
+
+    def _open_index(self) -> Database:
+        path = f"{self.root}/index.db"
+        try:
+            return Database(path)
+        except StoreError as error:
+            if error.code != "store.no-space":
+                raise
+            # Even to be read it needs some room beside it; without that, nothing could be removed.
+            self.reserve.give()
+            return Database(path)
 
     def _write_header(self, header: _Header) -> None:
         temporary = os.path.join(self._temporary, f"{_HEADER}{os.getpid()}")
