@@ -115,9 +115,7 @@ def changes_of_copies(moment: Moment) -> Iterator[Finding]:
     """ChownDoublesLayer: a recursive chown or chmod stores every file that it touches a second time."""
     run, state = moment.instruction, moment.state
     assert isinstance(run, Run)
-    if not state.copied or (
-        "chown" not in run.text and "chmod" not in run.text and not run.heredocs
-    ):
+    if "chown" not in run.text and "chmod" not in run.text and not run.heredocs:
         return
     for command in shell.commands(run):
         name = shell.program(command)
@@ -126,7 +124,7 @@ def changes_of_copies(moment: Moment) -> Iterator[Finding]:
         paths = shell.operands(command)[1:]
         for path in paths:
             place = _directory(path, state.working_dir)
-            line = _copied_on(moment, place) if place is not None else None
+            line = state.copied.line(place) if place is not None else None
             if line is not None:
                 yield Finding(
                     rule="ChownDoublesLayer",
@@ -145,16 +143,6 @@ def _directory(path: str, working_dir: str) -> str | None:
     if any(char in path for char in "$*?[~`"):
         return None
     return rootpaths.join(working_dir, path)
-
-
-def _copied_on(moment: Moment, place: str) -> int | None:
-    """Return the line of the last copy that wrote into a directory, or wrote the directory itself."""
-    prefix = place.rstrip("/") + "/"
-    for copied in reversed(moment.state.copied):
-        path = copied.path.rstrip("/")
-        if path == place or copied.path.startswith(prefix) or place.startswith(f"{path}/"):
-            return copied.line
-    return None
 
 
 def broad_arguments(_scene: Scene, stages: tuple[StageText, ...]) -> Iterator[Finding]:

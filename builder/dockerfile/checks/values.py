@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.diagnostics import Span
-from builder.dockerfile import scope, suggest
+from builder.dockerfile import scope
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Expanded, Moment
 from builder.dockerfile.instructions import Arg, Env, Label, Word
@@ -34,7 +34,7 @@ def undefined_variables(moment: Moment) -> Iterator[Finding]:
         for name in found.unknown:
             if name in state.arguments or name in scope.NOT_ENVIRONMENT:
                 continue
-            near = suggest.nearest(name, state.environment)
+            near = moment.near.name(name, state.environment)
             notes: tuple[str, ...] = ()
             if not state.image_known:
                 notes = ("what the base image sets is not known: it is not in the store",)
@@ -105,8 +105,10 @@ def legacy_pairs(moment: Moment) -> Iterator[Finding]:
 
 def relative_directory(moment: Moment) -> Iterator[Finding]:
     """WorkdirRelativePath: the first WORKDIR depends on what the base image says."""
-    (path,) = moment.words
-    if moment.state.workdir_set or path.value is None or path.value.startswith("/"):
+    path = moment.words[0] if moment.words else None
+    if path is None or path.value is None or path.value.startswith("/"):
+        return
+    if moment.state.workdir_set:
         return
     yield Finding(
         rule="WorkdirRelativePath",

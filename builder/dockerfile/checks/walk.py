@@ -6,13 +6,14 @@ configuration is not known counts as one that sets PATH only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import msgspec
 
 from builder.diagnostics import SourceFile
-from builder.dockerfile import rootpaths, scope, words
+from builder.dockerfile import rootpaths, scope, suggest, words
 from builder.dockerfile.draft import DEFAULT_PATH
+from builder.dockerfile.expansion import MAX_TOTAL
 from builder.dockerfile.ignore import IgnoreRules
 from builder.dockerfile.instructions import (
     Add,
@@ -39,6 +40,9 @@ from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
 
 Lookup = Callable[[str], "str | None"]
+
+_DEEPEST = 50
+_COMPARISONS = 20_000
 
 
 class Scene(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +97,47 @@ def expand(word: Word, lookup: Lookup, escape: str, *, quotes: bool = True) -> E
     return Expanded(word, value, known, tuple([name for name in asked if name not in known]))
 
 
-class Copied(msgspec.Struct, frozen=True):
-    """What a COPY or ADD writes: the path in the image, and the line that says so."""
+class Copies:
+    """What COPY and ADD have written so far in a stage: which line wrote a path, or something below it."""
 
-    path: str
-    line: int
+    __slots__ = ("at", "below")
+
+    def __init__(self, other: Copies | None = None) -> None:
+        self.at: dict[str, int] = dict(other.at) if other is not None else {}
+        self.below: dict[str, int] = dict(other.below) if other is not None else {}
+
+    def add(self, path: str, line: int) -> None:
+        """Remember that a line writes a cleaned, absolute path of the image."""
+        path = path.rstrip("/")
+        self.at[path] = line
+        for above in _above(path):
+            self.below[above] = line
+
+    def line(self, path: str) -> int | None:
+        """Return the line of a copy that wrote a path, something below it, or what it lies in."""
+        path = path.rstrip("/")
+        lines = [self.at.get(path), self.below.get(path), *map(self.at.get, _above(path))]
+        return max((line for line in lines if line is not None), default=None)
+
+
+def _above(path: str) -> list[str]:
+    """Return the directories above a path, without their slash at the end; "" is the root."""
+    parts = path.split("/")[:_DEEPEST]
+    return ["/".join(parts[:end]) for end in range(1, len(parts))]
+
+
+class Near:
+    """Finds near names for a whole file; comparing costs, so there is an end to it."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = _COMPARISONS
+
+    def name(self, word: str, known: Collection[str]) -> str | None:
+        """Return the known name that is nearest to a word."""
+        self._left -= len(known)
+        return suggest.nearest(word, known) if self._left >= 0 else None
 
 
 class State(msgspec.Struct, kw_only=True):
@@ -112,7 +152,7 @@ class State(msgspec.Struct, kw_only=True):
     image_known: bool = True
     workdir_set: bool = False
     working_dir: str = "/"
-    copied: list[Copied] = []
+    copied: Copies
     last: dict[type[Instruction], Instruction] = {}
 
     def child(self) -> State:
@@ -124,7 +164,7 @@ class State(msgspec.Struct, kw_only=True):
             image_known=self.image_known,
             workdir_set=self.workdir_set,
             working_dir=self.working_dir,
-            copied=list(self.copied),
+            copied=Copies(self.copied),
             last={},
         )
 
@@ -137,6 +177,7 @@ class Moment(msgspec.Struct, frozen=True):
     instruction: Instruction
     state: State
     words: tuple[Expanded, ...]
+    near: Near
 
 
 class StageText(msgspec.Struct, frozen=True):
@@ -196,12 +237,14 @@ class _Walker:
         self.escape = scene.dockerfile.directives.escape
         self.arguments = arguments
         self.states: dict[str, State] = {}
+        self.near = Near()
+        self.size = 0
 
     def stage(self, stage: StageText) -> Iterator[Moment]:
         state = self._begin(stage)
         for instruction in stage.instructions:
             found = self._words(instruction, state)
-            yield Moment(self.scene, stage.index, instruction, state, found)
+            yield Moment(self.scene, stage.index, instruction, state, found, self.near)
             self._apply(instruction, state, found)
             state.last[type(instruction)] = instruction
         if stage.head.name is not None:
@@ -212,7 +255,7 @@ class _Walker:
         below = self.states.get(name)
         if below is not None:
             return below.child()
-        state = State(environment={"PATH": DEFAULT_PATH}, arguments=set())
+        state = State(environment={"PATH": DEFAULT_PATH}, arguments=set(), copied=Copies())
         config = self.scene.bases.get(stage.index)
         if config is None:
             state.image_known = name == "scratch"
@@ -225,6 +268,13 @@ class _Walker:
         return state
 
     def _words(self, instruction: Instruction, state: State) -> tuple[Expanded, ...]:
+        if self.size > MAX_TOTAL:
+            return ()  # the build refuses such a file
+        found = self._expanded(instruction, state)
+        self.size += sum([len(each.value) for each in found if each.value is not None])
+        return found
+
+    def _expanded(self, instruction: Instruction, state: State) -> tuple[Expanded, ...]:
         if isinstance(instruction, Arg):
             return self._defaults(instruction, state)
         lookup = state.environment.get
@@ -263,7 +313,7 @@ class _Walker:
                 state.arguments.update([each.name.text for each in instruction.arguments])
             case Workdir():
                 state.workdir_set = True
-                path = found[0].value
+                path = found[0].value if found else None
                 if path:
                     state.working_dir = rootpaths.working_directory(state.working_dir, path)
             case Shell():
@@ -272,7 +322,7 @@ class _Walker:
                 for each in found:
                     if each.word is instruction.dest and each.value is not None:
                         path = rootpaths.destination(state.working_dir, each.value)
-                        state.copied.append(Copied(path, instruction.span.line))
+                        state.copied.add(path, instruction.span.line)
             case _:
                 pass
 
