@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.requests import BuildRequest
+from builder.engine.texts import context_of, dockerfile_of, read_text
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
 from builder.events import BuildStarted, EventSink, Warned
 from builder.graph.operations import SCRATCH, RunOp
@@ -23,7 +23,6 @@ from builder.oci.edit import append_history, append_layer, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
-from builder.solve.context import LocalContext
 from builder.solve.solver import Solved, Solver
 from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
@@ -32,9 +31,6 @@ from builder.store.root import Store
 
 if TYPE_CHECKING:
     from builder.engine.registries import Registries
-
-MAX_TEXT = 16 << 20
-"""Bytes of a Dockerfile or ignore file that are read."""
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,27 +77,14 @@ class Build:
                 code="context.not-found",
                 hint="name the directory that COPY takes files from, often `.`",
             )
-        source = self._dockerfile(context)
+        source = dockerfile_of(context, self._request.dockerfile)
         try:
             return self._build(context, source)
         except LapstrakeError as error:
             raise error.located(error.span, source) from error.__cause__
 
-    def _dockerfile(self, context: str) -> SourceFile:
-        given = self._request.dockerfile
-        path = given if given is not None else os.path.join(context, "Dockerfile")
-        text = _read_text(path)
-        if text is None:
-            raise DockerfileError(
-                f"there is no file `{os.path.relpath(path) if given is None else given}`",
-                code="dockerfile.not-found",
-                notes=_near_dockerfiles(context) if given is None else (),
-                hint="name it with `-f FILE`, or create a `Dockerfile` in the context",
-            )
-        name = os.path.relpath(path)
-        return SourceFile(path if name.startswith("..") else name, text)
-
     def _build(self, context: str, source: SourceFile) -> Built:
+        local = context_of(context, self._request.dockerfile)
         question = Question(
             source=source,
             target=self._request.target,
@@ -109,8 +92,16 @@ class Build:
             labels=self._request.labels,
             host_platform=str(Platform.host()),
             target_platform=self._request.platform or self._settings.default_platform or "",
+            ignore=local.ignore,
+            ignore_name=local.ignore_name,
         )
-        plan = planned(question, self._store.cache, local=self._local, resolve=self._resolve)
+        try:
+            plan = planned(question, self._store.cache, local=self._local, resolve=self._resolve)
+        except DockerfileError as error:
+            # What the checks found is told also when it is what ends the build.
+            for warning in getattr(error, "warnings", ()):
+                self._events.emit(Warned(diagnostic=warning))
+            raise
         for warning in plan.warnings:
             self._events.emit(Warned(diagnostic=warning))
         graph = plan.graph
@@ -123,7 +114,7 @@ class Build:
             store=self._store,
             behind=self._behind,
             images=self._states,
-            contexts={"context": self._context(context)},
+            contexts={"context": local},
             surroundings=self._surroundings(),
             events=self._events,
             first_id=self._next_id,
@@ -175,17 +166,8 @@ class Build:
             raise
         return self._take(needed, self._catalogue.open(pulled.image_id))
 
-    def _context(self, root: str) -> LocalContext:
-        path = self._request.dockerfile or os.path.join(root, "Dockerfile")
-        for candidate in (f"{path}.dockerignore", os.path.join(root, ".dockerignore")):
-            text = _read_text(candidate)
-            if text is not None:
-                name = os.path.relpath(candidate, root)
-                return LocalContext(root=root, ignore=text, ignore_name=name)
-        return LocalContext(root=root)
-
     def _surroundings(self) -> Surroundings:
-        resolver = _read_text("/etc/resolv.conf") or ""
+        resolver = read_text("/etc/resolv.conf") or ""
         hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n"
         files = (("/etc/resolv.conf", resolver.encode()), ("/etc/hosts", hosts.encode()))
         return Surroundings(files=files, network=self._request.network)
@@ -263,32 +245,3 @@ def _whole_word(line: str, word: str, start: int) -> int | None:
             return at
         at = line.find(word, at + 1)
     return None
-
-
-def _read_text(path: str) -> str | None:
-    """Return a text file's content, None where there is none.
-
-    Raises: ContextError: it is no regular file, too large, or may not be read. A FIFO is not waited for.
-    """
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ContextError(
-            f"`{path}` cannot be read: {os.strerror(error.errno or 0)}", code="context.unreadable"
-        ) from error
-    with os.fdopen(fd, "rb") as file:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
-            raise ContextError(
-                f"`{path}` is not a text file of at most {MAX_TEXT} bytes",
-                code="context.unreadable",
-            )
-        data = file.read(MAX_TEXT)
-    return data.decode("utf-8", "surrogateescape")
-
-
-def _near_dockerfiles(context: str) -> tuple[str, ...]:
-    names = [name for name in sorted(os.listdir(context)) if "dockerfile" in name.lower()]
-    return (f"the context holds {', '.join(f'`{name}`' for name in names[:5])}",) if names else ()

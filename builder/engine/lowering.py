@@ -52,6 +52,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[tuple[str, str], ...]
     host_platform: str
     target_platform: str
+    ignore: str = ""
+    ignore_name: str = ""
 
     def digest(self) -> str:
         """Return the digest of the question and of the code that answers it: hex."""
@@ -66,6 +68,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 self.labels,
                 self.host_platform,
                 self.target_platform,
+                self.ignore.encode("utf-8", "surrogateescape"),
+                self.ignore_name,
             )
         )
 
@@ -92,10 +96,19 @@ def planned(
     Raises: DockerfileError: see `dockerfile.parse`, `plan` and `lower`; whatever `resolve` raises.
     """
     digest = question.digest()
-    remembered = _remembered(digest, cache, local)
-    if remembered is not None:
-        return remembered
-    return _worked_out(question, digest, cache, resolve)
+    plan = _remembered(digest, cache, local) or _worked_out(question, digest, cache, resolve)
+    return _with_source(plan, question.source)
+
+
+def _with_source(plan: Plan, source: SourceFile) -> Plan:
+    """Put the text back into the warnings, which are remembered without it: each would hold all of it."""
+    if not plan.warnings:
+        return plan
+    warnings = tuple(
+        msgspec.structs.replace(each, source=source if each.span is not None else None)
+        for each in plan.warnings
+    )
+    return msgspec.structs.replace(plan, warnings=warnings)
 
 
 def _remembered(
@@ -132,6 +145,8 @@ def _worked_out(
             host_platform=question.host_platform,
             target_platform=question.target_platform,
             labels=question.labels,
+            ignore=question.ignore,
+            ignore_name=question.ignore_name,
         ),
     )
     needed = [Needed(each.reference, each.platform, each.span) for each in stages.images]
@@ -142,7 +157,7 @@ def _worked_out(
         lowered.graph,
         lowered.config,
         tuple(Step(each.created_by, each.vertex, each.comment) for each in lowered.history),
-        lowered.warnings,
+        tuple(msgspec.structs.replace(each, source=None) for each in lowered.warnings),
     )
     encode = msgspec.msgpack.encode
     cache.remember_parsed(digest, encode(needed))
@@ -155,7 +170,8 @@ def _code() -> str:
     from builder import dockerfile
 
     files: list[tuple[str, int, int]] = []
-    for directory in dockerfile.__path__:
+    [top] = dockerfile.__path__
+    for directory in (top, os.path.join(top, "checks")):
         with os.scandir(directory) as entries:
             for entry in sorted(entries, key=lambda each: each.name):
                 if entry.name.endswith(".py"):

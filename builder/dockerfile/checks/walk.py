@@ -18,14 +18,11 @@ from builder.dockerfile.ignore import IgnoreRules
 from builder.dockerfile.instructions import (
     Add,
     Arg,
-    Cmd,
     Copy,
     Dockerfile,
-    Entrypoint,
     Env,
     Flag,
     From,
-    Healthcheck,
     Instruction,
     Label,
     Run,
@@ -360,7 +357,3 @@ def _expandable(instruction: Instruction) -> list[Word]:
 
 def _values(*flags: Flag | None) -> list[Word]:
     return [flag.word for flag in flags if flag is not None]
-
-
-ONCE: tuple[type[Instruction], ...] = (Cmd, Entrypoint, Healthcheck)
-"""The instructions of which only the last in a stage counts."""

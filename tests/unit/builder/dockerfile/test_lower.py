@@ -480,7 +480,8 @@ def test_warnings_can_be_errors_or_skipped() -> None:
     assert warning.code == "NoEmptyContinuation"
     error = error_of(lowered, "# check=error=true\n" + text)
     assert isinstance(error, DockerfileError)
-    assert error.code == "NoEmptyContinuation"
+    assert error.code == "dockerfile.check-failed"
+    assert error.message == "lint violation found for rules: NoEmptyContinuation"
     assert lowered("# check=skip=NoEmptyContinuation;error=true\n" + text).warnings == ()
     unused = lowered("# check=error=true\nFROM scratch", build_args={"x": "1"}).warnings
     assert [each.code for each in unused] == ["UnusedBuildArg"]

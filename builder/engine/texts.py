@@ -1,0 +1,74 @@
+"""The texts that a build begins with: the Dockerfile and the ignore file of its context."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from builder.diagnostics import SourceFile
+from builder.errors import ContextError, DockerfileError
+from builder.solve.context import LocalContext
+
+MAX_TEXT = 16 << 20
+"""Bytes of a Dockerfile or ignore file that are read."""
+
+
+def dockerfile_of(context: str, given: str | None) -> SourceFile:
+    """Read the Dockerfile that was named, or else the one in a context directory.
+
+    Raises: DockerfileError: there is none. ContextError: it cannot be read.
+    """
+    path = given if given is not None else os.path.join(context, "Dockerfile")
+    text = read_text(path)
+    if text is None:
+        raise DockerfileError(
+            f"there is no file `{os.path.relpath(path) if given is None else given}`",
+            code="dockerfile.not-found",
+            notes=_near_dockerfiles(context) if given is None else (),
+            hint="name it with `-f FILE`, or create a `Dockerfile` in the context",
+        )
+    name = os.path.relpath(path)
+    return SourceFile(path if name.startswith("..") else name, text)
+
+
+def context_of(root: str, dockerfile: str | None) -> LocalContext:
+    """Return a context directory with its ignore file: the one beside the Dockerfile comes first.
+
+    Raises: ContextError: the ignore file cannot be read.
+    """
+    path = dockerfile or os.path.join(root, "Dockerfile")
+    for candidate in (f"{path}.dockerignore", os.path.join(root, ".dockerignore")):
+        text = read_text(candidate)
+        if text is not None:
+            name = os.path.relpath(candidate, root)
+            return LocalContext(root=root, ignore=text, ignore_name=name)
+    return LocalContext(root=root)
+
+
+def read_text(path: str) -> str | None:
+    """Return a text file's content, None where there is none.
+
+    Raises: ContextError: it is no regular file, too large, or may not be read. A FIFO is not waited for.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ContextError(
+            f"`{path}` cannot be read: {os.strerror(error.errno or 0)}", code="context.unreadable"
+        ) from error
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
+            raise ContextError(
+                f"`{path}` is not a text file of at most {MAX_TEXT} bytes",
+                code="context.unreadable",
+            )
+        data = file.read(MAX_TEXT)
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _near_dockerfiles(context: str) -> tuple[str, ...]:
+    names = [name for name in sorted(os.listdir(context)) if "dockerfile" in name.lower()]
+    return (f"the context holds {', '.join(f'`{name}`' for name in names[:5])}",) if names else ()
