@@ -139,6 +139,11 @@ def public_directory(prefix: str, *, owner: Person | None = None) -> Iterator[Pa
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            # Run without root, a rootless store holds files of our subordinate ids.
+            subprocess.run(
+                ["unshare", "--map-root-user", "--map-auto", "rm", "-rf", path], check=False
+            )
 
 
 def install_product(target: Path) -> Path:
