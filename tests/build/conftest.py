@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.build.workshop import Workshop, workshop_in
 from tests.support.busybox_base import find_busybox, write_busybox_base
 from tests.support.product import Product
 from tests.support.unprivileged import (
@@ -65,3 +66,36 @@ def ours(product: Product) -> Iterator[Path]:
     """A directory of the user's."""
     with public_directory("lapstrake-run-", owner=product.person) as path:
         yield path
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A store in which many tests build, in this process."""
+    _needs_a_builder()
+    with workshop_in(tmp_path_factory.mktemp("workshop")) as shop:
+        yield shop
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Workshop]:
+    """A store of one test's own, which has nothing cached but the base."""
+    _needs_a_builder()
+    ground = tmp_path / "fresh"
+    ground.mkdir()
+    with workshop_in(ground) as shop:
+        yield shop
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    """An empty build context."""
+    path = tmp_path / "context"
+    path.mkdir()
+    return path
+
+
+def _needs_a_builder() -> None:
+    if find_busybox() is None:
+        pytest.skip("busybox-static is not installed")
+    if os.geteuid() != 0 and (reason := missing_for_rootless()):
+        pytest.skip(reason)

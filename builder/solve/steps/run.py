@@ -52,7 +52,11 @@ def execute_run(
             network=_network(op, surroundings),
             files=surroundings.files,
         )
-        code = _run(spec, behind, log)
+        try:
+            code = _run(spec, behind, log)
+        finally:
+            for mount in mounts:
+                os.unlink(mount.source)
         if code is not None:
             raise code
         return snapshots.commit(active)
