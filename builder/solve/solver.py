@@ -19,6 +19,7 @@ from builder.errors import BuildError, Cancelled, LapstrakeError, LayerLost
 from builder.events import (
     EventSink,
     Outcome,
+    Progress,
     VertexDone,
     VertexFailed,
     VertexLog,
@@ -35,9 +36,9 @@ from builder.graph.operations import (
     RunOp,
 )
 from builder.graph.vertex import Graph, Vertex
-from builder.solve.context import LocalContext
+from builder.solve.context import LocalContext, Remotes
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
-from builder.solve.steps.copy import execute_copy, source_trees
+from builder.solve.steps.copy import execute_copy, source_trees, stands_on
 from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
 from builder.store.cache import Observation
@@ -58,13 +59,13 @@ class Solved(msgspec.Struct, frozen=True):
 
 
 class _Result(msgspec.Struct, frozen=True):
-    layer: Layer
+    made: Layer | LocalContext
     cached: bool
     note: str = ""
 
 
 class Solver:
-    """Solves one graph; `sources` gives the state of each image by reference and platform, and contexts."""
+    """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name."""
 
     def __init__(
         self,
@@ -74,6 +75,7 @@ class Solver:
         behind: Behind,
         images: Mapping[tuple[str, str], State],
         contexts: Mapping[str, LocalContext],
+        remotes: Remotes,
         surroundings: Surroundings,
         events: EventSink,
         first_id: int = 1,
@@ -84,6 +86,7 @@ class Solver:
         self._behind = behind
         self._images = images
         self._contexts = contexts
+        self._remotes = remotes
         self._surroundings = surroundings
         self._events = events
         self._next_id = first_id
@@ -126,7 +129,10 @@ class Solver:
                 case ContextSource():
                     self._inputs[index] = self._contexts[vertex.op.name]
                 case HttpSource() | GitSource():
-                    raise BuildError("remote sources are not supported yet", code="internal")
+                    here = self._remotes.here(vertex.op)
+                    if here is not None:
+                        self._start(index)
+                        self._finish(index, _Result(here, cached=True))
                 case RunOp() | CopyOp() | MakeDirOp():
                     pass
                 case _:
@@ -152,13 +158,14 @@ class Solver:
             if index in self._inputs or not self._ready(vertex) or vertex.no_cache:
                 continue
             op = vertex.op
-            assert isinstance(op, RunOp | CopyOp | MakeDirOp)
+            if not isinstance(op, RunOp | CopyOp | MakeDirOp):
+                continue  # a remote source, which has to be asked
             inputs = self._inputs_of(vertex)
             try:
-                if isinstance(op, CopyOp) and not self._lookup.worth_selecting(inputs):
+                if isinstance(op, CopyOp) and not self._lookup.worth_selecting(op, inputs):
                     continue
                 key = self._key(op, inputs)
-                layer = self._lookup.find(key, base_of(inputs))
+                layer = self._lookup.find(key, self._below(op, inputs))
             except LapstrakeError as error:
                 self._start(index)
                 raise self._failed(index, error) from error
@@ -246,10 +253,28 @@ class Solver:
                 return self._process_run(index, vertex, vertex.op, base)
             case CopyOp() | MakeDirOp():
                 return self._process_copy(index, vertex, vertex.op, inputs)
-            case ImageSource() | ContextSource() | HttpSource() | GitSource():
+            case HttpSource() | GitSource():
+                return self._fetch(index, vertex.op)
+            case ImageSource() | ContextSource():
                 raise BuildError("a source is not executed", code="internal")
             case _:
                 assert_never(vertex.op)
+
+    def _fetch(self, index: int, op: HttpSource | GitSource) -> _Result:
+        fetched = self._remotes.fetch(
+            op,
+            progress=lambda item, done, total: self._events.emit(
+                Progress(at=self._at(), id=self._id(index), item=item, done=done, total=total)
+            ),
+            log=lambda data: self._events.emit(
+                VertexLog(at=self._at(), id=self._id(index), data=data)
+            ),
+        )
+        return _Result(fetched.context, fetched.cached, fetched.note)
+
+    def _below(self, op: Step, inputs: tuple[Input, ...]) -> State:
+        base = base_of(inputs)
+        return base if isinstance(op, RunOp) else stands_on(op, base)
 
     def _process_run(self, index: int, vertex: Vertex, op: RunOp, base: State) -> _Result:
         key = run_key(op, base)
@@ -274,17 +299,16 @@ class Solver:
     def _process_copy(
         self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]
     ) -> _Result:
-        base = base_of(inputs)
+        base = stands_on(op, base_of(inputs))
         if not vertex.no_cache and (
-            isinstance(op, MakeDirOp) or self._lookup.worth_selecting(inputs)
+            isinstance(op, MakeDirOp) or self._lookup.worth_selecting(op, inputs)
         ):
             layer = self._lookup.find(self._key(op, inputs), base)
             if layer is not None:
                 return _Result(layer, cached=True)
         trees: list[dict[str, object]] = []
         if isinstance(op, CopyOp):
-            known = self._lookup.known_paths(inputs)
-            trees = source_trees(op, inputs, self._store.snapshots, known)
+            trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
         copied = execute_copy(
             op,
             base,
@@ -302,7 +326,8 @@ class Solver:
         if not cached:
             observations = copied.observations or (Observation("/", "directory"),)
             self._store.cache.record(key, base.id, layer.diff_id, observations)
-        files = f"{copied.files} files, {copied.bytes} bytes" if copied.files else ""
+        word = "file" if copied.files == 1 else "files"
+        files = f"{copied.files} {word}, {copied.bytes} bytes" if copied.files else ""
         return _Result(layer, cached, files)
 
     def _ready(self, vertex: Vertex) -> bool:
@@ -326,10 +351,13 @@ class Solver:
         )
 
     def _finish(self, index: int, result: _Result) -> None:
-        base = base_of(self._inputs_of(self._graph.vertices[index]))
-        self._inputs[index] = base.with_layer(result.layer)
-        self._layers[index] = result.layer
-        self._cached += result.cached
+        if isinstance(result.made, Layer):
+            base = base_of(self._inputs_of(self._graph.vertices[index]))
+            self._inputs[index] = base.with_layer(result.made)
+            self._layers[index] = result.made
+            self._cached += result.cached
+        else:
+            self._inputs[index] = result.made
         outcome = Outcome.CACHED if result.cached else Outcome.EXECUTED
         self._events.emit(
             VertexDone(at=self._at(), id=self._id(index), outcome=outcome, note=result.note)
