@@ -73,7 +73,7 @@ def _copy(part: Part, write: Callable[[bytes], object]) -> None:
         while piece := file.read(_PIECE):
             digest.update(piece)
             write(piece)
-    _verify(part.digest, digest.hexdigest())
+    _verify(part.digest, digest.hexdigest(), part.path)
 
 
 def _add_file(tar: TarWriter, name: bytes, path: str, digest: Digest | None) -> None:
@@ -81,11 +81,14 @@ def _add_file(tar: TarWriter, name: bytes, path: str, digest: Digest | None) -> 
         size = file.seek(0, 2)
         file.seek(0)
         found = tar.add_file(Entry(name, Kind.FILE, 0o644, size=size), file.fileno())
-    _verify(digest, found.hex())
+    _verify(digest, found.hex(), path)
 
 
-def _verify(digest: Digest | None, found: str) -> None:
+def _verify(digest: Digest | None, found: str, path: str) -> None:
     if digest is not None and digest.algorithm == "sha256" and digest.hex != found:
+        if os.path.basename(path) == digest.hex:
+            # It is of no use to anybody, and while it is there no good one is fetched or made.
+            os.unlink(path)
         raise StoreError(
             f"the blob `{digest}` is damaged on disk",
             code="store.digest-mismatch",

@@ -10,12 +10,12 @@ import os
 
 import msgspec
 
-from builder.errors import LayerError, StoreError
+from builder.errors import LapstrakeError, LayerLost
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Compression, Family
 from builder.store.layers import BlobForm, Layer, State
 from builder.store.root import Store
-from builder.store.snapshots import unique_name
+from builder.store.snapshots import means_damage, unique_name
 
 
 class _Packed(msgspec.Struct, frozen=True):
@@ -111,13 +111,13 @@ def _pack(layer: Layer, store: Store, compression: Compression, path: str) -> _P
         arguments |= {"path": path, "compression": compression.value, "expected": layer.diff_id}
         try:
             return msgspec.convert(store.jobs.call(f"builder.layer.jobs:{job}", arguments), _Packed)
-        except LayerError as error:
+        except LapstrakeError as error:
+            if not means_damage(error):
+                raise
             refused.append(error.message)
-    raise StoreError(
-        f"no usable form of layer {layer.diff_id[:19]}… is left",
-        notes=tuple(refused),
-        hint="pull the image again, or build with `--no-cache`",
-    )
+    # What cannot be used is not to be found by the next build, which then makes it again.
+    store.snapshots.forget(layer)
+    raise LayerLost(layer.diff_id, notes=tuple(refused))
 
 
 def _ways(layer: Layer, store: Store) -> list[tuple[str, dict[str, object]]]:

@@ -128,6 +128,8 @@ class BlobStore:
         if len(data) > limit:
             raise StoreError(f"the blob `{digest}` is larger than {limit} bytes")
         if _hex(digest.algorithm, data) != digest.hex:
+            # While it is there, no good one is fetched or made.
+            self.remove(digest)
             raise StoreError(
                 f"the blob `{digest}` is damaged on disk", hint="pull or build the image again"
             )

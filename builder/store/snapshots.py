@@ -15,7 +15,7 @@ import os
 import time
 from _thread import LockType, allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -116,7 +116,7 @@ class Snapshots:
                 "builder.layer.jobs:verify_directory", {"root": path, "entries_path": entries}
             )
         except LapstrakeError as error:
-            if not _means_damage(error):
+            if not means_damage(error):
                 raise
             self._layers.drop_directory(name)
             return False
@@ -132,7 +132,7 @@ class Snapshots:
             try:
                 return self._unpack(layer, form, base, lowers)
             except LapstrakeError as error:
-                if not _means_damage(error):
+                if not means_damage(error):
                     raise
                 refused.append(error.message)
                 self._drop_if_damaged(layer, form)
@@ -142,10 +142,22 @@ class Snapshots:
             return self._unpack(layer, self._layers.blobs(layer.diff_id)[0], base, lowers)
         raise LayerLost(layer.diff_id, notes=tuple(refused))
 
+    def forget(self, layer: Layer) -> None:
+        """Forget the forms of a layer from which its tar cannot be had, so that it is made or pulled again.
+
+        The directory of a pulled layer stays: it never gives the tar again, and is as good as ever for a step.
+        """
+        for form in self._layers.blobs(layer.diff_id):
+            self._drop_if_damaged(layer, form)
+        pulled = layer.content_id == layer.diff_id.partition(":")[2]
+        if not pulled and not self._layers.blobs(layer.diff_id):
+            for name in self._layers.directory_names(layer.diff_id):
+                self._layers.drop_directory(name)
+
     def _drop_if_damaged(self, layer: Layer, form: BlobForm) -> None:
         """Forget a blob that is not what its digest says, so that a good one can take its place."""
         digest = Digest(form.digest)
-        if not self._blobs.verify(digest):
+        if not self._blobs.contains(digest) or not self._blobs.verify(digest):
             self._blobs.remove(digest)
             self._layers.drop_blob(layer.diff_id, form.compression)
 
@@ -215,20 +227,26 @@ class Snapshots:
         and what was made here stays in `active`, to be discarded.
         """
         active, settled = f"{self._root}/active/{name}", f"{self._root}/layers/{name}"
+        with self._settling(name):
+            standing = self._layers.directory(layer.diff_id, base)
+            if standing is not None:
+                return standing
+            os.rename(entries, self._layers.entries_path(layer.diff_id))
+            os.rename(active, settled)
+            self._layers.add(layer)
+            self._layers.add_directory(layer.diff_id, base, name)
+        return f"{settled}/fs"
+
+    @contextmanager
+    def _settling(self, name: str) -> Iterator[None]:
+        """Record all of a block or nothing; a directory whose record cannot be made is active again."""
         try:
             with self._layers.transaction():
-                standing = self._layers.directory(layer.diff_id, base)
-                if standing is not None:
-                    return standing
-                os.rename(entries, self._layers.entries_path(layer.diff_id))
-                os.rename(active, settled)
-                self._layers.add(layer)
-                self._layers.add_directory(layer.diff_id, base, name)
+                yield
         except BaseException:
-            if os.path.exists(settled):
-                os.rename(settled, active)
+            with suppress(FileNotFoundError):
+                os.rename(f"{self._root}/layers/{name}", f"{self._root}/active/{name}")
             raise
-        return f"{settled}/fs"
 
     @contextmanager
     def prepare(self, state: State) -> Iterator[ActiveSnapshot]:
@@ -291,7 +309,7 @@ class Snapshots:
     def settle(self, active: ActiveSnapshot, scan: LayerScan, entries: str) -> Layer:
         """Commit an upper directory whose entry list is written already; see `commit`."""
         base = (active.base.id or BOTTOM) if scan.implied else ""
-        with self._layers.transaction():
+        with self._settling(active.name):
             known = self.known(scan.content_id)
             if known is None:
                 self._settle(_made(scan), active.name, entries, base)
@@ -360,7 +378,7 @@ def _scan(found: object) -> LayerScan:
     return msgspec.convert(found, LayerScan)
 
 
-def _means_damage(error: LapstrakeError) -> bool:
+def means_damage(error: LapstrakeError) -> bool:
     """Tell whether an error is about what was read, not about an interrupt or a full disk."""
     return isinstance(error, LayerError) or error.code in _DAMAGE
 
