@@ -31,7 +31,6 @@ _ABSENT = [
         "--builder",
         "--cache-from",
         "--cache-to",
-        "--call",
         "--cgroup-parent",
         "--cpu-period",
         "--cpu-quota",
@@ -51,7 +50,7 @@ _ABSENT = [
         "--ssh",
         "--ulimit",
     ),
-    *absent("--check", "-D/--debug", value=False),
+    *absent("-D/--debug", value=False),
 ]
 _IGNORED = [
     *ignored("--compress", "--force-rm", "--rm", "--squash"),
@@ -95,6 +94,14 @@ _IGNORED = [
     "--progress", metavar="MODE", help="Show progress as auto, plain, tty, quiet or rawjson."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the id of the image.")
+@click.option("--check", is_flag=True, help="Check the Dockerfile instead of building.")
+@click.option(
+    "--call",
+    "calls",
+    multiple=True,
+    metavar="METHOD",
+    help="Ask about the Dockerfile: check, outline or targets[,format=json].",
+)
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
 def command(
@@ -117,9 +124,11 @@ def command(
     iidfile: str | None,
     progress: str | None,
     quiet: bool,
-) -> None:
+    check: bool,
+    calls: tuple[str, ...],
+) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
-    from builder.engine import BuildRequest
+    from builder.engine import BuildRequest, CallRequest
 
     mode = _mode(invocation, progress, quiet=quiet)
     if context is None:
@@ -128,6 +137,22 @@ def command(
             hint="to build the current directory, add a dot: `lapstrake build .`",
         )
     _refuse_what_is_not_a_directory(context, dockerfile)
+    build_args = with_environment(build_arg, "--build-arg")
+    platform = _platform(platform or invocation.settings.default_platform)
+    if check or calls:
+        from builder.cli.check import answer, call_of
+
+        call = call_of(calls, check=check)
+        if call is not None:
+            question = CallRequest(
+                method=call.method,
+                context=context,
+                dockerfile=dockerfile,
+                build_args=build_args,
+                target=target,
+                platform=platform,
+            )
+            return answer(invocation, call, question)
     if push and not tags:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
     if isolation is not None:
@@ -137,11 +162,11 @@ def command(
         context=context,
         dockerfile=dockerfile,
         tags=tags,
-        build_args=with_environment(build_arg, "--build-arg"),
+        build_args=build_args,
         target=target,
         no_cache=no_cache,
         pull=pull,
-        platform=_platform(platform or invocation.settings.default_platform),
+        platform=platform,
         labels=named(labels, "--label"),
         outputs=_outputs(outputs),
         push=push,
@@ -155,6 +180,7 @@ def command(
         _write(iidfile, result.image_id)
     if quiet and not any(output.dest == "-" for output in request.outputs):
         invocation.say(result.image_id)
+    return 0
 
 
 def _refuse_what_is_not_a_directory(context: str, dockerfile: str | None) -> None:

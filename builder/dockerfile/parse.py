@@ -5,6 +5,8 @@ Every mistake that stands for itself is reported, not only the first.
 
 from __future__ import annotations
 
+import msgspec
+
 from builder.diagnostics import SourceFile
 from builder.dockerfile import grammar, lines, readers
 from builder.dockerfile import split as splitting
@@ -16,6 +18,16 @@ from builder.errors import DockerfileError, DockerfileErrors
 _MOST_ERRORS = 20
 
 
+class Reading(msgspec.Struct, frozen=True):
+    """What could be read of a text, and what is wrong with the rest.
+
+    `dockerfile` holds the instructions without mistakes, None where there are not even lines.
+    """
+
+    dockerfile: Dockerfile | None
+    errors: tuple[DockerfileError, ...]
+
+
 def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
     """Read a Dockerfile.
 
@@ -24,13 +36,31 @@ def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
 
     Raises: DockerfileError: the text is not a Dockerfile; DockerfileErrors when there are several mistakes.
     """
+    reading = read(source, split=split)
+    if len(reading.errors) > 1:
+        raise DockerfileErrors(reading.errors)
+    if reading.errors:
+        raise reading.errors[0]
+    assert reading.dockerfile is not None
+    return reading.dockerfile
+
+
+def read(source: SourceFile, *, split: Split = splitting.split) -> Reading:
+    """Read as much of a Dockerfile as is right; for those who look at files that are being written.
+
+    Raises: nothing; what `parse` would raise is in the answer.
+    """
     if not source.text:
-        raise DockerfileError(
+        empty = DockerfileError(
             f"`{source.name}` is empty",
             code="dockerfile.empty",
             hint="begin it with FROM and the name of an image",
         )
-    found = lines.read(source)
+        return Reading(None, (empty,))
+    try:
+        found = lines.read(source)
+    except DockerfileError as error:
+        return Reading(None, (error,))
     pieces = {piece.start_line: piece for piece in split(splitting.plain_text(found))}
     errors: list[DockerfileError] = []
     instructions: list[Instruction] = []
@@ -47,16 +77,13 @@ def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
                 break
     if not errors:
         errors = _misplaced(source, instructions)
-    if len(errors) > 1:
-        raise DockerfileErrors(tuple(errors))
-    if errors:
-        raise errors[0]
-    return Dockerfile(
+    dockerfile = Dockerfile(
         source=source,
         directives=found.directives,
         instructions=tuple(instructions),
         warnings=found.warnings,
     )
+    return Reading(dockerfile, tuple(errors))
 
 
 def _agreed_keyword(line: LogicalLine, piece: SplitInstruction | None) -> str | None:

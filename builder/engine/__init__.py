@@ -6,6 +6,7 @@ from builder.engine.engine import Engine
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
+    CallRequest,
     HistoryRow,
     ImageRow,
     Output,
@@ -18,6 +19,7 @@ from builder.engine.requests import (
 __all__ = [
     "BuildRequest",
     "BuildResult",
+    "CallRequest",
     "Engine",
     "HistoryRow",
     "ImageRow",

@@ -11,6 +11,7 @@ from builder.engine.catalogue import Catalogue, LocalImage
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
+    CallRequest,
     HistoryRow,
     ImageRow,
     PruneResult,
@@ -29,7 +30,9 @@ from runtime.launch import Cancellation, Launcher
 
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
+    from builder.engine.calls import CallResult
     from builder.engine.registries import Registries
+    from builder.oci.config import ImageConfig
 
 
 _PUSH_IDS = 100_000
@@ -120,6 +123,16 @@ class Engine:
             seconds=done.at,
             warnings=built.warnings,
         )
+
+    def call(self, request: CallRequest) -> CallResult:
+        """Answer a question about a Dockerfile; nothing is executed or pulled. See `calls.call`."""
+        from builder.engine import calls
+
+        def config_of(reference: str, platform: Platform) -> ImageConfig | None:
+            image = self._catalogue.by_reference(Reference.parse(reference))
+            return image.config if image is not None and platform.matches(image.platform) else None
+
+        return calls.call(request, config_of)
 
     def _check(self, request: BuildRequest, references: tuple[Reference, ...]) -> None:
         """Refuse before building what could not be delivered afterwards."""

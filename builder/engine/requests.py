@@ -35,6 +35,17 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     network: str = "default"
 
 
+class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A question about a Dockerfile: `method` is `check`, `outline` or `targets`; the rest is as in a build."""
+
+    method: str
+    context: str
+    dockerfile: str | None = None
+    build_args: tuple[tuple[str, str], ...] = ()
+    target: str | None = None
+    platform: str | None = None
+
+
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     """A finished build: sizes in bytes, `digest` of the manifest if one was pushed."""
 
