@@ -101,8 +101,10 @@ class Configurator:
             case Maintainer():
                 self._draft.author = instruction.name.text
                 self._record(f"MAINTAINER {instruction.name.text}")
-            case From() | Run() | Copy() | Workdir() | Add() | OnBuild():
-                raise AssertionError(f"{instruction.keyword.text} is lowered elsewhere or refused")
+            case OnBuild():
+                self._draft.on_build.append(instruction.expression)
+            case From() | Run() | Copy() | Workdir() | Add():
+                raise AssertionError(f"{instruction.keyword.text} is lowered elsewhere")
             case _:
                 assert_never(instruction)
 

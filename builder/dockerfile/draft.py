@@ -11,7 +11,10 @@ DEFAULT_SHELL = ("/bin/sh", "-c")
 
 
 class Draft:
-    """A mutable `ImageConfig`; `environment` is what commands see: the image's and the build arguments."""
+    """A mutable `ImageConfig`; `environment` is what commands see: the image's and the build arguments.
+
+    Triggers of the base are not taken over: they are for this stage, and end with it.
+    """
 
     def __init__(self, base: ImageConfig) -> None:
         config = base.config
@@ -25,6 +28,7 @@ class Draft:
         self.shell = config.shell
         self.stop_signal = config.stop_signal
         self.healthcheck: Healthcheck | None = config.healthcheck
+        self.on_build: list[str] = []
         self.labels = dict(config.labels)
         self.ports = set(config.exposed_ports)
         self.volumes = set(config.volumes)
@@ -42,11 +46,18 @@ class Draft:
             self.set_env("PATH", DEFAULT_PATH)
 
     def copy(self) -> Draft:
-        """Return a draft for a stage that begins where this one ends; arguments in scope are passed on."""
+        """Return a draft for a stage that begins where this one ends.
+
+        Arguments in scope are passed on, but a variable of the image wins over an argument of its name.
+        """
         draft = Draft(self.frozen())
-        draft.environment = dict(self.environment)
-        draft._items = dict(self._items)
-        draft._cached = self._cached
+        image = draft.environment
+        draft.environment = {**self.environment, **image}
+        draft._items = {
+            **{name: item for name, item in self._items.items() if name not in image},
+            **draft._items,
+        }
+        draft._cached = None
         draft.arguments = dict(self.arguments)
         return draft
 
@@ -63,6 +74,8 @@ class Draft:
     def set_environment(self, name: str, value: str) -> None:
         """Set a variable of the commands only: a build argument."""
         self.environment[name] = value
+        # What was set last comes last, as in BuildKit.
+        self._items.pop(name, None)
         self._items[name] = f"{name}={value}"
         self._cached = None
 
@@ -94,7 +107,7 @@ class Draft:
                 labels=tuple(sorted(self.labels.items())),
                 stop_signal=self.stop_signal,
                 healthcheck=self.healthcheck,
-                on_build=(),
+                on_build=tuple(self.on_build),
                 shell=self.shell,
                 args_escaped=self.args_escaped,
             ),

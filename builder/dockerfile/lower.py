@@ -10,17 +10,33 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.diagnostics import Diagnostic, Span
-from builder.dockerfile import draft, scope
+from builder.dockerfile import draft, remotes, scope, triggers
 from builder.dockerfile.checks.planned import survey_plan
 from builder.dockerfile.configuration import Configurator, HistoryStep
-from builder.dockerfile.copying import copy_operation
+from builder.dockerfile.copying import Fetched, transfer
 from builder.dockerfile.draft import Draft
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Add, Copy, Run, Word, Workdir
+from builder.dockerfile.instructions import Add, Copy, Instruction, Run, Word, Workdir
 from builder.dockerfile.running import run_operation
-from builder.dockerfile.stages import Base, BuildPlan, ImageBase, ImageNeeded, Stage, StageBase
+from builder.dockerfile.stages import (
+    Base,
+    BuildPlan,
+    ContextBase,
+    ImageBase,
+    ImageNeeded,
+    Stage,
+    StageBase,
+)
 from builder.errors import DockerfileError
-from builder.graph.operations import SCRATCH, ContextSource, ImageSource, MakeDirOp, Op
+from builder.graph.operations import (
+    SCRATCH,
+    ContextSource,
+    CopyOp,
+    CopySource,
+    ImageSource,
+    MakeDirOp,
+    Op,
+)
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
@@ -31,7 +47,8 @@ class Lowered(msgspec.Struct, frozen=True, kw_only=True):
 
     `config` has the diff ids and history of the base, ours not yet appended; `history` is everything after
     the base, also of the stages that the target is built on. `base` is the image at the bottom, None for
-    scratch. `stages` are the names of the stages of the graph's vertices, one each, "" for sources.
+    scratch. `stages` are the names of the stages of the graph's vertices, one each, "" for sources. `epoch`
+    is the time in seconds that SOURCE_DATE_EPOCH sets for the image and its history.
     """
 
     graph: Graph
@@ -40,13 +57,14 @@ class Lowered(msgspec.Struct, frozen=True, kw_only=True):
     base: ImageNeeded | None
     stages: tuple[str, ...]
     warnings: tuple[Diagnostic, ...]
+    epoch: int | None
 
 
 def lower(plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> Lowered:
     """Make the graph of a plan; `bases` holds the configuration of every image that a stage begins from.
 
-    Raises: DockerfileError: an expansion fails or comes to something impossible, a base has ONBUILD triggers
-        (not supported), or `# check=error=true` makes a warning an error.
+    Raises: DockerfileError: an expansion fails or comes to something impossible, or `# check=error=true`
+        makes a warning an error. ValueError: the plan was made without the triggers of a base.
     """
     return _Lowering(plan, bases).lower()
 
@@ -60,6 +78,7 @@ class _StageState(msgspec.Struct, kw_only=True):
     base: ImageNeeded | None
     total: int = 0
     step: int = 0
+    is_trigger: bool = False
 
 
 class _Lowering:
@@ -82,13 +101,27 @@ class _Lowering:
         state.draft.labels.update(self.plan.request.labels)
         return Lowered(
             graph=Graph(vertices=tuple(self.vertices), target=state.vertex),
-            config=state.draft.frozen(),
+            config=self._result(state),
             history=tuple(state.history),
             base=state.base,
             stages=tuple(self.names),
             warnings=self.plan.checks.shown(
                 self.plan.warnings + survey_plan(self.plan, self.bases)
             ),
+            epoch=self.plan.epoch,
+        )
+
+    def _result(self, state: _StageState) -> ImageConfig:
+        """Return the configuration, for the platform that was asked for, in its normal form."""
+        config = state.draft.frozen()
+        found = Platform.of(config.os, config.architecture, config.variant, config.os_version)
+        if self.plan.request.target_platform:
+            asked = Platform.parse(self.plan.request.target_platform)
+            same = (asked.os, asked.architecture) == (found.os, found.architecture)
+            if not (same and not asked.variant):
+                found = Platform(asked.os, asked.architecture, asked.variant)
+        return msgspec.structs.replace(
+            config, os=found.os, architecture=found.architecture, variant=found.variant
         )
 
     def _stage(self, stage: Stage) -> _StageState:
@@ -96,16 +129,27 @@ class _Lowering:
         state = self._begin(stage, total)
         self.configurator.begin(state.draft, state.history)
         for index, instruction in enumerate(stage.instructions):
-            match instruction:
-                case Run():
-                    self._run(stage, state, instruction)
-                case Copy():
-                    self._copy(stage, state, instruction, stage.copied.get(index))
-                case Workdir():
-                    self._workdir(stage, state, instruction)
-                case _:
-                    self.configurator.apply(instruction)
+            state.is_trigger = index < stage.triggered
+            try:
+                self._instruction(stage, state, index, instruction)
+            except DockerfileError as error:
+                if state.is_trigger:
+                    raise triggers.explained(error, instruction) from error
+                raise
         return state
+
+    def _instruction(
+        self, stage: Stage, state: _StageState, index: int, instruction: Instruction
+    ) -> None:
+        match instruction:
+            case Run():
+                self._run(stage, state, instruction)
+            case Copy() | Add():
+                self._copy(stage, state, instruction, stage.copied.get(index))
+            case Workdir():
+                self._workdir(stage, state, instruction)
+            case _:
+                self.configurator.apply(instruction)
 
     def _begin(self, stage: Stage, total: int) -> _StageState:
         base = stage.base
@@ -120,28 +164,28 @@ class _Lowering:
             )
         if isinstance(base, ImageBase):
             config = self._configuration(base.image)
-            if config.config.on_build:
-                raise DockerfileError(
-                    "ONBUILD triggers of a base image are not supported yet",
-                    code="dockerfile.unsupported",
-                    span=stage.head.image.span,
-                    source=self.source,
-                    notes=tuple(
-                        [f"the image asks for `{each}`" for each in config.config.on_build[:5]]
-                    ),
-                    hint="begin from an image without them, and write these instructions yourself",
-                )
+            if config.config.on_build and not stage.triggered:
+                raise ValueError(f"the triggers of {base.image.reference} were not planned")
             state = _StageState(
                 draft=Draft(config), vertex=None, history=[], base=base.image, total=total + 1
             )
             text = f"FROM {base.image.reference}"
             state.vertex = self._image(base.image, self._named(stage, state, text), stage.shown)
             return state
-        platform = Platform.parse(
-            self.plan.request.target_platform or self.plan.request.host_platform
-        )
+        platform = Platform.parse(stage.platform)
         config = draft.empty(platform.os, platform.architecture, platform.variant)
-        return _StageState(draft=Draft(config), vertex=None, history=[], base=None, total=total)
+        state = _StageState(draft=Draft(config), vertex=None, history=[], base=None, total=total)
+        if isinstance(base, ContextBase):
+            self._begin_with_files(stage, state, base)
+        return state
+
+    def _begin_with_files(self, stage: Stage, state: _StageState, base: ContextBase) -> None:
+        """Make the files of a context the first layer."""
+        state.total += 1
+        operation = CopyOp(sources=(CopySource(input=1, paths=("",)),), dest="/")
+        inputs = (self._copied(base),)
+        self._add(stage, state, operation, stage.head.span, f"FROM {base.name}", inputs)
+        state.history.append(HistoryStep(created_by=f"FROM {base.name}", vertex=state.vertex))
 
     def _configuration(self, image: ImageNeeded) -> ImageConfig:
         found = self.bases.get(image)
@@ -157,14 +201,20 @@ class _Lowering:
         self._add(stage, state, operation, run.span, name)
         self.configurator.record_run(operation, state.vertex)
 
-    def _copy(self, stage: Stage, state: _StageState, copy: Copy, base: Base | None) -> None:
-        operation, created_by = copy_operation(copy, state.draft, self.expander)
-        name = self._shown(copy.text, state, copy.keyword, as_command=False)
-        inputs: tuple[int, ...] = ()
-        if any(source.input for source in operation.sources):
-            inputs = (self._copied(base),)
-        self._add(stage, state, operation, copy.span, name, inputs)
-        state.history.append(HistoryStep(created_by=created_by, vertex=state.vertex))
+    def _copy(
+        self, stage: Stage, state: _StageState, instruction: Copy | Add, base: Base | None
+    ) -> None:
+        found = transfer(instruction, state.draft, self.expander)
+        name = self._shown(instruction.text, state, instruction.keyword, as_command=False)
+        inputs = [
+            self._copied(base) if each is None else self._fetched(each) for each in found.inputs
+        ]
+        self._add(stage, state, found.operation, instruction.span, name, tuple(inputs))
+        state.history.append(HistoryStep(created_by=found.created_by, vertex=state.vertex))
+
+    def _fetched(self, fetched: Fetched) -> int:
+        name = f"[internal] fetch {remotes.redacted(fetched.source.url)}"
+        return self._shared(fetched.source, name, span=fetched.span)
 
     def _copied(self, base: Base | None) -> int:
         if base is None:
@@ -174,6 +224,8 @@ class _Lowering:
             return self._scratch() if vertex is None else vertex
         if isinstance(base, ImageBase):
             return self._image(base.image, f"FROM {base.image.reference}", "")
+        if isinstance(base, ContextBase):
+            return self._shared(ContextSource(name=base.name), f"[context {base.name}] load")
         return self._scratch()
 
     def _workdir(self, stage: Stage, state: _StageState, workdir: Workdir) -> None:
@@ -214,7 +266,8 @@ class _Lowering:
         state.step += 1
         number = str(state.step).rjust(len(str(state.total)))
         name = f"{stage.shown} " if stage.shown else ""
-        return f"[{name}{number}/{state.total}] {text}"
+        trigger = "ONBUILD " if state.is_trigger else ""
+        return f"[{name}{number}/{state.total}] {trigger}{text}"
 
     def _shown(self, text: str, state: _StageState, keyword: Word, *, as_command: bool) -> str:
         written = self.expander.shown(text, state.draft.environment.get, as_command=as_command)

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.diagnostics import SourceFile
-from builder.dockerfile import suggest
+from builder.dockerfile import mounts, suggest, triggers
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Copy, Flag, From, Instruction
+from builder.dockerfile.instructions import Copy, Flag, From, Instruction, Run, Word
 from builder.dockerfile.words import nothing
 from builder.errors import DockerfileError
 
@@ -17,24 +17,31 @@ MAX_STAGES = 1000
 _MOST_DIGITS = 5
 
 
-class Outline(msgspec.Struct, kw_only=True):
-    """A stage as written: what it begins from and copies from are stage indexes or names of images.
+class Used(msgspec.Struct, frozen=True):
+    """The use of a stage, by its index, or of an image, by its name; `word` is where that is written."""
 
-    `copies` has one item per `COPY --from`, by the index of the instruction.
+    source: int | str
+    word: Word
+
+
+class Outline(msgspec.Struct, kw_only=True):
+    """A stage as written: what it begins from and takes files from are stage indexes or names of images.
+
+    The first `triggered` of the instructions are ONBUILD triggers of the base. `copies` has one item per
+    `COPY --from`, by the index of the instruction; `mounts` the `from=` of `RUN --mount`.
     """
 
     index: int
     head: From
     instructions: list[Instruction]
+    triggered: int = 0
     base: int | str = ""
-    copies: dict[int, int | str] = {}
+    copies: dict[int, Used] = {}
+    mounts: list[Used] = []
 
-    def copy_flag(self, index: int) -> Flag:
-        """Return the `--from` of an instruction."""
-        instruction = self.instructions[index]
-        assert isinstance(instruction, Copy)
-        assert instruction.from_ is not None
-        return instruction.from_
+    def references(self) -> list[Used]:
+        """Return the uses of stages and images other than as the base."""
+        return [*self.copies.values(), *self.mounts]
 
 
 class Outlines:
@@ -65,6 +72,8 @@ class Outlines:
             for stage in self.stages
             if stage.head.name is not None
         }
+        self.replaced: frozenset[str] = frozenset()
+        """Names of stages instead of which something else is taken."""
 
     def target(self, name: str | None) -> int:
         """Return the stage to build: by name in any case, by number, or the last.
@@ -92,10 +101,18 @@ class Outlines:
             return "no stage of the Dockerfile has a name"
         return "the stages are " + ", ".join(f"`{name}`" for name in list(self.names)[:20])
 
+    def replace(self, names: frozenset[str]) -> None:
+        """Take something that is no stage, by the same name, for the stages of these names."""
+        self.replaced = names
+        for stage in self.stages:
+            if stage.head.name is not None and stage.head.name.text in names:
+                stage.instructions = []
+
     def resolve(self, arguments: Mapping[str, str]) -> None:
-        """Find what FROM and `COPY --from` name, in all stages: names are part of the language.
+        """Find what FROM, `COPY --from` and `RUN --mount` name, in all stages: names are part of the language.
 
         FROM sees the stages before it; `--from` sees all, to tell a stage that comes too late from an image.
+        A stage built on another one gets its ONBUILD triggers.
 
         Raises: DockerfileError: a name is blank after expansion, holds a variable where none may be, or is
             the number of no stage.
@@ -112,15 +129,45 @@ class Outlines:
                     source=self.source,
                     hint=argument_hint(head.image.text, arguments),
                 )
+            if head.name is not None and head.name.text in self.replaced:
+                stage.base = head.name.text
+                before.pop(head.name.text, None)
+                continue
             stage.base = before.get(name, name)
+            if isinstance(stage.base, int):
+                below = self.stages[stage.base].instructions
+                stage.instructions[:0] = found = triggers.of_stage(
+                    below, self.source, self.expander.escape
+                )
+                stage.triggered = len(found)
             if head.name is not None:
                 before[head.name.text] = stage.index
         for stage in self.stages:
-            stage.copies = {
-                index: self._copied(instruction.from_)
-                for index, instruction in enumerate(stage.instructions)
-                if isinstance(instruction, Copy) and instruction.from_ is not None
-            }
+            self._find_references(stage)
+
+    def prepend(self, index: int, found: list[Instruction]) -> None:
+        """Run triggers of its base image before a stage's own instructions."""
+        stage = self.stages[index]
+        stage.instructions[:0] = found
+        stage.triggered += len(found)
+        self._find_references(stage)
+
+    def _find_references(self, stage: Outline) -> None:
+        stage.copies = {}
+        stage.mounts = []
+        for index, instruction in enumerate(stage.instructions):
+            if isinstance(instruction, Copy) and instruction.from_ is not None:
+                word = instruction.from_.word
+                stage.copies[index] = Used(self._copied(instruction.from_), word)
+            elif isinstance(instruction, Run) and instruction.mounts:
+                for flag in instruction.mounts:
+                    found = mounts.origin(flag, self.source)
+                    if found is not None:
+                        stage.mounts.append(Used(self._named(found.text), found))
+
+    def _named(self, name: str) -> int | str:
+        lower = name.lower()
+        return lower if lower in self.replaced else self.names.get(lower, name)
 
     def _copied(self, flag: Flag) -> int | str:
         name = flag.value or ""
@@ -132,7 +179,7 @@ class Outlines:
                 hint="name the image in a stage of its own, `FROM $IMAGE AS NAME`, and copy from that",
             )
         if not name.lstrip("+-").isdecimal():
-            return self.names.get(name.lower(), name)
+            return self._named(name)
         number = _number(name)
         if number is None or number >= len(self.stages):
             raise DockerfileError(
@@ -142,7 +189,10 @@ class Outlines:
                 source=self.source,
                 notes=(f"stages are numbered 0 to {len(self.stages) - 1}",),
             )
-        return number
+        head = self.stages[number].head
+        return (
+            number if head.name is None or head.name.text not in self.replaced else head.name.text
+        )
 
     def needed(self, target: int) -> list[int]:
         """Return the stages that the target needs, in the order of the file; the target is the last.
@@ -151,35 +201,33 @@ class Outlines:
         """
         reached: dict[int, set[int]] = {}
         for stage in self.stages:
-            for index, source in stage.copies.items():
-                if isinstance(source, int) and source >= stage.index:
-                    if source not in reached:
-                        reached[source] = self._reachable(source)
-                    if stage.index in reached[source]:
-                        raise self._cycle(stage, index, source)
+            for used in stage.references():
+                if isinstance(used.source, int) and used.source >= stage.index:
+                    if used.source not in reached:
+                        reached[used.source] = self._reachable(used.source)
+                    if stage.index in reached[used.source]:
+                        raise self._cycle(stage, used)
         found = sorted(self._reachable(target))
         for number in found:
-            stage = self.stages[number]
-            for index, source in stage.copies.items():
-                if isinstance(source, int) and source > number:
-                    flag = stage.copy_flag(index)
+            for used in self.stages[number].references():
+                if isinstance(used.source, int) and used.source > number:
                     raise DockerfileError(
-                        f"the stage `{flag.value}` comes after the stage that copies from it",
+                        f"the stage `{used.word.text}` comes after the stage that takes files from it",
                         code="dockerfile.unknown-stage",
-                        span=flag.value_span,
+                        span=used.word.span,
                         source=self.source,
-                        notes=(f"it begins on line {self.stages[source].head.span.line}",),
+                        notes=(f"it begins on line {self.stages[used.source].head.span.line}",),
                         hint="move that stage up",
                     )
         return found
 
-    def _cycle(self, stage: Outline, index: int, source: int) -> DockerfileError:
-        flag = stage.copy_flag(index)
-        itself = source == stage.index
+    def _cycle(self, stage: Outline, used: Used) -> DockerfileError:
+        itself = used.source == stage.index
         return DockerfileError(
-            f"the stage copies from {'itself' if itself else f'`{flag.value}`, which needs it'}",
+            "the stage takes files from "
+            + ("itself" if itself else f"`{used.word.text}`, which needs it"),
             code="dockerfile.stage-cycle",
-            span=flag.value_span,
+            span=used.word.span,
             source=self.source,
             hint="copy from a stage that is complete before this one begins",
         )
@@ -192,14 +240,14 @@ class Outlines:
             if index not in seen:
                 seen.add(index)
                 stage = self.stages[index]
-                sources = (stage.base, *stage.copies.values())
-                waiting.extend(source for source in sources if isinstance(source, int))
+                sources = [stage.base, *[used.source for used in stage.references()]]
+                waiting.extend([source for source in sources if isinstance(source, int)])
         return seen
 
     def shown_names(self) -> list[str]:
         """Return the names of the stages in progress: none when there is nothing to confuse the only one with."""
         images = any(
-            isinstance(source, str) for stage in self.stages for source in stage.copies.values()
+            isinstance(used.source, str) for stage in self.stages for used in stage.references()
         )
         if len(self.stages) == 1 and not images:
             return [""]

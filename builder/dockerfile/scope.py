@@ -8,12 +8,14 @@ from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile import suggest
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Arg, Instruction
+from builder.errors import UsageError
 from builder.oci.platform import Platform
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 """Arguments that every RUN sees in both cases without ARG; they count for no key and no history."""
 
 _PLATFORM_NAMES = ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
+_MOST_DIGITS = 12
 _OF_THE_BUILDER = (
     "BUILDKIT_BUILD_NAME",
     "BUILDKIT_CACHE_MOUNT_NS",
@@ -69,6 +71,24 @@ def global_arguments(
             elif argument.default is not None:
                 known[name] = expander.expand(argument.default, known.get)
     return known
+
+
+def epoch(given: Mapping[str, str], arguments: Mapping[str, str]) -> int | None:
+    """Return the seconds that SOURCE_DATE_EPOCH sets, given or as a global argument; None when it does not.
+
+    Raises: UsageError: it is no number.
+    """
+    text = given.get("SOURCE_DATE_EPOCH", arguments.get("SOURCE_DATE_EPOCH", ""))
+    if not text:
+        return None
+    digits = text.removeprefix("-").removeprefix("+")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH is a number of seconds, not `{text[:60]}`",
+            notes=("taking the time from a context or a stage is not supported yet",),
+            hint="for example `--build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)`",
+        )
+    return int(text)
 
 
 def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:

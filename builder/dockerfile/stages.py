@@ -5,14 +5,17 @@ Nothing here looks at what a stage does not need: an image of an unused stage is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from builder.diagnostics import Diagnostic, Span
-from builder.dockerfile import scope, suggest, supported
+from builder.dockerfile import scope, suggest, supported, triggers
 from builder.dockerfile.checks import Checks, read_checks
+from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Word
-from builder.dockerfile.outline import Outline, Outlines, argument_hint
+from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Run, Word
+from builder.dockerfile.outline import Outline, Outlines, Used, argument_hint
 from builder.errors import DockerfileError, DockerfileErrors, ReferenceInvalid
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -25,6 +28,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a Dockerfile: platforms as `os/architecture[/variant]`, build arguments and labels by name.
 
     `target_platform` "" is the host's. `ignore` is the text of the context's ignore file, for the checks.
+    `contexts` are named contexts, by name: "local", or "image:" and a reference.
     """
 
     target: str | None = None
@@ -34,6 +38,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[tuple[str, str], ...] = ()
     ignore: str = ""
     ignore_name: str = ".dockerignore"
+    contexts: tuple[tuple[str, str], ...] = ()
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,13 +65,20 @@ class ImageBase(msgspec.Struct, frozen=True, tag=True):
     image: ImageNeeded
 
 
-Base = StageBase | ScratchBase | ImageBase
+class ContextBase(msgspec.Struct, frozen=True, tag=True):
+    """The files of a named context, by the name that the request gives it."""
+
+    name: str
+
+
+Base = StageBase | ScratchBase | ImageBase | ContextBase
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that is needed: `index` is its place in the file, `shown` its name in progress, "" for none.
 
-    `copied` are the sources of the `COPY --from` among `instructions`, by the index in these.
+    `copied` are the sources of the `COPY --from` among `instructions`, by the index in these; the first
+    `triggered` instructions are ONBUILD triggers of the base. `platform` is that of its files.
     """
 
     index: int
@@ -74,7 +86,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     shown: str
     head: From
     base: Base
+    platform: str
     instructions: tuple[Instruction, ...]
+    triggered: int
     copied: dict[int, Base]
 
 
@@ -90,6 +104,8 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     checks: Checks
     warnings: tuple[Diagnostic, ...]
     stage_names: tuple[str, ...]
+    epoch: int | None
+    """What SOURCE_DATE_EPOCH sets as the time of the image: seconds."""
 
     @property
     def target(self) -> Stage:
@@ -102,35 +118,49 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
         return suggest.nearest(name, self.stage_names)
 
 
-def plan(dockerfile: Dockerfile, request: PlanRequest) -> BuildPlan:
+Triggers = Mapping[tuple[str, str], tuple[str, ...]]
+"""The ONBUILD triggers of images, by reference and platform."""
+
+
+def plan(
+    dockerfile: Dockerfile, request: PlanRequest, on_build: Triggers | None = None
+) -> BuildPlan:
     """Find what the target needs.
+
+    `on_build` are the triggers of the base images known so far: they may need further images. See
+    `bases.plan_with_bases`, which asks until all are known.
 
     Raises: DockerfileError: an unknown target or stage, a cycle, a bad platform, or an instruction or flag
         that is not supported (DockerfileErrors when there are several of these). ReferenceInvalid: FROM
-        names no possible image, or a platform of the request is none.
+        names no possible image, or a platform of the request is none. UsageError: a build argument asks for
+        something that is not supported.
     """
-    return _Planner(dockerfile, request).plan()
+    return _Planner(dockerfile, request, on_build or {}).plan()
 
 
 class _Planner:
-    def __init__(self, dockerfile: Dockerfile, request: PlanRequest) -> None:
+    def __init__(self, dockerfile: Dockerfile, request: PlanRequest, on_build: Triggers) -> None:
         self.dockerfile = dockerfile
         self.source = dockerfile.source
         self.request = request
+        self.on_build = on_build
         self.expander = Expander(dockerfile.source, dockerfile.directives.escape)
         self.given = dict(request.build_args)
+        self.contexts = NamedContexts(request.contexts)
         self.host = Platform.parse(request.host_platform)
         self.target_platform = (
             Platform.parse(request.target_platform) if request.target_platform else self.host
         )
         self.outlines = Outlines(dockerfile.source, dockerfile.instructions, self.expander)
         self.images: dict[tuple[str, str], ImageNeeded] = {}
+        self.stages: dict[int, Stage] = {}
 
     def plan(self) -> BuildPlan:
         instructions = self.dockerfile.instructions
         outlines = self.outlines
         checked = read_checks(self.dockerfile, self.given)
         supported.check_syntax(self.dockerfile, self.given)
+        supported.check_arguments(self.given)
         target = outlines.target(self.request.target)
         last = outlines.stages[-1].head.name
         asked = self.request.target or (last.text if last is not None else None)
@@ -140,59 +170,139 @@ class _Planner:
             self.given,
             self.expander,
         )
+        epoch = scope.epoch(self.given, self.arguments)
+        self._replace_stages()
         outlines.resolve(self.arguments)
-        needed = [outlines.stages[index] for index in outlines.needed(target)]
-        self._refuse_unsupported(needed)
+        needed = self._needed(target)
         shown = outlines.shown_names()
-        stages = tuple([self._stage(outline, shown[outline.index]) for outline in needed])
+        self._refuse_unsupported(needed)
+        self.images.clear()
+        for outline in needed:
+            self.stages[outline.index] = self._stage(outline, shown[outline.index])
+        self._refuse_foreign(needed)
         return BuildPlan(
             dockerfile=self.dockerfile,
             request=self.request,
-            stages=stages,
+            stages=tuple(self.stages.values()),
             images=tuple(self.images.values()),
             arguments=self.arguments,
             checks=checked,
-            warnings=self.dockerfile.warnings + tuple(scope.unused(instructions, self.given)),
+            warnings=(
+                *self.dockerfile.warnings,
+                *scope.unused(instructions, self.given),
+                *supported.without_effect(self.given),
+            ),
             stage_names=tuple(outlines.names),
+            epoch=epoch,
         )
 
+    def _replace_stages(self) -> None:
+        """Take named contexts for the stages of their names."""
+        if self.request.contexts:
+            platform = str(self.target_platform)
+            self.outlines.replace(
+                frozenset(
+                    name
+                    for name in self.outlines.names
+                    if self.contexts.find(name, platform) is not None
+                )
+            )
+
+    def _needed(self, target: int) -> list[Outline]:
+        """Return the stages that the target needs; triggers of base images may add some."""
+        outlines = self.outlines
+        asked: set[int] = set()
+        while True:
+            needed = [outlines.stages[index] for index in outlines.needed(target)]
+            new = [outline for outline in needed if outline.index not in asked]
+            if not new:
+                return needed
+            for outline in new:
+                asked.add(outline.index)
+                self._add_triggers(outline)
+
+    def _add_triggers(self, outline: Outline) -> None:
+        if not self.on_build or isinstance(outline.base, int):
+            return
+        head = outline.head
+        base = self._base(outline.base, head.image, self._platform(head.platform))
+        if isinstance(base, ImageBase):
+            texts = self.on_build.get((base.image.reference, base.image.platform), ())
+            if texts:
+                found = triggers.of_image(texts, head.image.span, self.source)
+                self.outlines.prepend(outline.index, found)
+
     def _refuse_unsupported(self, needed: list[Outline]) -> None:
-        errors = [
-            error
-            for outline in needed
-            for instruction in outline.instructions
-            for error in supported.refusals(instruction, self.source)
-        ]
-        if len(errors) > 1:
-            raise DockerfileErrors(tuple(errors[:_MOST_ERRORS]))
-        if errors:
-            raise errors[0]
+        _raise(
+            [
+                error
+                for outline in needed
+                for instruction in outline.instructions
+                for error in supported.refusals(instruction, self.source)
+            ]
+        )
+
+    def _refuse_foreign(self, needed: list[Outline]) -> None:
+        """Refuse to run commands of another platform; to copy its files needs nothing."""
+        errors = []
+        for outline in needed:
+            runs = [each for each in outline.instructions if isinstance(each, Run)]
+            platform = Platform.parse(self.stages[outline.index].platform)
+            if runs and not platform.matches(self.host):
+                errors.append(self._foreign(outline, runs[0], platform))
+        _raise(errors)
+
+    def _foreign(self, outline: Outline, run: Run, platform: Platform) -> DockerfileError:
+        """Point at the `--platform` that leads to a command which cannot run, or else at the command."""
+        while isinstance(outline.base, int):
+            outline = self.outlines.stages[outline.base]
+        flag = outline.head.platform
+        return DockerfileError(
+            f"commands of the platform `{platform}` cannot be run on this machine",
+            code="dockerfile.unsupported",
+            span=run.keyword.span if flag is None else flag.value_span,
+            source=self.source,
+            notes=(
+                f"this machine is `{self.host}`; running commands of others is not supported yet",
+                f"the first of them stands on line {run.span.line}",
+            ),
+            hint="leave `--platform` out"
+            if flag is not None
+            else "run it in a stage of `--platform=$BUILDPLATFORM` and copy the result",
+        )
 
     def _stage(self, outline: Outline, shown: str) -> Stage:
         head = outline.head
-        copied: dict[int, Base] = {}
-        for index, source in outline.copies.items():
-            flag = outline.copy_flag(index)
-            try:
-                copied[index] = self._base(source, flag.word, self.target_platform)
-            except ReferenceInvalid as error:
-                raise DockerfileError(
-                    f"`{flag.value}` is neither a stage nor the name of an image",
-                    code="dockerfile.unknown-stage",
-                    span=flag.value_span,
-                    source=self.source,
-                    notes=(self.outlines.listed(),),
-                    hint=error.hint,
-                ) from error
+        asked = self._platform(head.platform)
+        base = self._base(outline.base, head.image, asked)
+        if isinstance(base, StageBase):
+            platform = self.stages[base.index].platform
+        else:
+            platform = str(self.target_platform if isinstance(base, ScratchBase) else asked)
         return Stage(
             index=outline.index,
             name=head.name.text if head.name is not None else None,
             shown=shown,
             head=head,
-            base=self._base(outline.base, head.image, self._platform(head.platform)),
+            base=base,
+            platform=platform,
             instructions=tuple(outline.instructions),
-            copied=copied,
+            triggered=outline.triggered,
+            copied={index: self._copied(used) for index, used in outline.copies.items()},
         )
+
+    def _copied(self, used: Used) -> Base:
+        try:
+            return self._base(used.source, used.word, self.target_platform)
+        except ReferenceInvalid as error:
+            raise DockerfileError(
+                f"`{used.word.text}` is neither a stage nor the name of an image",
+                code="dockerfile.unknown-stage",
+                span=used.word.span,
+                source=self.source,
+                notes=(self.outlines.listed(),),
+                hint=error.hint,
+            ) from error
 
     def _platform(self, flag: Flag | None) -> Platform:
         if flag is None:
@@ -207,25 +317,21 @@ class _Planner:
                 hint=argument_hint(flag.value or "", self.arguments),
             )
         try:
-            platform = Platform.parse(text)
+            return Platform.parse(text)
         except ReferenceInvalid as error:
             raise DockerfileError(
                 error.message, span=flag.value_span, source=self.source, hint=error.hint
             ) from error
-        if not platform.matches(self.host):
-            raise DockerfileError(
-                f"the platform `{text}` is not this machine's",
-                code="dockerfile.unsupported",
-                span=flag.value_span,
-                source=self.source,
-                notes=(f"this machine is `{self.host}`; building for others is not supported yet",),
-                hint="leave `--platform` out",
-            )
-        return platform
 
     def _base(self, name: int | str, word: Word, platform: Platform) -> Base:
         if isinstance(name, int):
             return StageBase(name)
+        named = self.contexts.find(name, str(platform))
+        if named is not None:
+            given, kind = named
+            if not kind.startswith(IMAGE):
+                return ContextBase(given)
+            name = kind.removeprefix(IMAGE)
         if name == SCRATCH_NAME:
             return ScratchBase()
         try:
@@ -247,3 +353,10 @@ class _Planner:
         if name.lower() in self.outlines.names:
             return f"write the stage's name as `{name.lower()}`"
         return suggest.hint(name.lower(), self.outlines.names)
+
+
+def _raise(errors: list[DockerfileError]) -> None:
+    if len(errors) > 1:
+        raise DockerfileErrors(tuple(errors[:_MOST_ERRORS]))
+    if errors:
+        raise errors[0]

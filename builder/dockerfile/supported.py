@@ -4,46 +4,71 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.diagnostics import SourceFile, Span
-from builder.dockerfile.instructions import Add, Copy, Dockerfile, Flag, Instruction, OnBuild, Run
-from builder.errors import DockerfileError
+from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
+from builder.dockerfile import mounts
+from builder.dockerfile.instructions import Dockerfile, Flag, Instruction, Run
+from builder.errors import DockerfileError, UsageError
 
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
+_OFF = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
+_WITHOUT_EFFECT = (
+    ("BUILDKIT_INLINE_CACHE", "cache records stay in the store, images carry none"),
+    ("BUILDKIT_SBOM_SCAN_CONTEXT", "no bill of materials is made"),
+    ("BUILDKIT_SBOM_SCAN_STAGE", "no bill of materials is made"),
+)
 
 
 def refusals(instruction: Instruction, source: SourceFile) -> list[DockerfileError]:
-    """Return an error for each unsupported thing in an instruction."""
-    if isinstance(instruction, Add):
-        return [
-            _refused(
-                "ADD",
-                instruction.keyword.span,
-                source,
-                "use COPY for files, and RUN to unpack or download",
-            )
-        ]
-    if isinstance(instruction, OnBuild):
-        return [
-            _refused(
-                "ONBUILD",
-                instruction.keyword.span,
-                source,
-                "put the instruction into the Dockerfile that builds on this image",
-            )
-        ]
-    if isinstance(instruction, Run):
-        flags: list[Flag] = [*instruction.mounts, *instruction.devices]
-        if instruction.security is not None and instruction.security.value != "sandbox":
-            flags.append(instruction.security)
-        return [_flag_refused("RUN", flag, source) for flag in flags]
-    if isinstance(instruction, Copy):
-        switches = [
-            flag
-            for flag in (instruction.link, instruction.parents)
-            if flag is not None and (flag.value or "true").lower() == "true"
-        ]
-        return [_flag_refused("COPY", flag, source) for flag in (*switches, *instruction.excludes)]
-    return []
+    """Return an error for each mistake in the mounts and devices of a RUN, or else for each of these."""
+    if not isinstance(instruction, Run):
+        return []
+    flags: list[Flag] = [*instruction.mounts, *instruction.devices]
+    if instruction.security is not None and instruction.security.value != "sandbox":
+        flags.append(instruction.security)
+    if not flags:
+        return []
+    mistakes: list[DockerfileError] = []
+    for flag in flags:
+        try:
+            if flag.name == "mount":
+                mounts.read_mount(flag, source)
+            elif flag.name == "device":
+                mounts.read_device(flag, source)
+        except DockerfileError as error:
+            mistakes.append(error)
+    return mistakes or [_flag_refused("RUN", flag, source) for flag in flags]
+
+
+def check_arguments(given: Mapping[str, str]) -> None:
+    """Refuse build arguments that ask the builder for something it does not do.
+
+    Raises: UsageError: one of them does.
+    """
+    if given.get("BUILDKIT_MULTI_PLATFORM", "0") not in _OFF:
+        raise UsageError(
+            "the build argument `BUILDKIT_MULTI_PLATFORM` is not supported yet",
+            notes=("it asks for an index around the one image",),
+            hint="leave it out",
+        )
+    if given.get("BUILDKIT_SANDBOX_HOSTNAME"):
+        raise UsageError(
+            "the build argument `BUILDKIT_SANDBOX_HOSTNAME` is not supported yet",
+            hint="leave it out",
+        )
+
+
+def without_effect(given: Mapping[str, str]) -> list[Diagnostic]:
+    """Return a warning for each build argument to the builder that changes nothing here."""
+    return [
+        Diagnostic(
+            severity=Severity.WARNING,
+            code="UnusedBuildArg",
+            message=f"the build argument `{name}` has no effect here",
+            notes=(why,),
+        )
+        for name, why in _WITHOUT_EFFECT
+        if given.get(name, "0") not in _OFF
+    ]
 
 
 def check_syntax(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:

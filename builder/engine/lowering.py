@@ -133,11 +133,19 @@ def _worked_out(
     cache: CacheIndex,
     resolve: Callable[[Needed, NearStage], Found],
 ) -> Plan:
+    from builder.dockerfile.bases import plan_with_bases
     from builder.dockerfile.lower import lower
     from builder.dockerfile.parse import parse
-    from builder.dockerfile.stages import PlanRequest, plan
+    from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest
 
-    stages = plan(
+    ids: dict[Needed, str] = {}
+
+    def configuration(image: ImageNeeded, plan: BuildPlan) -> ImageConfig:
+        needed = Needed(image.reference, image.platform, image.span)
+        ids[needed], config = resolve(needed, plan.near_stage)
+        return config
+
+    stages, configs = plan_with_bases(
         parse(question.source),
         PlanRequest(
             target=question.target,
@@ -148,11 +156,9 @@ def _worked_out(
             ignore=question.ignore,
             ignore_name=question.ignore_name,
         ),
+        configuration,
     )
-    needed = [Needed(each.reference, each.platform, each.span) for each in stages.images]
-    found = [resolve(each, stages.near_stage) for each in needed]
-    configs = [config for _, config in found]
-    lowered = lower(stages, dict(zip(stages.images, configs, strict=True)))
+    lowered = lower(stages, configs)
     answer = Plan(
         lowered.graph,
         lowered.config,
@@ -160,8 +166,8 @@ def _worked_out(
         tuple(msgspec.structs.replace(each, source=None) for each in lowered.warnings),
     )
     encode = msgspec.msgpack.encode
-    cache.remember_parsed(digest, encode(needed))
-    cache.remember_parsed(framed_digest((digest, [each for each, _ in found])), encode(answer))
+    cache.remember_parsed(digest, encode(list(ids)))
+    cache.remember_parsed(framed_digest((digest, list(ids.values()))), encode(answer))
     return answer
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from builder.diagnostics import SourceFile
+from builder.dockerfile.bases import plan_with_bases
 from builder.dockerfile.instructions import Dockerfile, Instruction
 from builder.dockerfile.lower import Lowered, lower
 from builder.dockerfile.parse import parse
@@ -46,15 +47,28 @@ def planned(
     target: str | None = None,
     build_args: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
+    platform: str = "",
+    contexts: dict[str, str] | None = None,
 ) -> BuildPlan:
     """Plan a text."""
-    request = PlanRequest(
+    return plan(read(text), _request(target, build_args, labels, platform, contexts))
+
+
+def _request(
+    target: str | None,
+    build_args: dict[str, str] | None,
+    labels: dict[str, str] | None,
+    platform: str,
+    contexts: dict[str, str] | None,
+) -> PlanRequest:
+    return PlanRequest(
         target=target,
         build_args=tuple((build_args or {}).items()),
         labels=tuple((labels or {}).items()),
         host_platform=HOST,
+        target_platform=platform,
+        contexts=tuple((contexts or {}).items()),
     )
-    return plan(read(text), request)
 
 
 def lowered(
@@ -64,10 +78,21 @@ def lowered(
     target: str | None = None,
     build_args: dict[str, str] | None = None,
     labels: dict[str, str] | None = None,
+    platform: str = "",
+    contexts: dict[str, str] | None = None,
+    others: ImageConfig = BASE,
 ) -> Lowered:
-    """Lower a text, each of whose images has the configuration `base`."""
-    found = planned(text, target=target, build_args=build_args, labels=labels)
-    return lower(found, dict.fromkeys(found.images, base))
+    """Lower a text; the image `base` has the configuration of that name, others have `others`.
+
+    Where `others` is not given, all images have the configuration `base`.
+    """
+    plain = base if others is BASE else others
+    found, configs = plan_with_bases(
+        read(text),
+        _request(target, build_args, labels, platform, contexts),
+        lambda image, _: base if "/base:" in image.reference else plain,
+    )
+    return lower(found, configs)
 
 
 def error_of(action: Callable[..., object], text: str, **options: object) -> LapstrakeError:

@@ -192,8 +192,16 @@ class TestArguments:
         text = "FROM scratch AS x\nARG a=1\nENV e=2\nFROM x\nRUN z\nFROM scratch\nRUN y\nCOPY --from=1 a b"
         found = lowered(text)
         steps = [vertex.op for vertex in found.graph.vertices if isinstance(vertex.op, RunOp)]
-        assert steps[0].env == (PATH, "a=1", "e=2")
+        assert steps[0].env == ("a=1", PATH, "e=2")
         assert steps[1].env == (PATH,)
+
+    def test_in_a_stage_built_on_theirs_a_variable_of_the_image_wins(self) -> None:
+        text = "FROM scratch AS x\nENV a=env\nARG a=1\nENV b=$a\nFROM x\nRUN z $a"
+        found = lowered(text)
+        operation = last(found).op
+        assert isinstance(operation, RunOp)
+        assert operation.env == (PATH, "a=env", "b=1")
+        assert found.history[-1].created_by == "RUN |1 a=env /bin/sh -c z $a # buildkit"
 
     def test_they_see_those_before_them_on_the_line(self) -> None:
         assert run("FROM scratch\nARG a=1 b=$a$c c=3\nRUN z").env == (PATH, "a=1", "b=1", "c=3")
@@ -236,21 +244,6 @@ class TestCopy:
         assert (found.owner, found.mode) == ("5:g", 0o755)
         empty = copy("COPY --chown=$u --chmod=$m a b")
         assert (empty.owner, empty.mode) == (None, None)
-
-    @pytest.mark.parametrize(
-        ("mode", "code"),
-        [
-            ("u=rwX,go=rX", "dockerfile.unsupported"),
-            ("+x", "dockerfile.unsupported"),
-            ("8", "dockerfile.syntax"),
-            ("10000", "dockerfile.syntax"),
-            ("rwx", "dockerfile.syntax"),
-            ("-1", "dockerfile.syntax"),
-        ],
-    )
-    def test_other_modes_are_refused(self, mode: str, code: str) -> None:
-        error = error_of(copy, f"COPY --chmod={mode} a b")
-        assert (error.code, marked(error)) == (code, mode)
 
     def test_files_from_here_documents(self) -> None:
         found = copy("ENV v=1\nCOPY a <<X <<'Y' <<-Z /d/\n$v '$v' \\$v\nX\n$v\nY\n\t$v\n\tZ")
@@ -409,12 +402,6 @@ class TestConfiguration:
         assert exec_form is not None
         assert exec_form.test == ("CMD", "a", "b")
 
-    def test_triggers_of_a_base_are_refused(self) -> None:
-        below = ContainerConfig(on_build=("RUN x",))
-        error = error_of(lambda text: config(text, base=below), "RUN y")
-        assert (error.code, marked(error)) == ("dockerfile.unsupported", "base")
-        assert "RUN x" in error.notes[0]
-
 
 def test_history_reads_as_dockers() -> None:
     text = """\
@@ -525,7 +512,11 @@ _LINES = [
     'CMD ["a"]',
     "ENTRYPOINT x",
     "LABEL $v=$b",
-    "ADD a b",
+    "ADD a http://x/$v --chmod=$v /d/",
+    "ADD --checksum=$v $v /d/",
+    "ONBUILD COPY --from=x a b",
+    "ONBUILD ENV v=$v",
+    "COPY --parents --exclude=c --link a/./b $v /d/",
     "# check=error=true",
     "HEALTHCHECK CMD x",
 ]
