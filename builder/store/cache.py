@@ -7,11 +7,16 @@ above any other in which the same is observed.
 from __future__ import annotations
 
 import time
+from typing import TypeVar
 
 import msgspec
 
+from builder.errors import StoreError
 from builder.graph.keys import CacheKey, KeyPart
+from builder.oci.sha256 import sha256
 from builder.store.db import Database
+
+T = TypeVar("T")
 
 
 class Observation(msgspec.Struct, frozen=True, array_like=True):
@@ -51,8 +56,8 @@ class CacheIndex:
             CacheRecord(
                 base=str(base),
                 diff_id=str(diff_id),
-                observations=_OBSERVATIONS.decode(_blob(observations)),
-                parts=_PARTS.decode(_blob(parts)),
+                observations=_decoded(_OBSERVATIONS, observations),
+                parts=_decoded(_PARTS, parts),
                 created=float(str(created)),
             )
             for base, diff_id, observations, parts, created in rows
@@ -99,12 +104,19 @@ class CacheIndex:
     def parsed(self, digest: str) -> bytes | None:
         """Return the remembered result of reading a Dockerfile with this digest."""
         row = self._db.row("SELECT value FROM parses WHERE digest = ?", (digest,))
-        return None if row is None else _blob(row[0])
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        check, value = row[0][:_CHECK], row[0][_CHECK:]
+        return value if _check(digest, value) == check else None
 
     def remember_parsed(self, digest: str, value: bytes) -> None:
-        """Remember the result of reading a Dockerfile."""
+        """Remember the result of reading a Dockerfile.
+
+        It decides what is executed, and SQLite does not notice wrong bytes: so it is kept with a digest.
+        """
         self._db.execute(
-            "INSERT OR REPLACE INTO parses (digest, value) VALUES (?, ?)", (digest, value)
+            "INSERT OR REPLACE INTO parses (digest, value) VALUES (?, ?)",
+            (digest, _check(digest, value) + value),
         )
 
 
@@ -112,6 +124,25 @@ _OBSERVATIONS = msgspec.msgpack.Decoder(tuple[Observation, ...])
 _PARTS = msgspec.msgpack.Decoder(tuple[KeyPart, ...])
 
 
-def _blob(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
+_CHECK = 16
+"""Bytes."""
+
+
+def _check(digest: str, value: bytes) -> bytes:
+    return sha256(digest.encode() + value)[:_CHECK]
+
+
+def _decoded(decoder: msgspec.msgpack.Decoder[T], value: object) -> T:
+    try:
+        if isinstance(value, bytes):
+            return decoder.decode(value)
+    except msgspec.MsgspecError as error:
+        raise _damaged() from error
+    raise _damaged()
+
+
+def _damaged() -> StoreError:
+    return StoreError(
+        "the store's index is damaged: a cache record cannot be read",
+        hint="move the store away, or name another with `--root DIR`",
+    )

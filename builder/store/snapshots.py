@@ -138,8 +138,7 @@ class Snapshots:
                 self._drop_if_damaged(layer, form)
         other = self._layers.directory(layer.diff_id, base) or self._any_directory(layer.diff_id)
         if other is not None:
-            self.pack(layer, other)
-            return self._unpack(layer, self._layers.blobs(layer.diff_id)[0], base, lowers)
+            return self._unpack(layer, self.pack(layer, other), base, lowers)
         raise LayerLost(layer.diff_id, notes=tuple(refused))
 
     def forget(self, layer: Layer) -> None:
@@ -168,7 +167,7 @@ class Snapshots:
                 return path
         return None
 
-    def pack(self, layer: Layer, directory: str) -> None:
+    def pack(self, layer: Layer, directory: str) -> BlobForm:
         """Make the plain tar form of a layer from a directory form, as the blob named by its diff id."""
         temporary = f"{self.scratch()}/{unique_name()}.tar"
         self._jobs.call(
@@ -181,15 +180,16 @@ class Snapshots:
                 "expected": layer.diff_id,
             },
         )
-        self.adopt_tar(layer.diff_id, temporary, layer.size)
+        return self.adopt_tar(layer.diff_id, temporary, layer.size)
 
-    def adopt_tar(self, diff_id: str, path: str, size: int) -> None:
+    def adopt_tar(self, diff_id: str, path: str, size: int) -> BlobForm:
         """Move a finished plain tar into the store, under its diff id."""
         self._blobs.adopt(path, Digest(diff_id))
         form = BlobForm(
             digest=diff_id, size=size, media_type=OCI_LAYER, compression="none", pulled=False
         )
         self._layers.add_blob(diff_id, form)
+        return form
 
     def _unpack(self, layer: Layer, form: BlobForm, base: str, lowers: tuple[str, ...]) -> str:
         name = unique_name()
