@@ -56,7 +56,7 @@ def simple_commands(text: str) -> list[list[str]]:
             stop = _quote_end(text, at, char)
             piece.append(text[at:stop])
             quoted = True
-            at = stop + 1
+            at = min(stop + 1, end)
         elif char == "\\":
             piece.append(text[at : at + 1].strip("\n"))
             at += 1
