@@ -58,7 +58,7 @@ class _Transfer:
     def read(self) -> Transfer:
         instruction, lookup = self.instruction, self.lookup
         parents = isinstance(instruction, Copy) and _is_on(instruction.parents)
-        owner = self._flag(instruction.chown)
+        owner = self._owner()
         mode = self._flag(instruction.chmod)
         number = self._mode(mode)
         dest = self.expander.expand(instruction.dest, lookup)
@@ -90,6 +90,16 @@ class _Transfer:
 
     def _flag(self, flag: Flag | None) -> str:
         return "" if flag is None else self.expander.expand(flag.word, self.lookup)
+
+    def _owner(self) -> str:
+        owner = self._flag(self.instruction.chown)
+        if owner.count(":") > 1 and self.instruction.chown is not None:
+            raise self._error(
+                self.instruction.chown.value_span,
+                f"`{owner[:100]}` is no owner",
+                "write it like `USER` or `USER:GROUP`",
+            )
+        return owner
 
     def _mode(self, text: str) -> int | str | None:
         flag = self.instruction.chmod

@@ -305,7 +305,7 @@ class _Planner:
             ) from error
 
     def _platform(self, flag: Flag | None) -> Platform:
-        if flag is None:
+        if flag is None or not flag.value:
             return self.target_platform
         text = self.expander.expand(flag.word, self.arguments.get)
         if not text:
@@ -314,7 +314,7 @@ class _Planner:
                 code="dockerfile.bad-expansion",
                 span=flag.value_span,
                 source=self.source,
-                hint=argument_hint(flag.value or "", self.arguments),
+                hint=argument_hint(flag.value, self.arguments),
             )
         try:
             return Platform.parse(text)

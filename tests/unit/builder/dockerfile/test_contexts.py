@@ -140,6 +140,9 @@ class TestPlatforms:
         found = lowered("FROM --platform=linux/arm64 base\nCOPY a b", base=arm)
         assert found.config.architecture == "arm64"
 
+    def test_an_empty_one_is_none(self) -> None:
+        assert planned("FROM --platform= debian").images[0].platform == "linux/amd64"
+
     def test_scratch_is_of_the_target(self) -> None:
         found = lowered("FROM --platform=linux/s390x scratch\nCOPY a b")
         assert found.config.architecture == "amd64"

@@ -212,6 +212,7 @@ class TestAdd:
             ("ADD http:///x /d", "http:///x"),
             ("ADD http://h/%2e%2e /d", "http://h/%2e%2e"),
             ("ADD http://h/a%00 /d", "http://h/a%00"),
+            ("COPY --chown=a:b:c a /d", "a:b:c"),
             ("COPY https://h/x /d", "https://h/x"),
             ("COPY https://h/x.git /d", "https://h/x.git"),
             ("COPY git@h:x /d", "git@h:x"),
