@@ -9,6 +9,8 @@
     ├── ImageError                 image.*: invalid not-found in-use
     ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
     │                              config helper
+    ├── SourceError                source.*: unavailable not-found unauthorized checksum-mismatch too-large
+    │                              git-failed no-git
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
     ├── LayerError                 layer.*: invalid too-large changed foreign-owner
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
@@ -135,6 +137,12 @@ class RegistryError(LapstrakeError):
         self.status = status
         self.request = request
         self.temporary = temporary
+
+
+class SourceError(LapstrakeError):
+    """A download or a git repository cannot be had, or is not what was asked for."""
+
+    default_code = "source.unavailable"
 
 
 class StoreError(LapstrakeError):

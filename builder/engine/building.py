@@ -11,6 +11,7 @@ import msgspec
 from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
+from builder.engine.remotes import RemoteSources
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import context_of, dockerfile_of, read_text
 from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
@@ -62,6 +63,7 @@ class Build:
         self._registries = registries
         self._events = events
         self._catalogue = Catalogue(store)
+        self._remotes = RemoteSources(settings, store, behind)
         self._next_id = 1
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
@@ -115,6 +117,7 @@ class Build:
             behind=self._behind,
             images=self._states,
             contexts={"context": local},
+            remotes=self._remotes,
             surroundings=self._surroundings(),
             events=self._events,
             first_id=self._next_id,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 
 import msgspec
 
@@ -20,7 +21,7 @@ from builder.layer.entries import EntriesWriter
 from builder.layer.entry import Entry, Kind
 from builder.layer.objects import KINDS, digest_of, from_status, set_attributes
 from builder.layer.order import EntrySorter
-from builder.layer.read import Limits, Readable, TarReader
+from builder.layer.read import Limits, Member, Readable, TarReader
 from builder.layer.scan import Report
 from builder.layer.scanned import LayerScan
 from builder.layer.tree import is_whiteout
@@ -38,13 +39,14 @@ def apply(
     entries_path: str,
     limits: Limits | None = None,
     report: Report | None = None,
+    adjust: Callable[[Member], None] | None = None,
 ) -> LayerScan:
     """Unpack an uncompressed tar stream into the empty directory `root`, above the chain `lowers`.
 
     Parents that the stream does not list take their attributes from the chain (topmost first), else they are
     0755 and root's. A hard link to a file of the chain becomes a copy. Device nodes that the kernel refuses
     (in a user namespace) are in the entry list only. `entries_path` appears only when all is done; on failure
-    `root` holds what was made so far.
+    `root` holds what was made so far. `adjust` may change each member, or refuse it.
 
     Raises: LayerError: the stream is malformed, hostile, over a limit, or holds ids that do not exist here.
         OSError: the disk is full or broken.
@@ -54,7 +56,7 @@ def apply(
     try:
         unpacking = Unpacking(root, lowers, sorter, reader)
         try:
-            _fill(unpacking, reader, report)
+            _fill(unpacking, reader, report, adjust)
             diff_id = reader.finish()
             return _finish(unpacking, entries_path, diff_id, reader.size)
         finally:
@@ -63,10 +65,17 @@ def apply(
         sorter.close()
 
 
-def _fill(unpacking: Unpacking, reader: TarReader, report: Report | None) -> None:
+def _fill(
+    unpacking: Unpacking,
+    reader: TarReader,
+    report: Report | None,
+    adjust: Callable[[Member], None] | None,
+) -> None:
     reported = 0
     add = unpacking.add
     for member in reader.members():
+        if adjust is not None:
+            adjust(member)
         add(member)
         if report is not None and reader.size - reported > _REPORT_EVERY:
             reported = reader.size

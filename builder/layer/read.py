@@ -131,6 +131,13 @@ class TarReader:
                 )
             yield member
 
+    def begins(self) -> bool:
+        """Tell whether a header comes next, which is taken.
+
+        Raises: LayerError: there is something else, or the stream is cut off.
+        """
+        return self._block() is not None
+
     def _member(self) -> Member | None:
         records: dict[bytes, bytes] = {}
         extended = 0
@@ -278,6 +285,14 @@ class TarReader:
         while self._more():
             self._at = len(self._chunk)
         return "sha256:" + self._digest.hexdigest()
+
+
+def begins_tar(stream: Readable) -> bool:
+    """Tell whether a stream begins with the header of a tar's member; damaged ones do not."""
+    try:
+        return TarReader(stream, Limits()).begins()
+    except LayerError:
+        return False
 
 
 def _number(field: bytes, *, signed: bool = False) -> int:

@@ -54,12 +54,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach registries. `ca_bundle` is a host path, None is the system's own.
 
     `proxies` are the usual variables by name (`HTTPS_PROXY`, `NO_PROXY`, in either case). `insecure` are hosts,
-    with ports, that may be spoken to in plain http. Timeouts are in seconds.
+    with ports, that may be spoken to in plain http; `any_plain` calls all of them so. Timeouts are in seconds.
     """
 
     ca_bundle: str | None = None
     proxies: tuple[tuple[str, str], ...] = ()
     insecure: frozenset[str] = frozenset()
+    any_plain: bool = False
     user_agent: str = "lapstrake"
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
@@ -83,7 +84,8 @@ class HttpTransport:
 
     def allows_plain_http(self, host: str) -> bool:
         """Tell whether a host, with its port, may be spoken to without encryption."""
-        return address.allows_plain_http(host.lower(), self._options.insecure)
+        plain = self._options.any_plain
+        return plain or address.allows_plain_http(host.lower(), self._options.insecure)
 
     def send(self, request: Request) -> Response:
         """Send a request, following redirects and repeating what may be repeated; the caller closes.

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
 import msgspec
 
-from builder.oci.sha256 import sha256
+from builder.graph.keys import framed_digest
+from builder.graph.operations import CopyOp, CopySource, GitSource, HttpSource, Unpack
+
+
+class Origin(Enum):
+    """Where the files of a directory are from, which decides what ADD does to archives among them."""
+
+    CONTEXT = "context"
+    DOWNLOAD = "download"
+    CHECKOUT = "checkout"
 
 
 class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,8 +27,54 @@ class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     ignore: str = ""
     ignore_name: str = ".dockerignore"
+    origin: Origin = Origin.CONTEXT
 
-    def known_path(self, store_root: str) -> str:
-        """Return the host path of what the store remembers about this context's files."""
-        name = sha256(self.root.encode("utf-8", "surrogateescape")).hex()
+    def known_path(self, store_root: str, op: CopyOp, source: CopySource) -> str:
+        """Return the host path of what the store remembers about this context's files.
+
+        Patterns of the instruction hide files of their own, so that what is known is kept apart.
+        """
+        name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()
+        if op.exclude or op.parents:
+            name += "-" + framed_digest((op.exclude, op.parents, source.paths))[:16]
         return f"{store_root}/contexts/{name}"
+
+    def unpacks(self, op: CopyOp) -> bool:
+        """Tell whether archives among the files are unpacked: local ones, and downloads if that is asked for."""
+        match self.origin:
+            case Origin.CONTEXT:
+                return op.unpack is not Unpack.NEVER
+            case Origin.DOWNLOAD:
+                return op.unpack is Unpack.ALWAYS
+            case Origin.CHECKOUT:
+                return False
+
+
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """A remote source that is here now; `cached` tells that nothing had to be moved."""
+
+    context: LocalContext
+    cached: bool
+    note: str = ""
+
+
+class Remotes(Protocol):
+    """Where downloads and checkouts come from; callable from many threads."""
+
+    def here(self, op: HttpSource | GitSource) -> LocalContext | None:
+        """Return what is here already and needs no question whether it is still right, else None."""
+
+    def fetch(
+        self,
+        op: HttpSource | GitSource,
+        *,
+        progress: Callable[[str, int, int | None], None],
+        log: Callable[[bytes], None],
+    ) -> Fetched:
+        """Have a source here, asking whether it has changed; idempotent.
+
+        What is returned stays as it is for as long as the store is in use. `progress` takes an item with its
+        bytes done and in all, `log` what a program says.
+
+        Raises: SourceError: it cannot be had, or is not what was asked for. Cancelled.
+        """

@@ -6,7 +6,6 @@ Nothing is executed here, and no directory is made for a hit above the same stat
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import cast
 
 import msgspec
@@ -62,17 +61,15 @@ class Lookup:
         self._store = store
         self._jobs = store.jobs
 
-    def known_paths(self, inputs: tuple[Input, ...]) -> Mapping[str, str]:
-        """Return where the store remembers the files of each context among the inputs, by its root."""
-        return {
-            each.root: each.known_path(self._store.root)
-            for each in inputs
-            if isinstance(each, LocalContext)
-        }
-
-    def worth_selecting(self, inputs: tuple[Input, ...]) -> bool:
+    def worth_selecting(self, op: CopyOp, inputs: tuple[Input, ...]) -> bool:
         """Tell whether digesting first is likely cheaper than copying at once: is anything known?"""
-        return all(os.path.exists(path) for path in self.known_paths(inputs).values())
+        for source in op.sources:
+            origin = None if source.inline else inputs[source.input]
+            if isinstance(origin, LocalContext) and not os.path.exists(
+                origin.known_path(self._store.root, op, source)
+            ):
+                return False
+        return True
 
     def contents(self, op: CopyOp, inputs: tuple[Input, ...]) -> str:
         """Return the digest of what a copy selects.
@@ -87,7 +84,7 @@ class Lookup:
             known = self._store.cache.selection(states, text)
             if known is not None:
                 return known
-        trees = source_trees(op, inputs, self._store.snapshots, self.known_paths(inputs))
+        trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
         if any(isinstance(each, State) for each in self._sources(op, inputs)):
             found = self._jobs.call(f"{SELECTING}:select", {"sources": trees})
         else:
@@ -108,7 +105,9 @@ class Lookup:
         states = [each.id for each in origins if isinstance(each, State)]
         if len(states) != len(origins) or not origins:
             return None
-        wanted = [(source.paths, source.inline) for source in op.sources]
+        wanted: list[object] = [(source.paths, source.inline) for source in op.sources]
+        if op.exclude or op.parents:
+            wanted.append((op.exclude, op.parents))
         return framed_digest(states), framed_digest(["select/1", wanted])
 
     def find(self, key: CacheKey, base: State) -> Layer | None:

@@ -12,7 +12,7 @@ import time
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
 GRAIN_NANOSECONDS = 1_000_000_000
 """One second: the coarsest time stamps in use where contexts lie (some network file systems)."""
 
@@ -42,18 +42,30 @@ class _Document(msgspec.Struct, array_like=True):
     version: int
     rules: str
     directories: dict[str, KnownDirectory]
+    files: dict[str, KnownItem]
 
 
 class KnownFiles:
-    """The remembered records of one context; `rules` identifies the ignore rules they were made with."""
+    """The remembered records of one context; `rules` identifies the ignore rules they were made with.
+
+    `old` and `new` are records of directories by path, before and now; `files` are the items of files that a
+    copy names themselves, by path.
+    """
 
     def __init__(self, path: str, rules: str) -> None:
         self._path = path
         self._rules = rules
         self.old: dict[str, KnownDirectory] = {}
         self.new: dict[str, KnownDirectory] = {}
+        self.files: dict[str, KnownItem] = {}
         self.changed = False
         self.found = self._load()
+
+    def remember(self, path: str, item: KnownItem) -> None:
+        """Remember a file that is named itself; it may have been known before."""
+        if self.files.get(path) != item:
+            self.files[path] = item
+            self.changed = True
 
     def _load(self) -> bool:
         try:
@@ -64,6 +76,7 @@ class KnownFiles:
         if document.version != VERSION or document.rules != self._rules:
             return False
         self.old = document.directories
+        self.files = document.files
         return True
 
     def save(self) -> None:
@@ -82,16 +95,18 @@ class KnownFiles:
 
     def _encoded(self, directories: dict[str, KnownDirectory]) -> bytes:
         try:
-            return msgspec.msgpack.encode(_Document(VERSION, self._rules, directories))
+            document = _Document(VERSION, self._rules, directories, self.files)
+            return msgspec.msgpack.encode(document)
         except UnicodeEncodeError:
             # Names that are not UTF-8 are rare, and what they are in is read each time.
-            kept = {path: record for path, record in directories.items() if _is_text(path, record)}
-            return msgspec.msgpack.encode(_Document(VERSION, self._rules, kept))
+            kept = {path: each for path, each in directories.items() if _is_text(path, each.items)}
+            files = {path: item for path, item in self.files.items() if _is_text(path, [item])}
+            return msgspec.msgpack.encode(_Document(VERSION, self._rules, kept, files))
 
 
-def _is_text(path: str, record: KnownDirectory) -> bool:
+def _is_text(path: str, items: list[KnownItem]) -> bool:
     try:
-        msgspec.msgpack.encode((path, [item[0] for item in record.items]))
+        msgspec.msgpack.encode((path, [item[0] for item in items]))
     except UnicodeEncodeError:
         return False
     return True

@@ -30,9 +30,9 @@ def listing_digest(items: Iterable[Item]) -> bytes:
     return sha256(_ENCODER.encode(encoded))
 
 
-def own_item(mode: int) -> Item:
+def own_item(mode: int, uid: int = 0, gid: int = 0) -> Item:
     """Return what stands in a directory's listing for itself, where the one above does not list it."""
-    return ("", mode, 0, 0, b"", ())
+    return ("", mode, uid, gid, b"", ())
 
 
 def tree_digest(

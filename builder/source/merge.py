@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from builder.errors import BuildError
 from builder.layer.entry import sort_key
-from builder.source.stream import Object
+from builder.source.stream import Object, Origin
 
 _Head = tuple[bytes, int, Object, Iterator[Object]]
 
@@ -17,7 +17,7 @@ _Head = tuple[bytes, int, Object, Iterator[Object]]
 def merged(streams: list[Iterable[Object]]) -> Iterator[Object]:
     """Yield the objects of all streams by path; of several for one path the last source's, once.
 
-    Directories for one path are one directory. No stream advances before its object has been dealt with.
+    Directories for one path are one directory; one that an archive only implies says nothing. No stream advances before its object has been dealt with.
 
     Raises: BuildError: `build.copy-failed`: one path is a file in one source, a directory in another.
     """
@@ -35,7 +35,8 @@ def merged(streams: list[Iterable[Object]]) -> Iterator[Object]:
                 f"two sources give `/{os.fsdecode(objects[0].path)}`: one a file, one a directory",
                 code="build.copy-failed",
             )
-        yield objects[-1]
+        listed = [found for found in objects if found.origin is not Origin.IMPLIED]
+        yield listed[-1] if listed else objects[-1]
         for _, index, _, stream in group:
             _advance(heads, index, stream)
 

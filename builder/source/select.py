@@ -50,16 +50,23 @@ class Digester:
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
             item: KnownItem = [name, *_status_key(status), None]
-            self._fill(fd, item, self._known_item(directory, name))
+            self._fill(fd, item, self._known_item(directory, name, top.real))
             kept = self._item(fd, item, status)
         finally:
             os.close(fd)
+        if self._known is not None:
+            self._known.remember(top.real, item)
         self.files += 1
         self.bytes += status.st_size
         return top.name, listing_digest([("", *kept[1:])])
 
-    def _known_item(self, directory: str, name: str) -> KnownItem | None:
-        record = self._known.old.get(directory) if self._known is not None else None
+    def _known_item(self, directory: str, name: str, real: str) -> KnownItem | None:
+        if self._known is None:
+            return None
+        named = self._known.files.get(real)
+        if named is not None:
+            return named
+        record = self._known.old.get(directory)
         for item in record.items if record is not None else ():
             if item[0] == name:
                 return item
@@ -181,7 +188,10 @@ class Digester:
             files += 1
             size += status.st_size
         holds = bool(kept)
-        if hidden_mode:
+        if hidden_mode and self._owners:
+            own = os.fstat(fd)
+            kept.append(own_item(hidden_mode, own.st_uid, own.st_gid))
+        elif hidden_mode:
             kept.append(own_item(hidden_mode))
         return KnownDirectory(listing_digest(kept), items, files, size, hidden_mode, holds)
 

@@ -11,6 +11,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from enum import Enum
 
 from builder.source.known import KnownDirectory, KnownFiles, KnownItem, trusted
 from builder.source.listing import Item, kept_mode, listing_digest, own_item, tree_digest
@@ -21,6 +22,18 @@ _NEVER = -1
 MAX_OPEN = 200
 
 
+class Origin(Enum):
+    """Where an object is from, which decides how it meets what is there already.
+
+    What an archive lists keeps its mode, and replaces what is of another kind. IMPLIED is a directory that an
+    archive does not list.
+    """
+
+    TREE = 0
+    ARCHIVE = 1
+    IMPLIED = 2
+
+
 class Object:
     """One selected object: `path` is where it goes, relative to the destination ("" is the top itself).
 
@@ -29,7 +42,18 @@ class Object:
     to be kept; `inline` is the content of a file that stands in the Dockerfile.
     """
 
-    __slots__ = ("data", "dir_fd", "first", "inline", "name", "owned", "path", "status", "xattrs")
+    __slots__ = (
+        "data",
+        "dir_fd",
+        "first",
+        "inline",
+        "name",
+        "origin",
+        "owned",
+        "path",
+        "status",
+        "xattrs",
+    )
 
     def __init__(self, path: bytes, dir_fd: int, name: str, status: os.stat_result) -> None:
         self.path = path
@@ -40,6 +64,7 @@ class Object:
         self.first: bytes | None = None
         self.inline: bytes | None = None
         self.owned = False
+        self.origin = Origin.TREE
         self.xattrs: tuple[tuple[str, bytes], ...] = ()
 
     def digest(self) -> bytes:
@@ -128,8 +153,11 @@ class ObjectStream:
             if self._owners:
                 found.owned = True
                 found.xattrs = kept_xattrs(fd, name, status.st_mode)
+            read_at = time.time_ns()
             yield found
             self._file_digest = listing_digest([("", *self._item(found)[1:])])
+            if self._known is not None:
+                self._known.remember(self._top.real, known_item(found, read_at))
             self.files += 1
             self.bytes += status.st_size
         finally:
@@ -236,26 +264,16 @@ class ObjectStream:
         self.files += 1
         self.bytes += status.st_size
         frame.size += status.st_size
-        if self._known is None:
-            return
-        item: KnownItem = [
-            found.name,
-            mode,
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-            found.data,
-        ]
-        if stat.S_ISREG(mode) and not trusted(item, time.time_ns()):
-            item[3] = _NEVER
-        frame.items.append(item)
+        if self._known is not None:
+            frame.items.append(known_item(found, time.time_ns()))
 
     def _close(self, frame: _Frame) -> None:
         hidden_mode = 0
         if self._tree.ignored(frame.real):
-            hidden_mode = self._mode(frame)
-            frame.kept.append(own_item(hidden_mode))
+            own = self._status(frame)
+            hidden_mode = own.st_mode
+            owner = (own.st_uid, own.st_gid) if self._owners else (0, 0)
+            frame.kept.append(own_item(hidden_mode, *owner))
         if frame.fd >= 0:
             os.close(frame.fd)
         digest = listing_digest(frame.kept)
@@ -273,10 +291,27 @@ class ObjectStream:
             )
             self._known.changed = True
 
-    def _mode(self, frame: _Frame) -> int:
+    def _status(self, frame: _Frame) -> os.stat_result:
         if frame.fd < 0:
             frame.fd = self._tree.open_directory(frame.real)
-        return os.fstat(frame.fd).st_mode
+        return os.fstat(frame.fd)
+
+
+def known_item(found: Object, read_at: int) -> KnownItem:
+    """Return what to remember of an object whose data was read at `read_at`, nanoseconds since the epoch."""
+    status = found.status
+    item: KnownItem = [
+        found.name,
+        status.st_mode,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        status.st_ino,
+        found.digest(),
+    ]
+    if stat.S_ISREG(status.st_mode) and not trusted(item, read_at):
+        item[3] = _NEVER
+    return item
 
 
 def _name_bytes(entry: os.DirEntry[str]) -> bytes:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
+from builder.errors import BuildError
 from builder.graph.operations import CopyOp, MakeDirOp
 from builder.layer.scanned import LayerScan
 from builder.solve.context import LocalContext
@@ -40,29 +39,41 @@ def source_trees(
     op: CopyOp,
     inputs: tuple[State | LocalContext, ...],
     snapshots: Snapshots,
-    known: Mapping[str, str],
+    store_root: str,
 ) -> list[dict[str, object]]:
-    """Return the sources of a copy as plain data; `known` gives the stat cache of a context by its root."""
+    """Return the sources of a copy as plain data."""
     trees: list[dict[str, object]] = []
     for source in op.sources:
         if source.inline:
             trees.append({"inline": source.inline})
             continue
         origin = inputs[source.input]
+        narrowed = {"exclude": op.exclude, "parents": op.parents, "paths": source.paths}
         if isinstance(origin, LocalContext):
             trees.append(
                 {
-                    "paths": source.paths,
+                    **narrowed,
                     "root": origin.root,
                     "ignore": origin.ignore,
                     "ignore_name": origin.ignore_name,
-                    "known": known.get(origin.root, ""),
+                    "known": origin.known_path(store_root, op, source),
+                    "unpack": origin.unpacks(op),
                 }
             )
         else:
             lowers = snapshots.directories(origin) or (snapshots.empty(),)
-            trees.append({"paths": source.paths, "lowers": lowers})
+            trees.append({**narrowed, "lowers": lowers})
     return trees
+
+
+def stands_on(op: CopyOp | MakeDirOp, base: State) -> State:
+    """Return what a step sees below it: nothing, if it is to be laid over whatever is there.
+
+    Modes are looked up in what exists, so `--link` with `--chmod` copies as if there was no `--link`.
+    """
+    if isinstance(op, CopyOp) and op.link and op.mode is None:
+        return State()
+    return base
 
 
 def execute_copy(
@@ -74,7 +85,7 @@ def execute_copy(
     snapshots: Snapshots,
     jobs: Jobs,
 ) -> Copied:
-    """Write the layer of a copy, as a directory form or as a plain tar.
+    """Write the layer of a copy, as a directory form or as a plain tar; `base` as `stands_on` gives it.
 
     Raises: ContextError, BuildError, StoreError: as `copying.execute` does.
     """
@@ -83,7 +94,10 @@ def execute_copy(
         "dest": op.dest if isinstance(op, CopyOp) else op.path.rstrip("/") + "/",
         "owner": op.owner if isinstance(op, CopyOp) else op.owner or None,
         "mode": op.mode if isinstance(op, CopyOp) else None,
+        "scratch": snapshots.scratch(),
     }
+    if isinstance(op, CopyOp) and op.link and not base.layers:
+        _refuse_names(op)
     if as_directory:
         with snapshots.prepare(base) as active:
             entries = f"{snapshots.scratch()}/{active.name}.entries"
@@ -109,3 +123,15 @@ def execute_copy(
         files=result.files,
         bytes=result.bytes,
     )
+
+
+def _refuse_names(op: CopyOp) -> None:
+    """Refuse an owner by name where there is no image to look it up in."""
+    parts = (op.owner or "").split(":")
+    if any(part and not part.isdecimal() for part in parts):
+        raise BuildError(
+            f"with `--link`, the owner `{op.owner}` cannot be looked up",
+            code="build.copy-failed",
+            notes=("such a layer is made without the image that it is laid over",),
+            hint="use numeric ids, or leave `--link` out",
+        )

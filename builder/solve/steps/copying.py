@@ -8,41 +8,43 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import msgspec
 
 from builder.errors import BuildError
+from builder.graph.modes import SymbolicMode
 from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.scanned import LayerScan
 from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
-from builder.solve.steps.selecting import SourceTree, source_tree
-from builder.source.inline import inline_digest, inline_file, inline_object
-from builder.source.known import KnownFiles
-from builder.source.listing import contents_digest
-from builder.source.merge import merged
+from builder.solve.steps.gathering import gather
+from builder.solve.steps.selecting import SourceTree
+from builder.source.inline import inline_file
 from builder.source.select import open_file
-from builder.source.stream import Object, ObjectStream
-from builder.source.tops import Top, Tree, resolve
+from builder.source.stream import Object, Origin
 from runtime.view import mounted
 
 SECOND = 1_000_000_000
 
 
 class CopyRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole copy; `directory` and `tar` say which form is written, at host paths ("" for neither)."""
+    """A whole copy; `directory` and `tar` say which form is written, at host paths ("" for neither).
+
+    `scratch` is a host directory where archives are unpacked on the way.
+    """
 
     sources: tuple[SourceTree, ...]
     dest: str = "/"
     owner: str | None = None
-    mode: int | None = None
+    mode: int | str | None = None
     lowers: tuple[str, ...] = ()
     directory: str = ""
     tar: str = ""
     entries: str = ""
+    scratch: str = ""
 
 
 class CopyResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def execute(arguments: object, fds: tuple[int, ...], report: object) -> object:
     """Copy in one pass: a `CopyRequest` in, a `CopyResult` out, both as plain data.
 
     Raises: ContextError: a source is missing, unreadable or changed meanwhile. BuildError: the image has
-        something in the way.
+        something in the way. LayerError: an archive cannot be unpacked.
     """
     del fds, report
     os.umask(0)
@@ -92,21 +94,23 @@ def _view(lowers: tuple[str, ...]) -> Iterator[int | None]:
         yield root_fd
 
 
-_Chosen = tuple[Tree, Top, SourceTree, KnownFiles | None]
-
-
 class _Copy:
     """One copy in progress."""
 
     def __init__(self, request: CopyRequest, base: Destination, stack: ExitStack) -> None:
         self._request = request
         self._base = base
-        self._stack = stack
-        self._streams: list[ObjectStream] = []
-        self._tops: list[ObjectStream | tuple[str, bytes]] = []
-        self._known: list[KnownFiles] = []
+        mode = request.mode
+        self._mode = SymbolicMode(mode) if isinstance(mode, str) else mode
         self._ids = base.owner(request.owner) if request.owner is not None else None
-        self._made_at: int | None = None
+        self._gathered = gather(
+            request.sources,
+            request.dest,
+            base=base,
+            ids=self._ids,
+            scratch=request.scratch,
+            stack=stack,
+        )
         self._absent: bytes | None = None
         self._linked: dict[bytes, tuple[int, int]] = {}
         self._implied = False
@@ -116,91 +120,37 @@ class _Copy:
         if not self._request.tar:
             return self._run(None)
         with open(self._request.tar, "wb") as tar:
-            return self._run(tar.write)
+            try:
+                return self._run(tar.write)
+            except BaseException:
+                os.unlink(self._request.tar)
+                raise
 
     def _run(self, write: Callable[[bytes], object] | None) -> CopyResult:
         request = self._request
-        target, objects = self._plan()
+        gathered = self._gathered
         with LayerWriter(request.entries, write=write) as writer:
             if request.directory:
                 with DirectoryForm(request.directory) as form:
-                    self._write(target, objects, writer, form)
+                    self._write(writer, form)
             else:
-                self._write(target, objects, writer, None)
+                self._write(writer, None)
             writer.implied = self._implied
             scan = writer.close()
-        for known in self._known:
-            known.save()
-        digests = [each.digest() if isinstance(each, ObjectStream) else each for each in self._tops]
+        gathered.remember()
         return CopyResult(
-            contents=contents_digest(digests),
+            contents=gathered.contents(),
             observations=self._base.observations,
             scan=scan,
-            files=sum(stream.files for stream in self._streams),
-            bytes=sum(stream.bytes for stream in self._streams),
+            files=gathered.files,
+            bytes=gathered.bytes,
         )
 
-    def _plan(self) -> tuple[bytes, Iterable[Object]]:
-        """Resolve sources and destination; return the directory to make and the objects in order."""
-        chosen, inline = self._choose()
-        if self._request.sources and not chosen and not inline:
-            return b"", ()  # patterns that match nothing
-        dest = self._base.resolve(self._request.dest)
-        status = self._base.look(dest)
-        into = (
-            self._request.dest.endswith("/")
-            or not dest
-            or len(chosen) + len(inline) > 1
-            or any(top.is_directory for _, top, _, _ in chosen)
-            or (status is not None and stat.S_ISDIR(status.st_mode))
-        )
-        if into and status is not None and not stat.S_ISDIR(status.st_mode):
-            raise BuildError(
-                f"`/{os.fsdecode(dest)}` is a file in the image, a directory is needed there",
-                code="build.copy-failed",
-            )
-        streams: list[Iterable[Object]] = []
-        for tree, top, source, known in chosen:
-            goes = dest if top.is_directory or not into else _below(dest, os.fsencode(top.name))
-            stream = ObjectStream(tree, top, goes, owners=not source.root, known=known)
-            self._streams.append(stream)
-            self._tops.append(stream)
-            streams.append(stream)
-        for name, data in inline:
-            goes = _below(dest, os.fsencode(name)) if into else dest
-            streams.append([inline_object(goes, data)])
-            self._tops.append((name, inline_digest(data)))
-        made = dest if into else dest.rpartition(b"/")[0]
-        if len(streams) == 1:
-            return made, streams[0]
-        return made, merged(streams)
-
-    def _choose(self) -> tuple[list[_Chosen], list[tuple[str, bytes]]]:
-        chosen: list[_Chosen] = []
-        inline: list[tuple[str, bytes]] = []
-        for source in self._request.sources:
-            if source.inline:
-                inline.extend(source.inline)
-                continue
-            tree, known = self._stack.enter_context(source_tree(source))
-            if known is not None:
-                self._known.append(known)
-            chosen.extend((tree, top, source, known) for top in resolve(tree, source.paths))
-        if chosen and not inline and chosen[-1][1].is_directory:
-            self._made_at = _modified(*chosen[-1][:2])
-        return chosen, inline
-
-    def _write(
-        self,
-        target: bytes,
-        objects: Iterable[Object],
-        writer: LayerWriter,
-        form: DirectoryForm | None,
-    ) -> None:
+    def _write(self, writer: LayerWriter, form: DirectoryForm | None) -> None:
         if form is not None:
             form.set_root(self._base.attributes(b""))
-        self._make_parents(target, writer, form)
-        for found in objects:
+        self._make_parents(self._gathered.target, writer, form)
+        for found in self._gathered.objects:
             self._place(found, writer, form)
 
     def _make_parents(self, target: bytes, writer: LayerWriter, form: DirectoryForm | None) -> None:
@@ -208,23 +158,29 @@ class _Copy:
         parts = target.split(b"/") if target else []
         now = int(time.time()) * SECOND
         uid, gid = self._ids or (0, 0)
-        mode = 0o755 if self._request.mode is None else self._request.mode & 0o777
+        made_at = self._gathered.made_at
+        mode = 0o755
+        if isinstance(self._mode, int) and not self._gathered.plain:
+            mode = self._mode & 0o777
         for count in range(1, len(parts) + 1):
             path = b"/".join(parts[:count])
             if self._exists(path):
                 self._imply(path, form)
                 continue
-            time_made = now if self._made_at is None or path != target else self._made_at
+            time_made = now if made_at is None or path != target else made_at
             writer.add(Entry(path, Kind.DIRECTORY, mode, uid, gid, time_made))
             if form is not None:
                 form.enter(path, Attributes(mode, uid, gid, time_made))
 
-    def _exists(self, path: bytes) -> bool:
-        """Tell whether a directory exists below, noting the first absent one: all below it is absent."""
+    def _exists(self, path: bytes, *, replaces: bool = False) -> bool:
+        """Tell whether a directory exists below, noting the first absent one: all below it is absent.
+
+        One that `replaces` a file or link hides what could be reached through it.
+        """
         if self._absent is not None and path.startswith(self._absent):
             return False
         status = self._base.look(path)
-        if status is None:
+        if status is None or (replaces and not stat.S_ISDIR(status.st_mode)):
             self._absent = path + b"/"
             return False
         if not stat.S_ISDIR(status.st_mode):
@@ -243,7 +199,10 @@ class _Copy:
         mode = found.status.st_mode
         if stat.S_ISDIR(mode):
             # One that exists gets the attributes of the copied one: only the destination keeps its own.
-            self._exists(found.path)
+            exists = self._exists(found.path, replaces=found.origin is Origin.ARCHIVE)
+            if exists and found.origin is Origin.IMPLIED:
+                self._imply(found.path, form)
+                return
             entry = self._entry(found, Kind.DIRECTORY)
             writer.add(entry)
             if form is not None:
@@ -252,7 +211,7 @@ class _Copy:
                     Attributes(entry.mode, entry.uid, entry.gid, entry.mtime, entry.xattrs),
                 )
             return
-        self._refuse_directory(found.path)
+        self._refuse_directory(found)
         if found.first is not None and self._linked.get(found.first) == _inode(found):
             entry = Entry(found.path, Kind.HARDLINK, link=found.first)
             writer.add(entry)
@@ -269,11 +228,13 @@ class _Copy:
         if form is not None:
             form.make(entry)
 
-    def _refuse_directory(self, path: bytes) -> None:
+    def _refuse_directory(self, found: Object) -> None:
+        path = found.path
         if self._absent is not None and path.startswith(self._absent):
             return
         status = self._base.look(path)
-        if status is not None and stat.S_ISDIR(status.st_mode):
+        replaces = found.origin is Origin.ARCHIVE
+        if status is not None and stat.S_ISDIR(status.st_mode) and not replaces:
             raise BuildError(
                 f"`/{os.fsdecode(path)}` is a directory in the image, a file is copied there",
                 code="build.copy-failed",
@@ -298,8 +259,9 @@ class _Copy:
 
     def _entry(self, found: Object, kind: Kind) -> Entry:
         status = found.status
-        uid, gid = self._ids or ((status.st_uid, status.st_gid) if found.owned else (0, 0))
-        mode = stat.S_IMODE(status.st_mode) if self._request.mode is None else self._request.mode
+        own = (status.st_uid, status.st_gid) if found.owned else (0, 0)
+        uid, gid = self._ids or own if found.origin is Origin.TREE else own
+        mode = self._mode_of(found)
         link = b""
         if kind is Kind.SYMLINK:
             link, mode = found.digest(), 0o777
@@ -319,6 +281,15 @@ class _Copy:
             tuple((os.fsencode(name), value) for name, value in found.xattrs),
         )
 
+    def _mode_of(self, found: Object) -> int:
+        """Return the mode that an object gets; those of an archive keep theirs."""
+        mode = stat.S_IMODE(found.status.st_mode)
+        if self._mode is None or found.origin is not Origin.TREE:
+            return mode
+        if isinstance(self._mode, int):
+            return self._mode
+        return self._mode.apply(mode, is_directory=stat.S_ISDIR(found.status.st_mode))
+
 
 _KINDS = {
     stat.S_IFLNK: Kind.SYMLINK,
@@ -328,18 +299,5 @@ _KINDS = {
 }
 
 
-def _modified(tree: Tree, top: Top) -> int:
-    """Return the time of a selected directory, which the destination takes over where it is made for it."""
-    fd = tree.open_directory(top.real)
-    try:
-        return os.fstat(fd).st_mtime_ns // SECOND * SECOND
-    finally:
-        os.close(fd)
-
-
 def _inode(found: Object) -> tuple[int, int]:
     return (found.status.st_dev, found.status.st_ino)
-
-
-def _below(directory: bytes, name: bytes) -> bytes:
-    return directory + b"/" + name if directory else name

@@ -69,14 +69,17 @@ class Destination:
         self._seen[f"owner {owner}"] = f"{ids[0]}:{ids[1]}"
         return ids
 
-    def resolve(self, path: str) -> bytes:
+    def resolve(self, path: str, beneath: bytes = b"") -> bytes:
         """Follow the links of an absolute path inside the image; what does not exist stays as named.
+
+        With `beneath`, a path without links, that directory is the root of `path` and of all links on the way.
 
         Returns: the path relative to the root, without links.
         Raises: BuildError: `build.copy-failed`: too many links, or a file where a directory must be.
         """
         pending = [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
         pending.reverse()
+        above = [beneath] if beneath else []
         current: list[bytes] = []
         links = 0
         while pending:
@@ -84,7 +87,7 @@ class Destination:
             if part == b"..":
                 del current[-1:]
                 continue
-            full = b"/".join([*current, part])
+            full = b"/".join([*above, *current, part])
             status = self.look(full)
             if status is not None and stat.S_ISLNK(status.st_mode):
                 links += 1
@@ -105,7 +108,7 @@ class Destination:
                     notes=(f"the destination is `{path}`",),
                 )
             current.append(part)
-        return b"/".join(current)
+        return b"/".join([*above, *current])
 
 
 def spelled(path: bytes) -> str:

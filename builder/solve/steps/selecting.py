@@ -14,13 +14,14 @@ import msgspec
 from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.select import Digester
-from builder.source.tops import Tree, resolve
+from builder.source.tops import Top, Tree, resolve
 
 
 class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
     """Where one source's paths are: a context (`root`, `ignore`, `known`) or a state (`lowers`).
 
-    `inline` are files from here-documents, which have no tree.
+    `inline` are files from here-documents, which have no tree. `exclude`, `parents` and `unpack` are what the
+    instruction asks for; archives count by their bytes, whether they are unpacked or not.
     """
 
     paths: tuple[str, ...] = ()
@@ -30,6 +31,13 @@ class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
     known: str = ""
     lowers: tuple[str, ...] = ()
     inline: tuple[tuple[str, bytes], ...] = ()
+    exclude: tuple[str, ...] = ()
+    parents: bool = False
+    unpack: bool = False
+
+
+Chosen = tuple[Tree, Top, KnownFiles | None]
+"""One selected object, the tree as it is seen from there, and what is known of that tree's files."""
 
 
 class Selection(msgspec.Struct, frozen=True):
@@ -49,18 +57,38 @@ def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
 
             tops.extend((name, inline_digest(data)) for name, data in source.inline)
             continue
-        with source_tree(source) as (tree, known):
-            digester = Digester(tree, owners=not source.root, known=known)
-            tops.extend(digester.top(top) for top in resolve(tree, source.paths))
-            files += digester.files
-            size += digester.bytes
-            if known is not None:
-                known.save()
+        with chosen(source) as found:
+            for tree, top, known in found:
+                digester = Digester(tree, owners=not source.root, known=known)
+                tops.append(digester.top(top))
+                files += digester.files
+                size += digester.bytes
+            for known in {id(each): each for _, _, each in found}.values():
+                if known is not None:
+                    known.save()
     return {"contents": contents_digest(tops), "files": files, "bytes": size}
 
 
 @contextmanager
-def source_tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]:
+def chosen(source: SourceTree) -> Iterator[list[Chosen]]:
+    """Give what a source selects, in order; its trees end with the block.
+
+    Raises: ContextError: a plain path names nothing, or a pattern is malformed.
+    """
+    with _source_tree(source) as (tree, known):
+        if source.exclude or source.parents:
+            from builder.source.choice import narrowed, overlap
+
+            found = narrowed(tree, source.paths, source.exclude, parents=source.parents)
+            if overlap([top for _, top in found]):
+                known = None
+            yield [(seen, top, known) for seen, top in found]
+        else:
+            yield [(tree, top, known) for top in resolve(tree, source.paths)]
+
+
+@contextmanager
+def _source_tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]:
     """Open the tree of a source, and what is known of a context's files; both end with the block."""
     if not source.root:
         from runtime.view import mounted
