@@ -37,12 +37,16 @@ class ApplyLayer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommitUpper(msgspec.Struct, frozen=True, kw_only=True):
-    """Scan the upper directory of a finished step; with `tar`, write the plain tar to that path too."""
+    """Scan the upper directory of a finished step; with `tar`, write the plain tar to that path too.
+
+    Times before `since` (nanoseconds since the epoch) are part of the content id.
+    """
 
     upper: str
     entries_path: str
     lowers: tuple[str, ...] = ()
     tar: str | None = None
+    since: int = 0
 
 
 class PackLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +138,7 @@ def commit_upper(arguments: object, fds: tuple[int, ...], report: Reporter) -> o
             entries_path=request.entries_path,
             write_tar=request.tar,
             report=report,
+            since=request.since,
         )
     return msgspec.to_builtins(scan)
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 
 import msgspec
+from msgspec.structs import replace
 
 from builder.errors import LayerError
 from builder.layer import attributes
@@ -45,6 +47,7 @@ def scan_upper(
     entries_path: str,
     write_tar: str | None = None,
     report: Report | None = None,
+    since: int = 0,
 ) -> LayerScan:
     """Record what the upper directory `upper` changes about the chain `lowers` (topmost first).
 
@@ -53,18 +56,21 @@ def scan_upper(
     listed only if its mode, owner or attributes differ from the chain's. With `write_tar`, the tar stream is
     written to that path too. `entries_path` and `write_tar` appear only when complete.
 
+    Times before `since`, in nanoseconds since the epoch, were set on purpose or come from below, so they are
+    part of the content id; what the step itself wrote has the time that it happened to run.
+
     Raises: LayerError: a path is longer than 4095 bytes, or a file changed while it was read.
     """
     if write_tar is None:
         with LayerWriter(entries_path) as writer:
-            return _Scan(writer, upper, lowers, report).run()
+            return _Scan(writer, upper, lowers, report, since).run()
     unfinished = write_tar + ".partial"
     try:
         with (
             writing(unfinished) as write,
             LayerWriter(entries_path, write=write) as writer,
         ):
-            result = _Scan(writer, upper, lowers, report).run()
+            result = _Scan(writer, upper, lowers, report, since).run()
         os.rename(unfinished, write_tar)
     except BaseException:
         remove_if_there(unfinished)
@@ -86,12 +92,19 @@ _REGULAR, _BRANCH, _HIDDEN, _OTHER = range(4)
 
 class _Scan:
     def __init__(
-        self, writer: LayerWriter, upper: str, lowers: tuple[str, ...], report: Report | None
+        self,
+        writer: LayerWriter,
+        upper: str,
+        lowers: tuple[str, ...],
+        report: Report | None,
+        since: int,
     ) -> None:
         self._writer = writer
         self._upper = upper
         self._lowers = Lowers(lowers)
         self._report = report
+        self._since = since
+        self._times = sha256(b"times/1")
         self._reported = 0
         self._links: dict[tuple[int, int], bytes] = {}
         self._levels: list[_Level] = []
@@ -103,7 +116,7 @@ class _Scan:
             self._enter(b"", os.dup(self._root), self._lowers.directory(b""))
             while self._levels:
                 self._continue()
-            return self._writer.close()
+            return self._with_times(self._writer.close())
         finally:
             for level in self._levels:
                 if level.fd >= 0:
@@ -111,6 +124,20 @@ class _Scan:
             if self._root >= 0:
                 os.close(self._root)
             self._lowers.close()
+
+    def _time(self, path: bytes, status: os.stat_result) -> int:
+        """Return the time of an entry, in nanoseconds but whole seconds; it may count for the content id."""
+        seconds = status.st_mtime_ns // SECOND
+        if status.st_mtime_ns < self._since:
+            self._times.update(b"%d:%s%d;" % (len(path), path, seconds))
+        return seconds * SECOND
+
+    def _with_times(self, scan: LayerScan) -> LayerScan:
+        """Return the scan of a step: unlike a copy with the same files, it changed their times as well."""
+        if not self._since or not scan.count:
+            return scan
+        self._times.update(scan.content_id.encode())
+        return replace(scan, content_id=self._times.hexdigest())
 
     def _enter(self, path: bytes, fd: int, lowers: Indices) -> None:
         """Record the directory itself, then stand before its first item."""
@@ -168,7 +195,7 @@ class _Scan:
                     status.st_mode & 0o7777,
                     status.st_uid,
                     status.st_gid,
-                    status.st_mtime_ns // SECOND * SECOND,
+                    self._time(path, status),
                     0,
                     b"",
                     b"",
@@ -218,7 +245,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                status.st_mtime_ns // SECOND * SECOND,
+                self._time(path, status),
                 status.st_size,
                 b"",
                 b"",
@@ -246,7 +273,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                status.st_mtime_ns // SECOND * SECOND,
+                self._time(path, status),
                 0,
                 first,
             )
@@ -269,7 +296,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                status.st_mtime_ns // SECOND * SECOND,
+                self._time(path, status),
                 0,
                 os.readlink(name, dir_fd=directory) if kind is Kind.SYMLINK else b"",
                 b"",

@@ -33,18 +33,25 @@ if TYPE_CHECKING:
 
 _DAMAGE = frozenset({"store.corrupt", "store.digest-mismatch", "build.io"})
 
+FILE_CLOCK_GRAIN = 10_000_000
+"""Nanoseconds: how much the clock that files get their times from may be behind."""
+
 BOTTOM = "-"
 """What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
 
 
 class ActiveSnapshot(msgspec.Struct, frozen=True):
-    """A writable file system above a state, while a step runs; host paths, `lowers` topmost first."""
+    """A writable file system above a state, while a step runs; host paths, `lowers` topmost first.
+
+    `since` is when it was made, in nanoseconds since the epoch.
+    """
 
     base: State
     name: str
     lowers: tuple[str, ...]
     upper: str
     work: str
+    since: int
 
 
 class Snapshots:
@@ -230,6 +237,7 @@ class Snapshots:
         with self._settling(name):
             standing = self._layers.directory(layer.diff_id, base)
             if standing is not None:
+                os.unlink(entries)
                 return standing
             os.rename(entries, self._layers.entries_path(layer.diff_id))
             os.rename(active, settled)
@@ -263,7 +271,8 @@ class Snapshots:
             os.makedirs(upper, mode=0o755)
             os.mkdir(work, mode=0o700)
             self._prepare_root(upper, lowers)
-            yield ActiveSnapshot(state, name, lowers, upper, work)
+            since = time.time_ns() - FILE_CLOCK_GRAIN
+            yield ActiveSnapshot(state, name, lowers, upper, work, since)
         finally:
             self._sweep(work)
             if os.path.exists(f"{self._root}/active/{name}"):
@@ -302,7 +311,12 @@ class Snapshots:
         entries = f"{self.scratch()}/{active.name}.entries"
         found = self._jobs.call(
             "builder.layer.jobs:commit_upper",
-            {"upper": active.upper, "lowers": active.lowers, "entries_path": entries},
+            {
+                "upper": active.upper,
+                "lowers": active.lowers,
+                "entries_path": entries,
+                "since": active.since,
+            },
         )
         return self.settle(active, _scan(found), entries)
 

@@ -99,9 +99,18 @@ class Workshop:
         self._ground = ground
         self._count = 0
 
-    def build(self, context: Path, dockerfile: str | None = None, **request: Any) -> Built:
-        """Build a context; `dockerfile`, if given, is written into it first."""
+    def build(
+        self,
+        context: Path,
+        dockerfile: str | None = None,
+        *,
+        file: Path | None = None,
+        **request: Any,
+    ) -> Built:
+        """Build a context; `dockerfile`, if given, is written into it first; `file` is what `-f` names."""
         self.write(context, dockerfile)
+        if file is not None:
+            request["dockerfile"] = str(file)
         self._count += 1
         archive = self._ground / f"{self._count}.tar"
         output = Output(
