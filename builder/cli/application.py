@@ -108,7 +108,8 @@ def _fail(invocation: Invocation, error: LapstrakeError) -> int:
     from builder.cli import failure
 
     number = invocation.interruption.number
-    if number is not None and not isinstance(error, Cancelled):
+    if number is not None:
+        invocation.interruption.settle()
         # Whatever failed after a signal failed because of it.
         error = Cancelled(signal_number=number)
     try:

@@ -1,17 +1,29 @@
-"""Signals become a cancellation: the engine stops its steps, keeps what is done and says so."""
+"""Signals become a cancellation: the engine stops its steps, keeps what is done and says so.
+
+A person who interrupts does not want to wait. What has not ended by itself after a while, such as the digest of a
+huge file, is left; the store is safe at any moment, and what is left in it is swept by the next command.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from builder.errors import Cancelled
+
 if TYPE_CHECKING:
     from builder.engine import Engine
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_TO_STOP = 0.5
+"""Seconds for what runs to stop by itself."""
+_TO_CLEAN = 0.4
+"""Seconds for cleaning up after that."""
 
 
 class Interruption:
@@ -24,13 +36,15 @@ class Interruption:
     def cancels(self, engine: Engine) -> Iterator[None]:
         """While the context is open, the first signal cancels what `engine` does; the second ends at once.
 
-        Signals that the caller has set to be ignored (`nohup`) stay so.
+        Signals that the caller has set to be ignored (`nohup`) stay so. After a signal, what goes on for too long
+        raises Cancelled; when the context has been left, it ends the process, unless `settle` is called in time.
         """
 
         def cancel(number: int, _frame: FrameType | None) -> None:
             for other in caught:
                 signal.signal(other, _at_once(other))
             self.number = number
+            self._expect(self._stop, _TO_STOP)
             engine.cancellation.cancel(number)
 
         before = {number: signal.getsignal(number) for number in _SIGNALS}
@@ -46,6 +60,26 @@ class Interruption:
         finally:
             for number in caught:
                 signal.signal(number, before[number])
+            if self.number is not None:
+                self._expect(self._end, _TO_CLEAN)
+
+    def settle(self) -> None:
+        """Wait as long as it takes from now on: all that is left is to say what happened."""
+        if self.number is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _expect(self, otherwise: Callable[[int, FrameType | None], None], seconds: float) -> None:
+        signal.signal(signal.SIGALRM, otherwise)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._expect(self._end, _TO_CLEAN)
+        raise Cancelled(signal_number=self.number or signal.SIGINT)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        sys.stderr.write("error[build.cancelled]: interrupted\n")
+        sys.stderr.flush()
+        os._exit(128 + (self.number or signal.SIGINT))
 
 
 def _at_once(number: int) -> Callable[[int, FrameType | None], None] | signal.Handlers:
