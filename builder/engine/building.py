@@ -178,12 +178,13 @@ class Build:
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)
         times = _times(config, plan.history, solved)
+        # The build argument wins over the environment, which Docker passes on as one.
+        epoch = self._settings.source_date_epoch if plan.epoch is None else plan.epoch
+        if epoch is not None:
+            times = [rfc3339(epoch)] * len(times)
         for step, time in zip(plan.history, times, strict=True):
             config = _append(config, step, solved, time)
-        created = config.created
-        epoch = self._settings.source_date_epoch
-        if epoch is not None:
-            created = rfc3339(epoch)
+        created = config.created if epoch is None else rfc3339(epoch)
         config = msgspec.structs.replace(config, created=created or rfc3339(0))
         image_id = self._catalogue.add(config)
         target = plan.graph.target

@@ -41,6 +41,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     config: ImageConfig
     history: tuple[Step, ...]
     warnings: tuple[Diagnostic, ...]
+    epoch: int | None = None
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +165,7 @@ def _worked_out(
         lowered.config,
         tuple(Step(each.created_by, each.vertex, each.comment) for each in lowered.history),
         tuple(msgspec.structs.replace(each, source=None) for each in lowered.warnings),
+        lowered.epoch,
     )
     encode = msgspec.msgpack.encode
     cache.remember_parsed(digest, encode(list(ids)))
