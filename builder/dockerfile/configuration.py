@@ -190,10 +190,11 @@ class Configurator:
         return self._draft.with_shell(" ".join(words)) if command.shell_form else words
 
     def _cmd(self, cmd: Cmd) -> None:
-        self._draft.cmd = self._command(cmd.command)
+        words = self._command(cmd.command)
+        self._draft.cmd = words or None
         self._draft.args_escaped = True
         self._has_cmd = True
-        self._record("CMD " + gotext.quoted_list(self._draft.cmd))
+        self._record("CMD " + gotext.quoted_list(words))
 
     def _entrypoint(self, entrypoint: Entrypoint) -> None:
         words = self._command(entrypoint.command)

@@ -21,13 +21,14 @@ MAX_ID = 2**32 - 2
 def owner_ids(root_fd: int | None, owner: str) -> tuple[int, int]:
     """Return the ids of `user[:group]`; names are looked up below `root_fd` (None: an empty file system).
 
-    A number without a group stands for both ids; a name takes its group from the passwd entry.
+    A number without a group stands for both ids; a name takes its group from the passwd entry. A group that is
+    left out after the colon is root's. `root` needs no entry: an image without users has it too.
 
     Raises: BuildError: `build.copy-failed`: no such name (with those that exist), or an id out of range.
     """
     user, colon, group = owner.partition(":")
     uid, gid = _user(root_fd, user)
-    if colon and group:
+    if colon:
         gid = _group(root_fd, group)
     return uid, gid
 
@@ -39,15 +40,21 @@ def _user(root_fd: int | None, user: str) -> tuple[int, int]:
         number = _number(user)
         return number, number
     fields = _find(root_fd, "etc/passwd", user)
+    if not fields and user == "root":
+        return 0, 0
     if len(fields) < 4 or not (fields[2].isdecimal() and fields[3].isdecimal()):
         raise _unknown(root_fd, "user", "etc/passwd", user)
     return _number(fields[2]), _number(fields[3])
 
 
 def _group(root_fd: int | None, group: str) -> int:
+    if not group:
+        return 0
     if group.isdecimal():
         return _number(group)
     fields = _find(root_fd, "etc/group", group)
+    if not fields and group == "root":
+        return 0
     if len(fields) < 3 or not fields[2].isdecimal():
         raise _unknown(root_fd, "group", "etc/group", group)
     return _number(fields[2])

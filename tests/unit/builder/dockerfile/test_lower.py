@@ -331,7 +331,7 @@ class TestConfiguration:
     def test_commands(self) -> None:
         assert config("CMD a $b").cmd == ("/bin/sh", "-c", "a $b")
         assert config('CMD ["a", "$b"]').cmd == ("a", "$b")
-        assert config("CMD []").cmd == ()
+        assert config("CMD []").cmd is None
         assert config("CMD a").args_escaped
         assert config('SHELL ["x"]\nENTRYPOINT a').entrypoint == ("x", "a")
         base = ContainerConfig(shell=("y", "-c"))
