@@ -75,6 +75,7 @@ class Launcher:
         self._pid = pid
         self._reap = reap
         self._opened: tuple[IsolationName, IdRanges, IdRanges] | None = None
+        self._refused: Unsupported | None = None
         self._opening = allocate_lock()
         self._idle: list[wire.Socket] = []
 
@@ -239,8 +240,15 @@ class Launcher:
     def _enter(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
         if self._opened is None:
             with self._opening:
+                if self._refused is not None:
+                    # Trying again, half-way behind the walls, would give another reason.
+                    raise self._refused
                 if self._opened is None:
-                    self._opened = self._open(isolation)
+                    try:
+                        self._opened = self._open(isolation)
+                    except Unsupported as error:
+                        self._refused = error
+                        raise
         return self._opened
 
     def _open(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
