@@ -9,7 +9,15 @@ import msgspec
 from builder.diagnostics import SourceFile
 from builder.dockerfile import mounts, suggest, triggers
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Copy, Flag, From, Instruction, Run, Word
+from builder.dockerfile.instructions import (
+    Copy,
+    Flag,
+    From,
+    Instruction,
+    OnBuild,
+    Run,
+    Word,
+)
 from builder.dockerfile.words import nothing
 from builder.errors import DockerfileError
 
@@ -74,6 +82,7 @@ class Outlines:
         }
         self.replaced: frozenset[str] = frozenset()
         """Names of stages instead of which something else is taken."""
+        self._triggers = 0
 
     def target(self, name: str | None) -> int:
         """Return the stage to build: by name in any case, by number, or the last.
@@ -118,6 +127,10 @@ class Outlines:
             the number of no stage.
         """
         before: dict[str, int] = {}
+        kept = [
+            [each for each in stage.instructions if isinstance(each, OnBuild)]
+            for stage in self.stages
+        ]
         for stage in self.stages:
             head = stage.head
             name = self.expander.expand(head.image, arguments.get)
@@ -135,22 +148,37 @@ class Outlines:
                 continue
             stage.base = before.get(name, name)
             if isinstance(stage.base, int):
-                below = self.stages[stage.base].instructions
-                stage.instructions[:0] = found = triggers.of_stage(
-                    below, self.source, self.expander.escape
-                )
+                below = kept[stage.base]
+                self._count_triggers(len(below), head)
+                found = triggers.of_stage(below, self.source, self.expander.escape)
+                stage.instructions[:0] = found
                 stage.triggered = len(found)
             if head.name is not None:
                 before[head.name.text] = stage.index
         for stage in self.stages:
             self._find_references(stage)
 
-    def prepend(self, index: int, found: list[Instruction]) -> None:
-        """Run triggers of its base image before a stage's own instructions."""
+    def prepend(self, index: int, texts: tuple[str, ...]) -> None:
+        """Run the triggers of its base image before a stage's own instructions.
+
+        Raises: DockerfileError: a text is no instruction, or there are too many.
+        """
         stage = self.stages[index]
+        self._count_triggers(len(texts), stage.head)
+        found = triggers.of_image(texts, stage.head.image.span, self.source)
         stage.instructions[:0] = found
         stage.triggered += len(found)
         self._find_references(stage)
+
+    def _count_triggers(self, count: int, head: From) -> None:
+        self._triggers += count
+        if self._triggers > triggers.MAX_TRIGGERS:
+            raise DockerfileError(
+                f"there are more than {triggers.MAX_TRIGGERS} ONBUILD triggers to run",
+                span=head.image.span,
+                source=self.source,
+                hint="begin fewer stages from what has triggers",
+            )
 
     def _find_references(self, stage: Outline) -> None:
         stage.copies = {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.diagnostics import Diagnostic, Span
-from builder.dockerfile import scope, suggest, supported, triggers
+from builder.dockerfile import scope, suggest, supported
 from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
@@ -229,8 +229,7 @@ class _Planner:
         if isinstance(base, ImageBase):
             texts = self.on_build.get((base.image.reference, base.image.platform), ())
             if texts:
-                found = triggers.of_image(texts, head.image.span, self.source)
-                self.outlines.prepend(outline.index, found)
+                self.outlines.prepend(outline.index, texts)
 
     def _refuse_unsupported(self, needed: list[Outline]) -> None:
         _raise(

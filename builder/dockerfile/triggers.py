@@ -15,8 +15,8 @@ from builder.dockerfile.instructions import From, Instruction, OnBuild
 from builder.dockerfile.lines import LogicalLine
 from builder.errors import DockerfileError
 
-MAX_TRIGGERS = 1000
-"""Triggers of one image: each is read again for each stage that begins from it."""
+MAX_TRIGGERS = 20_000
+"""Triggers of all stages of a Dockerfile together: a stage has its own copy of those of its base."""
 
 _BACKSLASH = "\\"
 _Error = TypeVar("_Error", bound=DockerfileError)
@@ -32,36 +32,23 @@ class _Placed(LogicalLine, frozen=True, kw_only=True):
         return self.place
 
 
-def of_stage(instructions: list[Instruction], source: SourceFile, escape: str) -> list[Instruction]:
+def of_stage(kept: list[OnBuild], source: SourceFile, escape: str) -> list[Instruction]:
     """Return what a stage leaves to those built on it.
 
     Triggers are texts, read with the usual escape character whatever the file's own is.
 
     Raises: DockerfileError: one means something else with that character, and nothing possible.
     """
-    found: list[Instruction] = []
-    for each in instructions:
-        if not isinstance(each, OnBuild):
-            continue
-        if escape == _BACKSLASH:
-            found.append(each.trigger)
-        else:
-            found.append(_read(each.expression, each.span, source))
-    return found
+    if escape == _BACKSLASH:
+        return [each.trigger for each in kept]
+    return [_read(each.expression, each.span, source) for each in kept]
 
 
 def of_image(texts: tuple[str, ...], place: Span, source: SourceFile) -> list[Instruction]:
     """Return what an image leaves to those built on it; `place` is that of its name.
 
-    Raises: DockerfileError: a text is no instruction, or there are more than `MAX_TRIGGERS`.
+    Raises: DockerfileError: a text is no instruction.
     """
-    if len(texts) > MAX_TRIGGERS:
-        raise DockerfileError(
-            f"the base image has more than {MAX_TRIGGERS} ONBUILD triggers",
-            span=place,
-            source=source,
-            hint="begin from another image",
-        )
     return [_read(text, place, source) for text in texts]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
 import pytest
 
@@ -151,7 +153,12 @@ class TestMistakes:
 
     def test_too_many(self) -> None:
         texts = ("ENV a=1",) * (MAX_TRIGGERS + 1)
-        assert "triggers" in error_of(lambda text: built(text, *texts), "FROM base").message
+        error = error_of(lambda text: built(text, *texts), "FROM base")
+        assert ("triggers" in error.message, marked(error)) == (True, "base")
+        text = "FROM scratch AS a\n" + "ONBUILD ENV b=1\n" * 5000 + "FROM a\n" * 900
+        started = time.process_time()
+        assert "triggers" in error_of(planned, text).message
+        assert time.process_time() - started < 5
 
     def test_a_plan_made_without_them_is_not_lowered(self) -> None:
         from builder.dockerfile.lower import lower
