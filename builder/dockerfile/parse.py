@@ -45,6 +45,14 @@ def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
     return reading.dockerfile
 
 
+def parse_dockerfile(text: str, name: str = "Dockerfile") -> Dockerfile:
+    """Read the text of a Dockerfile; errors call it `name`.
+
+    Raises: DockerfileError: the text is not a Dockerfile; DockerfileErrors when there are several mistakes.
+    """
+    return parse(SourceFile(name, text))
+
+
 def read(source: SourceFile, *, split: Split = splitting.split) -> Reading:
     """Read as much of a Dockerfile as is right; for those who look at files that are being written.
 

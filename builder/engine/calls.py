@@ -17,10 +17,11 @@ from builder.dockerfile.checks.options import ChecksFailed
 from builder.dockerfile.checks.survey import survey
 from builder.dockerfile.checks.walk import Scene, expand, global_arguments, stage_texts
 from builder.dockerfile.ignore import IgnoreRules
-from builder.dockerfile.instructions import Add, Copy, Dockerfile, Instruction, Run
+from builder.dockerfile.instructions import Dockerfile, Instruction
 from builder.dockerfile.lower import lower
 from builder.dockerfile.parameters import Parameters, parameters
 from builder.dockerfile.parse import parse, read
+from builder.dockerfile.printing import last_line
 from builder.dockerfile.stages import BuildPlan, ImageBase, ImageNeeded, PlanRequest, plan
 from builder.dockerfile.targets import Target, targets
 from builder.engine.requests import CallRequest
@@ -263,15 +264,3 @@ def _placed(
                 first = last = instructions[at].span.end_line
         found.append(Found(each, first, last))
     return tuple(found)
-
-
-def last_line(instruction: Instruction) -> int:
-    """Return the line where an instruction ends, its here-documents included."""
-    match instruction:
-        case Run():
-            bodies = instruction.heredocs
-        case Copy() | Add():
-            bodies = instruction.files
-        case _:
-            bodies = ()
-    return max(instruction.span.end_line, *(body.span.end_line for body in bodies), 0)

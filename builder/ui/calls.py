@@ -14,8 +14,9 @@ from builder.diagnostics import Diagnostic, SourceFile
 from builder.dockerfile.checks.rules import RULES
 from builder.dockerfile.instructions import Instruction
 from builder.dockerfile.parameters import Access, Parameters
+from builder.dockerfile.printing import last_line
 from builder.dockerfile.targets import Target
-from builder.engine.calls import CallResult, Checked, Found, Listed, Outlined, last_line
+from builder.engine.calls import CallResult, Checked, Found, Listed, Outlined
 from builder.ui.cells import neutral
 from builder.ui.diagnostic import render, to_json
 from builder.ui.style import PLAIN, Palette
