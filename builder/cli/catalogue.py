@@ -35,6 +35,8 @@ VERBS: dict[str, Entry] = {
     "prune": Entry("prune", "Remove what is not used"),
     "login": Entry("login", "Sign in to a registry"),
     "logout": Entry("logout", "Sign out of a registry"),
+    "fmt": Entry("fmt", "Make the layout of a Dockerfile even", opens_store=False),
+    "context": Entry("context", "Show what a build context holds", opens_store=False),
     "info": Entry("info", "Show what this host allows and where things are kept"),
     "version": Entry("version", "Show the version of lapstrake", opens_store=False),
 }
@@ -49,7 +51,6 @@ ABSENT = frozenset(
         "compose",
         "config",
         "container",
-        "context",
         "cp",
         "create",
         "diff",
