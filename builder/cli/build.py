@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 import msgspec
@@ -27,7 +27,6 @@ _ABSENT = [
         "--allow",
         "--annotation",
         "--attest",
-        "--build-context",
         "--builder",
         "--cache-from",
         "--cache-to",
@@ -102,6 +101,13 @@ _IGNORED = [
     metavar="METHOD",
     help="Ask about the Dockerfile: check, outline or targets[,format=json].",
 )
+@click.option(
+    "--build-context",
+    "contexts",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Add a context: a directory, a URL, docker-image://… or oci-layout://….",
+)
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
 def command(
@@ -126,6 +132,7 @@ def command(
     quiet: bool,
     check: bool,
     calls: tuple[str, ...],
+    contexts: tuple[str, ...],
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
     from builder.engine import BuildRequest, CallRequest
@@ -136,7 +143,6 @@ def command(
             "`lapstrake build` needs a context",
             hint="to build the current directory, add a dot: `lapstrake build .`",
         )
-    _refuse_what_is_not_a_directory(context, dockerfile)
     build_args = with_environment(build_arg, "--build-arg")
     platform = _platform(platform or invocation.settings.default_platform)
     if check or calls:
@@ -171,6 +177,7 @@ def command(
         outputs=_outputs(outputs),
         push=push,
         network=network,
+        contexts=_contexts(contexts),
     )
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
@@ -183,16 +190,28 @@ def command(
     return 0
 
 
-def _refuse_what_is_not_a_directory(context: str, dockerfile: str | None) -> None:
-    if context == "-":
-        raise UsageError("a context on standard input is not available in this version")
-    if dockerfile == "-":
-        raise UsageError("a Dockerfile on standard input is not available in this version")
-    if context.startswith(("http://", "https://", "git://", "git@", "ssh://", "github.com/")):
+def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Read `NAME=VALUE`; the last of one name counts, as in Docker."""
+    for word in words:
+        if not word.partition("=")[0] or not word.partition("=")[2]:
+            raise UsageError(
+                f"`--build-context={word}` is not understood",
+                hint="write it as `--build-context NAME=VALUE`",
+            )
+    return tuple(dict(word.split("=", 1) for word in words).items())
+
+
+def _stdin(request: BuildRequest) -> BinaryIO | None:
+    """Return standard input where the request reads from it."""
+    if "-" not in (request.context, request.dockerfile):
+        return None
+    if sys.stdin is None or sys.stdin.isatty():
+        what = "context" if request.context == "-" else "Dockerfile"
         raise UsageError(
-            f"the remote context `{context}` is not available in this version",
-            hint="fetch it first, then build its directory",
+            f"the {what} is to come from standard input, which is a terminal",
+            hint="redirect a file or the output of a command to it",
         )
+    return sys.stdin.buffer
 
 
 def _outputs(texts: tuple[str, ...]) -> tuple[Output, ...]:
@@ -212,12 +231,17 @@ def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
 
 def _run(invocation: Invocation, request: BuildRequest, mode: str) -> BuildResult:
     """Build; tell the warnings at the end, whether it went well or not."""
+    stdin = _stdin(request)
     with invocation.engine() as engine:
         warnings: tuple[Diagnostic, ...] = ()
         try:
             with invocation.progress(mode, title="Building") as progress:
                 try:
-                    result = engine.build(request, progress)
+                    result = (
+                        engine.build(request, progress)
+                        if stdin is None
+                        else engine.build(request, progress, stdin)
+                    )
                 finally:
                     warnings = progress.warnings
         except LapstrakeError:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
+from builder.engine.contexts import Beginning, begin
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
-from builder.engine.remotes import RemoteSources
+from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
-from builder.engine.texts import context_of, dockerfile_of, read_text
-from builder.errors import ContextError, DockerfileError, LapstrakeError, RegistryError
-from builder.events import BuildStarted, EventSink, Warned
-from builder.graph.operations import SCRATCH, RunOp
-from builder.graph.vertex import Vertex
+from builder.engine.texts import read_text
+from builder.errors import DockerfileError, LapstrakeError, RegistryError
+from builder.events import (
+    BuildStarted,
+    EventSink,
+    Outcome,
+    Progress,
+    VertexDone,
+    VertexFailed,
+    VertexLog,
+    VertexStarted,
+    Warned,
+)
+from builder.graph.operations import SCRATCH, ContextSource, GitSource, HttpSource, RunOp
+from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.edit import append_history, append_layer, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
+from builder.solve.context import LocalContext
 from builder.solve.solver import Solved, Solver
 from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
@@ -31,7 +42,12 @@ from builder.store.layers import State
 from builder.store.root import Store
 
 if TYPE_CHECKING:
+    from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
+
+
+MAIN = "context"
+"""What a graph calls the main context."""
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +71,7 @@ class Build:
         behind: Behind,
         registries: Callable[[], Registries],
         events: EventSink,
+        stdin: BinaryIO | None = None,
     ) -> None:
         self._request = request
         self._settings = settings
@@ -64,6 +81,8 @@ class Build:
         self._events = events
         self._catalogue = Catalogue(store)
         self._remotes = RemoteSources(settings, store, behind)
+        self._stdin = stdin
+        self._named: NamedContexts | None = None
         self._next_id = 1
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
@@ -72,21 +91,48 @@ class Build:
 
         Raises: LapstrakeError: with its place in the Dockerfile where it has one.
         """
-        context = os.path.abspath(self._request.context)
-        if not os.path.isdir(context):
-            raise ContextError(
-                f"the build context `{self._request.context}` is not a directory",
-                code="context.not-found",
-                hint="name the directory that COPY takes files from, often `.`",
-            )
-        source = dockerfile_of(context, self._request.dockerfile)
+        self._named = self._named_contexts()
+        beginning = begin(
+            self._request,
+            store=self._store,
+            fetch=self._fetch,
+            stdin=self._stdin,
+            build_args=self._request.build_args,
+            cancelled=lambda: self._behind.cancellation.cancelled,
+        )
         try:
-            return self._build(context, source)
+            return self._build(beginning)
         except LapstrakeError as error:
-            raise error.located(error.span, source) from error.__cause__
+            raise error.located(error.span, beginning.source) from error.__cause__
 
-    def _build(self, context: str, source: SourceFile) -> Built:
-        local = context_of(context, self._request.dockerfile)
+    def _named_contexts(self) -> NamedContexts | None:
+        if not self._request.contexts:
+            return None
+        from builder.engine.named import NamedContexts
+
+        return NamedContexts(self._request.contexts, self._fetch)
+
+    def _fetch(self, op: HttpSource | GitSource, what: str) -> LocalContext:
+        """Have a remote context here, shown as a step."""
+        vertex_id, self._next_id = self._next_id, self._next_id + 1
+        self._events.emit(VertexStarted(id=vertex_id, name=f"[internal] {what} {redacted(op.url)}"))
+        try:
+            fetched = self._remotes.fetch(
+                op,
+                progress=lambda item, done, total: self._events.emit(
+                    Progress(id=vertex_id, item=item, done=done, total=total)
+                ),
+                log=lambda data: self._events.emit(VertexLog(id=vertex_id, data=data)),
+            )
+        except LapstrakeError as error:
+            self._events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
+            raise
+        outcome = Outcome.CACHED if fetched.cached else Outcome.EXECUTED
+        self._events.emit(VertexDone(id=vertex_id, outcome=outcome, note=fetched.note))
+        return fetched.context
+
+    def _build(self, beginning: Beginning) -> Built:
+        source, local = beginning.source, beginning.context
         question = Question(
             source=source,
             target=self._request.target,
@@ -96,6 +142,7 @@ class Build:
             target_platform=self._request.platform or self._settings.default_platform or "",
             ignore=local.ignore,
             ignore_name=local.ignore_name,
+            contexts=() if self._named is None else self._named.kinds,
         )
         try:
             plan = planned(question, self._store.cache, local=self._local, resolve=self._resolve)
@@ -116,7 +163,7 @@ class Build:
             store=self._store,
             behind=self._behind,
             images=self._states,
-            contexts={"context": local},
+            contexts={MAIN: local, **_used(graph, self._named)},
             remotes=self._remotes,
             surroundings=self._surroundings(),
             events=self._events,
@@ -140,7 +187,11 @@ class Build:
         return (*given, *proxies)
 
     def _local(self, needed: Needed) -> Found | None:
-        """Return an image of the store, without asking anybody."""
+        """Return an image of the store, or of a layout on disk, without asking anybody."""
+        if self._named is not None:
+            image_id = self._named.image(needed.reference, needed.platform, self._store)
+            if image_id is not None:
+                return self._take(needed, self._catalogue.open(image_id))
         if self._request.pull:
             return None
         image = self._catalogue.by_reference(Reference.parse(needed.reference))
@@ -190,6 +241,14 @@ class Build:
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)
+
+
+def _used(graph: Graph, named: NamedContexts | None) -> dict[str, LocalContext]:
+    """Return the named contexts that a graph takes files from, fetched where need be."""
+    if named is None:
+        return {}
+    names = {vertex.op.name for vertex in graph.vertices if isinstance(vertex.op, ContextSource)}
+    return {name: named.directory(name) for name in sorted(names - {MAIN})}
 
 
 def _times(config: ImageConfig, steps: tuple[Step, ...], solved: Solved) -> list[str]:

@@ -82,8 +82,10 @@ class Engine:
         finally:
             launcher.close()
 
-    def build(self, request: BuildRequest, events: EventSink) -> BuildResult:
-        """Build an image, name it, export it and push it as asked.
+    def build(
+        self, request: BuildRequest, events: EventSink, stdin: BinaryIO | None = None
+    ) -> BuildResult:
+        """Build an image, name it, export it and push it as asked; `stdin` is what `-` in a request means.
 
         Raises: LapstrakeError: what failed, with its place; nothing is half-written.
         """
@@ -99,6 +101,7 @@ class Engine:
             behind=self._behind,
             registries=lambda: self._registries,
             events=events,
+            stdin=stdin,
         ).run()
         for reference in references:
             self._catalogue.name(reference, built.image.id)

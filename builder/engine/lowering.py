@@ -55,6 +55,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     target_platform: str
     ignore: str = ""
     ignore_name: str = ""
+    contexts: tuple[tuple[str, str], ...] = ()
 
     def digest(self) -> str:
         """Return the digest of the question and of the code that answers it: hex."""
@@ -71,6 +72,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 self.target_platform,
                 self.ignore.encode("utf-8", "surrogateescape"),
                 self.ignore_name,
+                self.contexts,
             )
         )
 
@@ -156,6 +158,7 @@ def _worked_out(
             labels=question.labels,
             ignore=question.ignore,
             ignore_name=question.ignore_name,
+            contexts=question.contexts,
         ),
         configuration,
     )

@@ -101,3 +101,10 @@ def _wanted(op: HttpSource) -> Wanted:
 
 def _context(directory: str, origin: Origin) -> LocalContext:
     return LocalContext(root=directory, origin=origin)
+
+
+def redacted(url: str) -> str:
+    """Return an address as it may be shown, without user and password."""
+    from builder.dockerfile import remotes
+
+    return remotes.redacted(url)

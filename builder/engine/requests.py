@@ -16,9 +16,11 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A build. `context` is a directory; `dockerfile` a path, relative to the current directory as in Docker.
+    """A build. `context` is a directory, a URL, or `-` for standard input.
 
-    A build argument without a value is taken from the caller's environment before it gets here.
+    `dockerfile` is a path, relative to the current directory as in Docker (in a context that is no directory:
+    to its root), a URL, or `-`. `contexts` are further ones by name: a directory, a URL, or one of
+    `docker-image://REFERENCE` and `oci-layout://PATH[:TAG][@DIGEST]`. A build argument without a value is taken from the caller's environment before it gets here.
     """
 
     context: str
@@ -33,6 +35,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output, ...] = ()
     push: bool = False
     network: str = "default"
+    contexts: tuple[tuple[str, str], ...] = ()
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):

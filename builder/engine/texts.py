@@ -20,6 +20,10 @@ def dockerfile_of(context: str, given: str | None) -> SourceFile:
     """
     path = given if given is not None else os.path.join(context, "Dockerfile")
     text = read_text(path)
+    if text is None and os.path.basename(path) == "Dockerfile":
+        lower = os.path.join(os.path.dirname(path), "dockerfile")
+        text = read_text(lower)
+        path = path if text is None else lower
     if text is None:
         raise DockerfileError(
             f"there is no file `{os.path.relpath(path) if given is None else given}`",
@@ -31,13 +35,16 @@ def dockerfile_of(context: str, given: str | None) -> SourceFile:
     return SourceFile(path if name.startswith("..") else name, text)
 
 
-def context_of(root: str, dockerfile: str | None) -> LocalContext:
+def context_of(root: str, dockerfile: str | None, *, alone: bool = False) -> LocalContext:
     """Return a context directory with its ignore file: the one beside the Dockerfile comes first.
+
+    One whose Dockerfile is from elsewhere, with nothing beside it, is `alone`.
 
     Raises: ContextError: the ignore file cannot be read.
     """
     path = dockerfile or os.path.join(root, "Dockerfile")
-    for candidate in (f"{path}.dockerignore", os.path.join(root, ".dockerignore")):
+    beside = () if alone else (f"{path}.dockerignore",)
+    for candidate in (*beside, os.path.join(root, ".dockerignore")):
         text = read_text(candidate)
         if text is not None:
             name = os.path.relpath(candidate, root)

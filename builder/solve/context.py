@@ -14,9 +14,13 @@ from builder.graph.operations import CopyOp, CopySource, GitSource, HttpSource, 
 
 
 class Origin(Enum):
-    """Where the files of a directory are from, which decides what ADD does to archives among them."""
+    """Where the files of a directory are from, which decides what ADD does to archives among them.
+
+    SCRATCH is a context that was unpacked for this build alone: nothing of it is worth remembering.
+    """
 
     CONTEXT = "context"
+    SCRATCH = "scratch"
     DOWNLOAD = "download"
     CHECKOUT = "checkout"
 
@@ -30,10 +34,12 @@ class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin = Origin.CONTEXT
 
     def known_path(self, store_root: str, op: CopyOp, source: CopySource) -> str:
-        """Return the host path of what the store remembers about this context's files.
+        """Return the host path of what the store remembers about this context's files, "" if nothing.
 
         Patterns of the instruction hide files of their own, so that what is known is kept apart.
         """
+        if self.origin is Origin.SCRATCH:
+            return ""
         name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()
         if op.exclude or op.parents:
             name += "-" + framed_digest((op.exclude, op.parents, source.paths))[:16]
@@ -42,7 +48,7 @@ class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
     def unpacks(self, op: CopyOp) -> bool:
         """Tell whether archives among the files are unpacked: local ones, and downloads if that is asked for."""
         match self.origin:
-            case Origin.CONTEXT:
+            case Origin.CONTEXT | Origin.SCRATCH:
                 return op.unpack is not Unpack.NEVER
             case Origin.DOWNLOAD:
                 return op.unpack is Unpack.ALWAYS

@@ -65,9 +65,10 @@ class Lookup:
         """Tell whether digesting first is likely cheaper than copying at once: is anything known?"""
         for source in op.sources:
             origin = None if source.inline else inputs[source.input]
-            if isinstance(origin, LocalContext) and not os.path.exists(
-                origin.known_path(self._store.root, op, source)
-            ):
+            if not isinstance(origin, LocalContext):
+                continue
+            path = origin.known_path(self._store.root, op, source)
+            if path and not os.path.exists(path):
                 return False
         return True
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,8 +158,6 @@ def test_two_outputs_cannot_share_standard_output(capsys: pytest.CaptureFixture[
         (["--secret=id=a"], "--secret"),
         (["--ssh", "default"], "--ssh"),
         (["--cache-from", "type=gha"], "--cache-from"),
-        (["--build-context", "a=b"], "--build-context"),
-        (["--check"], "--check"),
         (["-m", "1g"], "-m/--memory"),
         (["--sbom=true"], "--sbom"),
     ],
@@ -197,18 +196,26 @@ def test_what_cannot_be_done_is_refused(
     assert message in refusal(capsys, *words, ".")
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["-"], "a context on standard input"),
-        (["-f-", "."], "a Dockerfile on standard input"),
-        (["https://github.com/a/b.git#main"], "the remote context"),
-    ],
-)
-def test_contexts_that_are_not_here_are_refused_by_name(
-    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("words", [["-"], ["-f-", "."]])
+def test_standard_input_that_is_a_terminal_is_not_read(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert message in refusal(capsys, *words)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    assert "standard input, which is a terminal" in refusal(capsys, *words)
+
+
+def test_contexts_are_given_by_name_and_the_last_of_a_name_counts() -> None:
+    request = request_of("--build-context", "a=x", "--build-context", "a=b=c", ".")
+    assert request.contexts == (("a", "b=c"),)
+
+
+@pytest.mark.parametrize("word", ["a", "=b", "a="])
+def test_a_named_context_needs_a_name_and_a_value(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"`--build-context={word}` is not understood" in refusal(
+        capsys, "--build-context", word, "."
+    )
 
 
 def test_progress_and_summary_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,325 @@
+"""What a build begins with: its Dockerfile and its context, from wherever they are.
+
+        directory            read in place          -f FILE, -f -, -f URL
+        -                    an archive, or a Dockerfile alone, on standard input
+        git or http URL      a checkout; an archive, or a Dockerfile alone
+
+What is not the user's own directory is hostile: nothing in it leads out of it. As with Docker, only a local
+directory has an ignore file.
+
+Source: Docker's reference, "docker buildx build", "Build context".
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import BinaryIO, Protocol
+
+import msgspec
+
+from builder.diagnostics import SourceFile
+from builder.engine.texts import MAX_TEXT, context_of, dockerfile_of
+from builder.errors import ContextError, DockerfileError, LayerError, UsageError
+from builder.graph.operations import GitSource, HttpSource
+from builder.solve.context import LocalContext, Origin
+from builder.store.root import Store
+
+STDIN = "-"
+DOWNLOADED = "context"
+"""What a downloaded context is called in its directory."""
+
+_DEFAULT = "Dockerfile"
+_KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_HEAD = 1 << 12
+
+Fetch = Callable[[HttpSource | GitSource, str], LocalContext]
+"""Has a remote source here; the text says what for."""
+
+
+class Asked(Protocol):
+    """What of a request says where a build begins."""
+
+    @property
+    def context(self) -> str:
+        """A directory, a URL, or `-`."""
+
+    @property
+    def dockerfile(self) -> str | None:
+        """A file, a URL, `-`, or None for the usual name."""
+
+
+class Beginning(msgspec.Struct, frozen=True, kw_only=True):
+    """A Dockerfile with the context that its COPY takes files from."""
+
+    source: SourceFile
+    context: LocalContext
+
+
+def begin(
+    asked: Asked,
+    *,
+    store: Store,
+    fetch: Fetch,
+    stdin: BinaryIO | None,
+    build_args: tuple[tuple[str, str | None], ...] = (),
+    cancelled: Callable[[], bool],
+) -> Beginning:
+    """Find the Dockerfile and the context of a build.
+
+    Raises: ContextError, DockerfileError: one of them is not there, or cannot be read. UsageError: both are to
+        come from standard input. SourceError: a URL cannot be fetched. Cancelled.
+    """
+    if asked.context == STDIN and asked.dockerfile == STDIN:
+        raise UsageError(
+            "the context and the Dockerfile cannot both come from standard input",
+            hint="put the Dockerfile into the archive, or name a directory as the context",
+        )
+    local = _Local(store, stdin, cancelled)
+    if asked.context == STDIN:
+        return local.from_stdin(asked.dockerfile)
+    if os.path.isdir(asked.context):
+        return _in_place(asked, local, fetch)
+    remote = remote_source(asked.context, keep_git_dir=dict(build_args).get(_KEEP_GIT) in _TRUE)
+    if remote is None:
+        raise ContextError(
+            f"the build context `{asked.context}` is not a directory",
+            code="context.not-found",
+            hint="name the directory that COPY takes files from, often `.`",
+        )
+    return _from_remote(asked, remote, local, fetch)
+
+
+def remote_source(text: str, *, keep_git_dir: bool = False) -> HttpSource | GitSource | None:
+    """Return what a context's URL names, None for no URL; a repository may be written `github.com/…`.
+
+    Raises: ContextError: it is a URL, but none that can be fetched.
+    """
+    from builder.dockerfile.remotes import BadRemote, HttpAddress, read_remote
+
+    if text.startswith("github.com/"):
+        address, sharp, fragment = text.partition("#")
+        text = f"https://{address.removesuffix('.git')}.git{sharp}{fragment}"
+    try:
+        remote = read_remote(text)
+    except BadRemote as error:
+        raise ContextError(str(error), code="context.not-found", hint=error.hint) from error
+    if remote is None:
+        return None
+    if isinstance(remote, HttpAddress):
+        return HttpSource(url=remote.url, name=DOWNLOADED)
+    return GitSource(
+        url=remote.url,
+        ref=remote.ref,
+        subdirectory=remote.subdirectory,
+        keep_git_dir=keep_git_dir or bool(remote.keep_git_dir),
+        submodules=remote.submodules is not False,
+        checksum=remote.checksum,
+    )
+
+
+def _in_place(asked: Asked, local: _Local, fetch: Fetch) -> Beginning:
+    root, given = os.path.abspath(asked.context), asked.dockerfile
+    if given == STDIN:
+        return Beginning(source=local.text_on_stdin(), context=context_of(root, None, alone=True))
+    if given is not None and given.startswith(("http://", "https://")):
+        source = _downloaded_text(given, fetch)
+        return Beginning(source=source, context=context_of(root, None, alone=True))
+    return Beginning(source=dockerfile_of(root, given), context=context_of(root, given))
+
+
+def _downloaded_text(url: str, fetch: Fetch) -> SourceFile:
+    context = fetch(HttpSource(url=url, name=_DEFAULT), "load build definition from")
+    return inside(context.root, _DEFAULT, shown=url)
+
+
+def _from_remote(
+    asked: Asked, remote: HttpSource | GitSource, local: _Local, fetch: Fetch
+) -> Beginning:
+    context = fetch(remote, "load build context from")
+    name = asked.dockerfile
+    if isinstance(remote, HttpSource):
+        with open(f"{context.root}/{DOWNLOADED}", "rb") as file:
+            head = file.read(_HEAD)
+            if not _is_archive(head):
+                source = inside(context.root, DOWNLOADED, shown=remote.url)
+                return Beginning(source=source, context=_plain(context.root))
+            file.seek(0)
+            root = local.unpack(file)
+    else:
+        root = context.root
+    if name == STDIN:
+        return Beginning(source=local.text_on_stdin(), context=_plain(root))
+    return Beginning(source=inside(root, name), context=_plain(root, fresh=root != context.root))
+
+
+def _plain(root: str, *, fresh: bool = False) -> LocalContext:
+    return LocalContext(root=root, origin=Origin.SCRATCH if fresh else Origin.CONTEXT)
+
+
+class _Local:
+    """What comes from standard input, and what is unpacked on this machine."""
+
+    def __init__(self, store: Store, stdin: BinaryIO | None, cancelled: Callable[[], bool]) -> None:
+        self._store = store
+        self._stdin = stdin
+        self._cancelled = cancelled
+
+    def from_stdin(self, dockerfile: str | None) -> Beginning:
+        """Take an archive as the context, or else a Dockerfile without one."""
+        stream = self._input()
+        head = _read_head(stream)
+        if not head:
+            raise ContextError(
+                "standard input is empty, and is to be the build context",
+                code="context.not-found",
+                hint="send an archive (`tar -c . | …`) or a Dockerfile",
+            )
+        whole = _Rejoined(head, stream)
+        if _is_archive(head):
+            root = self.unpack(whole)
+            return Beginning(source=inside(root, dockerfile), context=_plain(root, fresh=True))
+        if dockerfile is not None:
+            raise UsageError(
+                "standard input holds a Dockerfile, and `-f` names another",
+                hint="leave `-f` out, or send an archive",
+            )
+        return Beginning(source=_text(whole), context=_plain(self._store.snapshots.empty()))
+
+    def text_on_stdin(self) -> SourceFile:
+        """Take a Dockerfile from standard input."""
+        return _text(self._input())
+
+    def _input(self) -> BinaryIO:
+        if self._stdin is None:
+            raise UsageError("there is no standard input to read from")
+        return self._stdin
+
+    def unpack(self, stream: _Readable) -> str:
+        """Unpack an archive where this process keeps what goes with it; return the directory.
+
+        Raises: ContextError: it is damaged, hostile, or over a limit.
+        """
+        from builder.layer.apply import apply
+        from builder.layer.unwrapping import unwrapped
+        from builder.store.snapshots import unique_name
+
+        root = f"{self._store.snapshots.scratch()}/{unique_name()}.context"
+        os.mkdir(root, 0o755)
+        try:
+            apply(
+                unwrapped(stream, self._cancelled),
+                root,
+                lowers=(),
+                entries_path=f"{root}.entries",
+                adjust=_owned,
+            )
+        except LayerError as error:
+            raise ContextError(
+                "the archive that is to be the build context cannot be unpacked",
+                code="context.bad-archive",
+                notes=(error.message, *error.notes),
+                hint=error.hint,
+            ) from error
+        return root
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Rejoined:
+    """A stream whose first bytes have been looked at."""
+
+    def __init__(self, head: bytes, stream: _Readable) -> None:
+        self._head = head
+        self._stream = stream
+
+    def read(self, size: int, /) -> bytes:
+        if not self._head:
+            return self._stream.read(size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data
+
+
+class _Owned(Protocol):
+    name: bytes
+    uid: int
+    gid: int
+
+
+def _owned(member: _Owned) -> None:
+    """Give a member of an archive to this user: in a context, all files count as root's."""
+    if b".wh." in member.name and any(part.startswith(b".wh.") for part in member.name.split(b"/")):
+        raise LayerError(
+            f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
+        )
+    member.uid, member.gid = os.geteuid(), os.getegid()
+
+
+def _read_head(stream: _Readable) -> bytes:
+    head = b""
+    while len(head) < _HEAD and (piece := stream.read(_HEAD - len(head))):
+        head += piece
+    return head
+
+
+def _is_archive(head: bytes) -> bool:
+    """Tell whether these are the first bytes of a tar archive, or of anything compressed."""
+    from builder.layer.compress import Compression, recognise
+    from builder.layer.read import begins_tar
+
+    if head.startswith((b"BZh", b"\xfd7zXZ\0")) or recognise(head) is not Compression.NONE:
+        return True
+    return begins_tar(io.BytesIO(head))
+
+
+def _text(stream: _Readable) -> SourceFile:
+    pieces: list[bytes] = []
+    size = 0
+    while piece := stream.read(MAX_TEXT + 1 - size):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_TEXT:
+            raise ContextError(
+                f"the Dockerfile on standard input is larger than {MAX_TEXT} bytes",
+                code="context.unreadable",
+            )
+    return SourceFile(_DEFAULT, b"".join(pieces).decode("utf-8", "surrogateescape"))
+
+
+def inside(root: str, name: str | None, *, shown: str = "") -> SourceFile:
+    """Read the Dockerfile of a context that is not the user's own: no link leads out of it.
+
+    Raises: DockerfileError: it is not there, or not a text file. Nothing of what is there instead is told.
+    """
+    from runtime.beneath import read_beneath
+
+    wanted = name if name is not None else _DEFAULT
+    head, _, last = wanted.rpartition("/")
+    candidates = [wanted]
+    if last == _DEFAULT:
+        candidates.append(f"{head}/{last.lower()}" if head else last.lower())
+    fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for candidate in candidates:
+            try:
+                data = read_beneath(fd, candidate, MAX_TEXT)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise DockerfileError(
+                    f"`{wanted}` in the build context cannot be read",
+                    code="dockerfile.not-found",
+                    notes=(os.strerror(error.errno or 0),),
+                ) from error
+            return SourceFile(shown or candidate, data.decode("utf-8", "surrogateescape"))
+    finally:
+        os.close(fd)
+    raise DockerfileError(
+        f"there is no file `{wanted}` in the build context",
+        code="dockerfile.not-found",
+        hint="name it with `-f FILE`, relative to the root of the context",
+    )
