@@ -25,16 +25,18 @@ def shell_forms(moment: Moment) -> Iterator[Finding]:
         rule="JSONArgsRecommended",
         span=words[0].span.to(words[-1].span) if words else instruction.keyword.span,
         message=f"{keyword} runs a shell, so signals such as SIGTERM do not reach the program",
-        hint=f"write {keyword} {_as_json(instruction.command)}",
+        hint=_as_json(keyword, instruction.command),
         comments=instruction.comments,
     )
 
 
-def _as_json(command: Command) -> str:
+def _as_json(keyword: str, command: Command) -> str:
+    """Propose the array, where cutting at blanks is what a shell would do."""
     text = command.words[0].text if command.words else ""
     if not text or not _PLAIN.issuperset(text):
-        return 'as a JSON array: `["PROGRAM", "ARGUMENT"]`'
-    return f"`{msgspec.json.encode(text.split()).decode().replace(',', ', ')}`"
+        return f'write a JSON array: `{keyword} ["PROGRAM", "ARGUMENT"]`'
+    words = [msgspec.json.encode(word).decode() for word in text.split()]
+    return f"write `{keyword} [{', '.join(words)}]`"
 
 
 def repeated(moment: Moment) -> Iterator[Finding]:

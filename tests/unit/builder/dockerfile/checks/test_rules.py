@@ -162,8 +162,8 @@ class TestCommands:
 
     def test_the_array_to_write_is_shown_where_it_is_plain(self) -> None:
         plain, complex_ = check(BODY + "ENTRYPOINT nginx -g daemon\nCMD a && b\n")
-        assert plain.hint == 'write ENTRYPOINT `["nginx", "-g", "daemon"]`'
-        assert complex_.hint == 'write CMD as a JSON array: `["PROGRAM", "ARGUMENT"]`'
+        assert plain.hint == 'write `ENTRYPOINT ["nginx", "-g", "daemon"]`'
+        assert complex_.hint == 'write a JSON array: `CMD ["PROGRAM", "ARGUMENT"]`'
 
     def test_the_earlier_of_several_is_the_one_without_effect(self) -> None:
         text = BODY + 'CMD ["a"]\nHEALTHCHECK NONE\nCMD ["b"]\nHEALTHCHECK CMD x\nCMD ["c"]\n'
