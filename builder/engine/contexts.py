@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import msgspec
 
@@ -25,6 +25,9 @@ from builder.errors import ContextError, DockerfileError, LayerError, UsageError
 from builder.graph.operations import GitSource, HttpSource
 from builder.solve.context import LocalContext, Origin
 from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.layer.read import Member
 
 STDIN = "-"
 DOWNLOADED = "context"
@@ -147,16 +150,15 @@ def _from_remote(
                 source = inside(context.root, DOWNLOADED, shown=remote.url)
                 return Beginning(source=source, context=_plain(context.root))
             file.seek(0)
-            root = local.unpack(file)
+            context = local.unpack(file)
     else:
-        root = context.root
-    if name == STDIN:
-        return Beginning(source=local.text_on_stdin(), context=_plain(root))
-    return Beginning(source=inside(root, name), context=_plain(root, fresh=root != context.root))
+        context = _plain(context.root)
+    source = local.text_on_stdin() if name == STDIN else inside(context.root, name)
+    return Beginning(source=source, context=context)
 
 
-def _plain(root: str, *, fresh: bool = False) -> LocalContext:
-    return LocalContext(root=root, origin=Origin.SCRATCH if fresh else Origin.CONTEXT)
+def _plain(root: str) -> LocalContext:
+    return LocalContext(root=root)
 
 
 class _Local:
@@ -179,8 +181,8 @@ class _Local:
             )
         whole = _Rejoined(head, stream)
         if _is_archive(head):
-            root = self.unpack(whole)
-            return Beginning(source=inside(root, dockerfile), context=_plain(root, fresh=True))
+            context = self.unpack(whole)
+            return Beginning(source=inside(context.root, dockerfile), context=context)
         if dockerfile is not None:
             raise UsageError(
                 "standard input holds a Dockerfile, and `-f` names another",
@@ -197,8 +199,10 @@ class _Local:
             raise UsageError("there is no standard input to read from")
         return self._stdin
 
-    def unpack(self, stream: _Readable) -> str:
-        """Unpack an archive where this process keeps what goes with it; return the directory.
+    def unpack(self, stream: _Readable) -> LocalContext:
+        """Unpack an archive where this process keeps what goes with it.
+
+        Who owns what is written down beside it: this user need not be able to give files away.
 
         Raises: ContextError: it is damaged, hostile, or over a limit.
         """
@@ -208,13 +212,18 @@ class _Local:
 
         root = f"{self._store.snapshots.scratch()}/{unique_name()}.context"
         os.mkdir(root, 0o755)
+        owners: dict[str, tuple[int, int]] = {}
+
+        def adjust(member: Member) -> None:
+            _adjust(member, owners)
+
         try:
             apply(
                 unwrapped(stream, self._cancelled),
                 root,
                 lowers=(),
                 entries_path=f"{root}.entries",
-                adjust=_owned,
+                adjust=adjust,
             )
         except LayerError as error:
             raise ContextError(
@@ -223,7 +232,9 @@ class _Local:
                 notes=(error.message, *error.notes),
                 hint=error.hint,
             ) from error
-        return root
+        with open(f"{root}.owners", "wb") as file:
+            file.write(msgspec.msgpack.encode(owners))
+        return LocalContext(root=root, origin=Origin.SCRATCH, owners=f"{root}.owners")
 
 
 class _Readable(Protocol):
@@ -244,18 +255,18 @@ class _Rejoined:
         return data
 
 
-class _Owned(Protocol):
-    name: bytes
-    uid: int
-    gid: int
-
-
-def _owned(member: _Owned) -> None:
-    """Give a member of an archive to this user: in a context, all files count as root's."""
-    if b".wh." in member.name and any(part.startswith(b".wh.") for part in member.name.split(b"/")):
+def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
+    """Give a member of an archive to this user, and note whose it was, if not root's."""
+    parts = [part for part in member.name.split(b"/") if part not in (b"", b".")]
+    if any(part.startswith(b".wh.") for part in parts):
         raise LayerError(
             f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
         )
+    path = b"/".join(parts).decode("utf-8", "replace")
+    if member.uid or member.gid:
+        owners[path] = (member.uid, member.gid)
+    else:
+        owners.pop(path, None)
     member.uid, member.gid = os.geteuid(), os.getegid()
 
 

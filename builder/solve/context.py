@@ -26,9 +26,13 @@ class Origin(Enum):
 
 
 class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory read in place; host path, and the text and name of its ignore file ("" for none)."""
+    """A directory read in place; host path, and the text and name of its ignore file ("" for none).
+
+    `owners` is a host file with the owners of what was unpacked, by path; "" where all is root's.
+    """
 
     root: str
+    owners: str = ""
     ignore: str = ""
     ignore_name: str = ".dockerignore"
     origin: Origin = Origin.CONTEXT

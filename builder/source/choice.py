@@ -44,7 +44,9 @@ def overlap(tops: list[Top]) -> bool:
 
 def _seen(tree: Tree, top: Top, exclude: tuple[str, ...], include: tuple[str, ...] | None) -> Tree:
     rules = Narrowed(tree.rules, top.real, exclude=exclude, include=include)
-    return Tree(tree.root_fd, rules, is_context=tree.is_context)
+    seen = Tree(tree.root_fd, rules, is_context=tree.is_context)
+    seen.owners = tree.owners
+    return seen
 
 
 def _from_pivots(tree: Tree, paths: tuple[str, ...]) -> dict[str, tuple[Top, tuple[str, ...]]]:

@@ -49,6 +49,7 @@ class Digester:
         fd = self._tree.open_directory(directory)
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            status = self._tree.seen(top.real, status)
             item: KnownItem = [name, *_status_key(status), None]
             self._fill(fd, item, self._known_item(directory, name, top.real))
             kept = self._item(fd, item, status)
@@ -102,7 +103,8 @@ class Digester:
         with os.scandir(fd) as entries:
             found = sorted(entries, key=attrgetter("name"))
         hidden = self._tree.ignored(path) if old is None else old.hidden_mode != 0
-        hidden_mode = os.fstat(fd).st_mode if hidden else 0
+        own = self._tree.seen(path, os.fstat(fd)) if hidden else None
+        hidden_mode = own.st_mode if own is not None else 0
         same = old is not None and old.hidden_mode == hidden_mode
         items: list[KnownItem] = []
         statuses: list[os.stat_result | None] = []
@@ -115,7 +117,7 @@ class Digester:
                 items.append([name])
                 statuses.append(None)
                 continue
-            status = entry.stat(follow_symlinks=False)
+            status = self._tree.seen(_join(path, name), entry.stat(follow_symlinks=False))
             if stat.S_ISSOCK(status.st_mode):
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -133,7 +135,7 @@ class Digester:
                 items.append([name, *key, None])
             statuses.append(status)
         if old is None or not same or len(items) != len(old.items):
-            record = self._digest(fd, items, statuses, previous, hidden_mode)
+            record = self._digest(fd, items, statuses, previous, own)
             if self._known is not None:
                 self._known.changed = True
         else:
@@ -172,7 +174,7 @@ class Digester:
         items: list[KnownItem],
         statuses: list[os.stat_result | None],
         previous: dict[object, KnownItem],
-        hidden_mode: int,
+        own: os.stat_result | None,
     ) -> KnownDirectory:
         kept: list[Item] = []
         files = size = 0
@@ -188,11 +190,11 @@ class Digester:
             files += 1
             size += status.st_size
         holds = bool(kept)
-        if hidden_mode and self._owners:
-            own = os.fstat(fd)
-            kept.append(own_item(hidden_mode, own.st_uid, own.st_gid))
-        elif hidden_mode:
-            kept.append(own_item(hidden_mode))
+        hidden_mode = 0
+        if own is not None:
+            hidden_mode = own.st_mode
+            owner = (own.st_uid, own.st_gid) if self._owners else (0, 0)
+            kept.append(own_item(hidden_mode, *owner))
         return KnownDirectory(listing_digest(kept), items, files, size, hidden_mode, holds)
 
     def _fill(self, fd: int, item: KnownItem, before: KnownItem | None) -> None:

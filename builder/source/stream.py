@@ -149,6 +149,7 @@ class ObjectStream:
         fd = self._tree.open_directory(directory)
         try:
             status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            status = self._tree.seen(self._top.real, status)
             found = Object(self._target, fd, name, status)
             if self._owners:
                 found.owned = True
@@ -231,6 +232,7 @@ class ObjectStream:
             frame.items.append([entry.name])
             return None
         status = os.stat(entry.name, dir_fd=frame.fd, follow_symlinks=False)
+        status = self._tree.seen(_join(frame.real, entry.name), status)
         if stat.S_ISSOCK(status.st_mode):
             return None
         name = os.fsencode(entry.name)
@@ -294,7 +296,7 @@ class ObjectStream:
     def _status(self, frame: _Frame) -> os.stat_result:
         if frame.fd < 0:
             frame.fd = self._tree.open_directory(frame.real)
-        return os.fstat(frame.fd)
+        return self._tree.seen(frame.real, os.fstat(frame.fd))
 
 
 def known_item(found: Object, read_at: int) -> KnownItem:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,6 +42,17 @@ class Tree:
         self.root_fd = root_fd
         self.rules = rules
         self.is_context = is_context
+        self.owners: Mapping[str, tuple[int, int]] | None = None
+        """Who owns what, by real path, where the disk does not tell: root owns all others."""
+
+    def seen(self, path: str, status: os.stat_result) -> os.stat_result:
+        """Return the status of what is at a real path, with its owner in this tree."""
+        if self.owners is None:
+            return status
+        fields = list(status[:10])
+        fields[4:6] = self.owners.get(path, (0, 0))
+        times = {"st_mtime_ns": status.st_mtime_ns, "st_ctime_ns": status.st_ctime_ns}
+        return os.stat_result(fields, {**times, "st_rdev": status.st_rdev})
 
     def ignored(self, path: str) -> bool:
         """Tell whether the ignore rules hide a path, relative to the root."""

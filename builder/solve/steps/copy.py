@@ -58,6 +58,7 @@ def source_trees(
                     "ignore_name": origin.ignore_name,
                     "known": origin.known_path(store_root, op, source),
                     "unpack": origin.unpacks(op),
+                    "owners": origin.owners,
                 }
             )
         else:

@@ -158,7 +158,7 @@ def _is_archive(each: _Chosen) -> bool:
 def _stream(each: _Chosen, target: bytes, *, into: bool) -> ObjectStream:
     tree, top, source, known = each
     goes = target if top.is_directory or not into else _below(target, os.fsencode(top.name))
-    return ObjectStream(tree, top, goes, owners=not source.root, known=known)
+    return ObjectStream(tree, top, goes, owners=source.owned, known=known)
 
 
 def _unpacked(

@@ -20,8 +20,9 @@ from builder.source.tops import Top, Tree, resolve
 class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
     """Where one source's paths are: a context (`root`, `ignore`, `known`) or a state (`lowers`).
 
-    `inline` are files from here-documents, which have no tree. `exclude`, `parents` and `unpack` are what the
-    instruction asks for; archives count by their bytes, whether they are unpacked or not.
+    `owners` is a file that says who owns what in a context, "" where root does. `inline` are files from
+    here-documents, which have no tree. `exclude`, `parents` and `unpack` are what the instruction asks for;
+    archives count by their bytes, whether they are unpacked or not.
     """
 
     paths: tuple[str, ...] = ()
@@ -29,12 +30,21 @@ class SourceTree(msgspec.Struct, frozen=True, kw_only=True):
     ignore: str = ""
     ignore_name: str = ".dockerignore"
     known: str = ""
+    owners: str = ""
     lowers: tuple[str, ...] = ()
     inline: tuple[tuple[str, bytes], ...] = ()
     exclude: tuple[str, ...] = ()
     parents: bool = False
     unpack: bool = False
 
+    @property
+    def owned(self) -> bool:
+        """Whether owners are kept."""
+        return not self.root or bool(self.owners)
+
+
+Owners = dict[str, tuple[int, int]]
+"""User and group ids by path."""
 
 Chosen = tuple[Tree, Top, KnownFiles | None]
 """One selected object, the tree as it is seen from there, and what is known of that tree's files."""
@@ -59,7 +69,7 @@ def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
             continue
         with chosen(source) as found:
             for tree, top, known in found:
-                digester = Digester(tree, owners=not source.root, known=known)
+                digester = Digester(tree, owners=source.owned, known=known)
                 tops.append(digester.top(top))
                 files += digester.files
                 size += digester.bytes
@@ -104,6 +114,10 @@ def _source_tree(source: SourceTree) -> Iterator[tuple[Tree, KnownFiles | None]]
     known = KnownFiles(source.known, rules.identity if rules else "") if source.known else None
     root_fd = os.open(source.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield Tree(root_fd, rules), known
+        tree = Tree(root_fd, rules)
+        if source.owners:
+            with open(source.owners, "rb") as file:
+                tree.owners = msgspec.msgpack.decode(file.read(), type=Owners)
+        yield tree, known
     finally:
         os.close(root_fd)
