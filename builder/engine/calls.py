@@ -12,8 +12,10 @@ from collections.abc import Callable
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile
+from builder.dockerfile.bases import Configurations, plan_with_bases
 from builder.dockerfile.checks import NOT_A_RULE, Checks, read_checks
 from builder.dockerfile.checks.options import ChecksFailed
+from builder.dockerfile.checks.planned import triggers_of
 from builder.dockerfile.checks.survey import survey
 from builder.dockerfile.checks.walk import Scene, expand, global_arguments, stage_texts
 from builder.dockerfile.ignore import IgnoreRules
@@ -22,7 +24,7 @@ from builder.dockerfile.lower import lower
 from builder.dockerfile.parameters import Parameters, parameters
 from builder.dockerfile.parse import parse, read
 from builder.dockerfile.printing import last_line
-from builder.dockerfile.stages import BuildPlan, ImageBase, ImageNeeded, PlanRequest, plan
+from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest
 from builder.dockerfile.targets import Target, targets
 from builder.engine.requests import CallRequest
 from builder.engine.texts import context_of, dockerfile_of
@@ -120,6 +122,8 @@ class _Check:
         self.context = context
         self.config_of = config_of
         self.errors: list[LapstrakeError] = []
+        self.complete = True
+        """Whether every image that the plan names is here."""
 
     def run(self) -> Checked:
         reading = read(self.source)
@@ -129,12 +133,12 @@ class _Check:
         dockerfile = reading.dockerfile
         checks = self._checks(dockerfile)
         planned = None if reading.errors else self._plan(dockerfile)
-        scene = self._scene(dockerfile, planned)
+        scene = self._scene(dockerfile, planned[0] if planned is not None else None)
         found = (*dockerfile.warnings, *survey(scene, checks))
         remarks: tuple[Diagnostic, ...] = ()
         if planned is not None:
-            self._lower(planned)
-            remarks = tuple(each for each in planned.warnings if each.code in NOT_A_RULE)
+            self._lower(*planned)
+            remarks = tuple(each for each in planned[0].warnings if each.code in NOT_A_RULE)
         try:
             shown = checks.shown(found)
         except ChecksFailed as failed:
@@ -149,7 +153,8 @@ class _Check:
             self.errors.append(error)
             return Checks()
 
-    def _plan(self, dockerfile: Dockerfile) -> BuildPlan | None:
+    def _plan(self, dockerfile: Dockerfile) -> tuple[BuildPlan, Configurations] | None:
+        """Plan with the base images that are here, their triggers included; one that is not counts as empty."""
         request = PlanRequest(
             target=self.request.target,
             build_args=self.request.build_args,
@@ -159,10 +164,17 @@ class _Check:
             ignore_name=self.context.ignore_name,
         )
         try:
-            return plan(dockerfile, request)
+            return plan_with_bases(dockerfile, request, self._configuration)
         except LapstrakeError as error:
             self._take(error)
             return None
+
+    def _configuration(self, image: ImageNeeded, _plan: BuildPlan) -> ImageConfig:
+        platform = Platform.parse(image.platform)
+        config = self._local(image.reference, platform)
+        if config is None:
+            self.complete = False
+        return config or ImageConfig(architecture=platform.architecture, os=platform.os)
 
     def _take(self, error: LapstrakeError) -> None:
         """Remember an error, or each of several, once."""
@@ -176,7 +188,11 @@ class _Check:
         if planned is not None and self.request.target:
             wanted = frozenset(stage.index for stage in planned.stages)
         return msgspec.structs.replace(
-            scene, bases=self._bases(scene), wanted=wanted, ignore=self._ignore()
+            scene,
+            bases=self._bases(scene),
+            triggers=triggers_of(planned) if planned is not None else {},
+            wanted=wanted,
+            ignore=self._ignore(),
         )
 
     def _ignore(self) -> IgnoreRules | None:
@@ -209,23 +225,14 @@ class _Check:
         except ReferenceInvalid:
             return None
 
-    def _lower(self, planned: BuildPlan) -> None:
-        """Look for what only lowering finds; an image that is not here counts as an empty one."""
-        platform = Platform.host()
-        empty = ImageConfig(architecture=platform.architecture, os=platform.os)
-        begun = {stage.base.image for stage in planned.stages if isinstance(stage.base, ImageBase)}
-        bases: dict[ImageNeeded, ImageConfig] = {}
-        complete = True
-        for image in planned.images:
-            config = self._local(image.reference, Platform.parse(image.platform))
-            complete = complete and (config is not None or image not in begun)
-            bases[image] = config or empty
+    def _lower(self, planned: BuildPlan, bases: Configurations) -> None:
+        """Look for what only lowering finds."""
         silent = msgspec.structs.replace(planned, checks=Checks(skip_all=True))
         try:
             lower(silent, bases)
         except DockerfileError as error:
-            # A variable that is missing may be one that the image sets.
-            if complete or error.code != "dockerfile.bad-expansion":
+            # A variable that is missing may be one that an image sets.
+            if self.complete or error.code != "dockerfile.bad-expansion":
                 self._take(error)
         except LapstrakeError as error:
             self._take(error)

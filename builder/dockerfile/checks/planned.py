@@ -9,6 +9,7 @@ from builder.diagnostics import Diagnostic
 from builder.dockerfile.checks.survey import survey
 from builder.dockerfile.checks.walk import Scene
 from builder.dockerfile.ignore import IgnoreRules
+from builder.dockerfile.instructions import Instruction
 from builder.errors import ContextError
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
@@ -38,10 +39,20 @@ def survey_plan(
         else host,
         target=plan.request.target,
         bases=known,
+        triggers=triggers_of(plan),
         wanted=frozenset(stage.index for stage in plan.stages),
         ignore=ignore_rules(plan.request),
     )
     return survey(scene, plan.checks)
+
+
+def triggers_of(plan: BuildPlan) -> dict[int, tuple[Instruction, ...]]:
+    """Return the ONBUILD instructions of others that run first in the stages of a plan."""
+    return {
+        stage.index: stage.instructions[: stage.triggered]
+        for stage in plan.stages
+        if stage.triggered
+    }
 
 
 def ignore_rules(request: PlanRequest) -> IgnoreRules | None:

@@ -46,7 +46,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     """What the checks know of a build.
 
     `bases` are the configurations of the images that stages begin from, by the index of the stage, as far as
-    they are known. `wanted` are the stages to look into, None for all. `ignore` are the context's rules.
+    they are known; `triggers` the ONBUILD instructions that run first in a stage. `wanted` are the stages to
+    look into, None for all. `ignore` are the context's rules.
     """
 
     dockerfile: Dockerfile
@@ -55,6 +56,7 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     target: str | None = None
     bases: Mapping[int, ImageConfig] = {}
+    triggers: Mapping[int, tuple[Instruction, ...]] = {}
     wanted: frozenset[int] | None = None
     ignore: IgnoreRules | None = None
 
@@ -239,6 +241,8 @@ class _Walker:
 
     def stage(self, stage: StageText) -> Iterator[Moment]:
         state = self._begin(stage)
+        for trigger in self.scene.triggers.get(stage.index, ()):
+            self._apply(trigger, state, self._words(trigger, state))
         for instruction in stage.instructions:
             found = self._words(instruction, state)
             yield Moment(self.scene, stage.index, instruction, state, found, self.near)

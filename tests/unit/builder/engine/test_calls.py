@@ -162,6 +162,15 @@ def test_what_an_image_may_set_is_no_mistake_until_the_image_is_known(tmp_path: 
     assert (found.errors, found.warnings) == ((), ())
 
 
+def test_triggers_of_images_that_are_here_take_part(tmp_path: Path) -> None:
+    config = ContainerConfig(on_build=("COPY $no /", "ENV TOP=1", "STOPSIGNAL x"))
+    image = ImageConfig(architecture="amd64", os="linux", config=config)
+    text = "FROM base\nWORKDIR /$TOP\n"
+    found = checked(tmp_path, text, images={"docker.io/library/base:latest": image})
+    assert codes(found.errors) == ["dockerfile.syntax"]
+    assert found.warnings == ()
+
+
 def test_findings_made_errors_are_one_error_beside_the_warnings(tmp_path: Path) -> None:
     result = checked(tmp_path, "# check=error=true\nFROM scratch\nMAINTAINER x\n")
     assert codes(result.warnings) == ["MaintainerDeprecated"]
