@@ -85,6 +85,8 @@ class _Sweep:
         self._files("contexts", {name for name in contexts if "." not in name})
         self._trees("layers", {name for (name,) in texts(store, "SELECT name FROM directories")})
         self._trees("active", set())
+        if os.path.isdir(f"{store.root}/downloads"):  # made by the first build that fetches
+            self._trees("downloads", set())
         self._trees("scratch", {os.path.basename(store.snapshots.scratch())})
         return self._bytes
 

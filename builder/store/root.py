@@ -5,6 +5,7 @@
     ROOT/reserve           room for the index on a full disk
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
+    ROOT/downloads         files and repositories that builds fetched, see `builder.source`
 
 What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here. Whoever
 makes layers has something in `scratch` meanwhile; what they left in `layers`, `entries` and `contexts` without

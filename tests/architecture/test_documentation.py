@@ -17,7 +17,7 @@ SOURCES = sorted(
 )
 CODE = re.compile(
     r"internal|usage"
-    r"|(?:dockerfile|context|reference|image|registry|store|layer|build|export|container)\.[a-z][a-z-]*"
+    r"|(?:dockerfile|context|reference|image|registry|source|store|layer|build|export|container)\.[a-z][a-z-]*"
 )
 
 
