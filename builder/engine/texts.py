@@ -65,14 +65,17 @@ def read_text(path: str) -> str | None:
         raise ContextError(
             f"`{path}` cannot be read: {os.strerror(error.errno or 0)}", code="context.unreadable"
         ) from error
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
             raise ContextError(
                 f"`{path}` is not a text file of at most {MAX_TEXT} bytes",
                 code="context.unreadable",
             )
-        data = file.read(MAX_TEXT)
+        with os.fdopen(os.dup(fd), "rb") as file:
+            data = file.read(MAX_TEXT)
+    finally:
+        os.close(fd)
     return data.decode("utf-8", "surrogateescape")
 
 

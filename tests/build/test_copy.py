@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -472,8 +473,6 @@ def test_attributes_of_files_in_the_context_stay_there(workshop: Workshop, conte
 def test_file_capabilities_of_a_stage_are_kept(
     fresh: Workshop, context: Path, as_root: None, tmp_path: Path
 ) -> None:
-    import struct
-
     capability = struct.pack("<5I", 0x02000001, 1 << 13, 0, 0, 0)
     make(tmp_path / "rootfs/tool", "x", 0o755)
     os.setxattr(tmp_path / "rootfs/tool", "security.capability", capability)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.engine.requests import BuildRequest
 from builder.events import VertexLog
 from tests.build.images import DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK
 from tests.build.workshop import Watch, Workshop
@@ -183,8 +184,6 @@ def test_output_is_there_while_the_command_runs(fresh: Workshop, context: Path) 
                 seen.append(event.at)
 
     fresh.write(context, "RUN echo 1; sleep 0.4; echo 2")
-    from builder.engine.requests import BuildRequest
-
     fresh.engine.build(BuildRequest(context=str(context)), Clocked())
     assert len(seen) == 2
     assert seen[1] - seen[0] > 0.3
