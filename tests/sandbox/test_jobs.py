@@ -156,6 +156,8 @@ def test_walls_of_a_later_version_are_refused_by_name() -> None:
     launcher = Launcher.spawn()
     with pytest.raises(Unsupported, match="is not available in this version"):
         launcher.open(IsolationName.CHROOT)
+    launcher.close()
+    launcher = Launcher.spawn()
     assert launcher.open(IsolationName.AUTO) is walls()
     with pytest.raises(Unsupported, match="already uses"):
         launcher.open(IsolationName.SINGLE_ID)

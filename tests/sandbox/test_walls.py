@@ -251,14 +251,14 @@ def test_shown_files_cannot_be_written(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("user", "shown"),
     [
-        ("", "uid=0(root) gid=0(root) groups=10(wheel)"),
-        ("ann", "uid=1000(ann) gid=1000(ann) groups=10(wheel),50(staff)"),
-        ("1000", "uid=1000(ann) gid=1000(ann) groups=10(wheel),50(staff)"),
-        ("1234", "uid=1234 gid=0(root)"),
-        ("ann:staff", "uid=1000(ann) gid=50(staff)"),
-        ("ann:7", "uid=1000(ann) gid=7"),
-        ("1234:ann", "uid=1234 gid=1000(ann)"),
-        ("0:0", "uid=0(root) gid=0(root)"),
+        ("", "uid=0(root) gid=0(root) groups=0(root),10(wheel)"),
+        ("ann", "uid=1000(ann) gid=1000(ann) groups=10(wheel),50(staff),1000(ann)"),
+        ("1000", "uid=1000(ann) gid=1000(ann) groups=10(wheel),50(staff),1000(ann)"),
+        ("1234", "uid=1234 gid=0(root) groups=0(root)"),
+        ("ann:staff", "uid=1000(ann) gid=50(staff) groups=50(staff)"),
+        ("ann:7", "uid=1000(ann) gid=7 groups=7"),
+        ("1234:ann", "uid=1234 gid=1000(ann) groups=1000(ann)"),
+        ("0:0", "uid=0(root) gid=0(root) groups=0(root)"),
     ],
 )
 def test_users_are_found_in_the_image(sandbox: Sandbox, user: str, shown: str) -> None:
