@@ -90,7 +90,7 @@ CASES = {
     ),
     "nothing after COPY": Case("COPY a", "dockerfile.syntax", "2:", ("COPY",)),
     "a stage that uses itself": Case(
-        "FROM base AS loop\nCOPY --from=loop /a /b", "dockerfile.", "2:", ("copies from itself",)
+        "FROM base AS loop\nCOPY --from=loop /a /b", "dockerfile.", "2:", ("from itself",)
     ),
 }
 
