@@ -2,6 +2,7 @@
 
     LapstrakeError                 code, message, span?, notes, hint, exit_code
     ├── UsageError                 usage
+    ├── OutputError                output
     ├── DockerfileError            dockerfile.*: syntax unknown-instruction unknown-flag bad-expansion
     │                              unknown-stage stage-cycle unsupported empty not-found
     ├── ContextError               context.*: missing-source outside-context not-found bad-ignore changed
@@ -75,6 +76,12 @@ class UsageError(LapstrakeError):
 
     default_code = "usage"
     exit_code = 125
+
+
+class OutputError(LapstrakeError):
+    """What was asked for could not be written to standard output."""
+
+    default_code = "output"
 
 
 class DockerfileError(LapstrakeError):

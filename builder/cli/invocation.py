@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from builder.cli.interruption import Interruption
@@ -78,10 +78,12 @@ class Invocation:
         from builder.ui.diagnostic import render, to_json
 
         if self.machine:
-            sys.stderr.write(to_json(diagnostic).decode() + "\n")
-            return
-        palette = palette_for(sys.stderr, self.settings)
-        sys.stderr.write(render(diagnostic, palette=palette, columns=_columns()))
+            text = to_json(diagnostic).decode() + "\n"
+        else:
+            palette = palette_for(sys.stderr, self.settings)
+            text = render(diagnostic, palette=palette, columns=_columns())
+        with suppress(OSError):  # a full or broken standard error: the exit code has to say it
+            sys.stderr.write(text)
 
     def note(self, message: str) -> None:
         """Tell something that changes nothing, such as a flag that has no effect."""

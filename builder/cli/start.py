@@ -9,9 +9,11 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from builder.cli.catalogue import VERBS, verb_of
+from builder.cli.descriptors import name_failures, open_missing
 
 if TYPE_CHECKING:
     from runtime.launch import Launcher
@@ -34,6 +36,8 @@ def build() -> NoReturn:
 def _run(arguments: list[str]) -> NoReturn:
     # Modules and parsed values stay; looking for cycles among them at every 700th object is wasted.
     gc.set_threshold(50_000)
+    open_missing()
+    name_failures()
     try:
         try:
             launcher = _launcher(arguments)
@@ -53,7 +57,8 @@ def _run(arguments: list[str]) -> NoReturn:
 
 def _end(code: int) -> NoReturn:
     """End the process at once: everything is closed, and taking the interpreter apart takes milliseconds."""
-    sys.stderr.flush()
+    with suppress(OSError):  # nobody is left to be told
+        sys.stderr.flush()
     os._exit(code)
 
 
@@ -67,10 +72,17 @@ def _launcher(arguments: list[str]) -> Launcher | None:
 
 
 def _flushed(code: int) -> int:
-    """Write what is still buffered; a reader that has gone must not make a traceback at the very end."""
+    """Write what is still buffered, and return the exit code.
+
+    What fails only here must not make a traceback at the very end; after another failure it is not told.
+    """
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return code or _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  OutputError, whose module is not imported for a success
+        if not code:
+            with suppress(OSError):
+                sys.stderr.write(f"error[output]: {error}\n")
+        return code or 1
     return code

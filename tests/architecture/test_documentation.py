@@ -16,7 +16,7 @@ SOURCES = sorted(
     path for package in ("builder", "runtime") for path in (ROOT / package).rglob("*.py")
 )
 CODE = re.compile(
-    r"internal|usage"
+    r"internal|output|usage"
     r"|(?:dockerfile|context|reference|image|registry|source|store|layer|build|export|container)\.[a-z][a-z-]*"
 )
 

@@ -186,6 +186,55 @@ def test_reader_that_has_gone_makes_no_traceback() -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize("words", [("version",), ("--help",), ("--version",)])
+def test_a_full_standard_output_is_told_in_one_line(words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(
+            program(*words), cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    said = "error[output]: cannot write to standard output: No space left on device\n"
+    assert (result.returncode, result.stderr) == (1, said)
+
+
+def test_a_full_standard_error_makes_no_traceback_and_keeps_the_exit_code() -> None:
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run(program("nonsense"), cwd=ROOT, stderr=full, timeout=60)
+    assert result.returncode == 125
+
+
+_CLOSED = """
+import os, sys
+os.close(int(sys.argv[1]))
+os.execv(sys.executable, [sys.executable, "-c", sys.argv[2], *sys.argv[3:]])
+"""
+
+_OPENED = """
+import os
+from builder.cli import start
+def main(words, invocation):
+    null = os.stat(os.devnull).st_rdev
+    return sum(1 << number for number in range(3) if os.fstat(number).st_rdev == null)
+start._launcher = lambda words: None
+import builder.cli.application
+builder.cli.application.main = main
+start.lapstrake()
+"""
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_descriptor_that_the_caller_closed_is_the_null_device(number: int) -> None:
+    with start(_CLOSED, str(number), _OPENED, stdin=subprocess.PIPE) as process:
+        process.communicate(timeout=60)
+    assert process.returncode == 1 << number
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_closed_descriptor_makes_no_traceback(number: int) -> None:
+    with start(_CLOSED, str(number), program("version")[2], "version") as process:
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+
+
 def test_build_is_short_for_lapstrake_build() -> None:
     script = "import sys; from builder.cli.start import build; sys.argv = ['build', '--nonsense']; build()"
     script = "import builder.cli.start as s; s._launcher = lambda words: None; " + script
