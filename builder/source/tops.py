@@ -177,8 +177,10 @@ def _top(tree: Tree, path: str) -> Top | None:
     found = _found(tree, path)
     if found is None:
         return None
-    real, is_directory = found
-    if any(_shut(tree, each, is_directory=is_directory) for each in {path, real}):
+    real, mode = found
+    is_directory = stat.S_ISDIR(mode)
+    shut = any(_shut(tree, each, is_directory=is_directory) for each in {path, real})
+    if shut or stat.S_ISSOCK(mode):
         return None
     return Top(path, real, path.rpartition("/")[2], is_directory)
 
@@ -191,8 +193,8 @@ def _shut(tree: Tree, path: str, *, is_directory: bool) -> bool:
     )
 
 
-def _found(tree: Tree, path: str) -> tuple[str, bool] | None:
-    """Return where a path leads inside the root, and whether that is a directory; None if nowhere.
+def _found(tree: Tree, path: str) -> tuple[str, int] | None:
+    """Return where a path leads inside the root, and the mode of what is there; None if nowhere.
 
     Raises: ContextError: it passes too many links, or a directory that may not be entered.
     """
@@ -205,7 +207,7 @@ def _found(tree: Tree, path: str) -> tuple[str, bool] | None:
             f"`{path}` cannot be opened: {os.strerror(error.errno or 0)}", code="context.unreadable"
         ) from error
     try:
-        return real, stat.S_ISDIR(os.fstat(fd).st_mode)
+        return real, os.fstat(fd).st_mode
     finally:
         os.close(fd)
 
@@ -232,9 +234,14 @@ def _expand(tree: Tree, pattern: str) -> list[Top]:
         top = _top(tree, path)
         if top is not None:
             tops.append(top)
-        elif not tree.ignored(path) and tree.holds(path):
+        elif not tree.ignored(path) and tree.holds(path) and not _is_socket(tree, path):
             raise missing(tree, path)
     return tops
+
+
+def _is_socket(tree: Tree, path: str) -> bool:
+    found = _found(tree, path)
+    return found is not None and stat.S_ISSOCK(found[1])
 
 
 def _join(directory: str, name: str) -> str:
@@ -254,6 +261,12 @@ def _names(tree: Tree, directory: str) -> list[str]:
 
 def missing(tree: Tree, path: str) -> ContextError:
     """Return what to say of a path that selects nothing: near names, or the ignore rule that hides it."""
+    if _is_socket(tree, path):
+        return ContextError(
+            f"`{path}` is a socket, which no image can hold",
+            code="context.unreadable",
+            hint="copy the directory that it is in: sockets in directories are left out",
+        )
     if not tree.is_context:
         return ContextError(
             f"`/{path}` does not exist there",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -186,6 +187,20 @@ def test_a_file_that_is_replaced_by_a_pipe_is_not_waited_for(
     os.mkfifo(context / "p")
     image = workshop.build(context, "COPY p /p").image
     assert image["p"].kind == "6"
+
+
+def test_sockets_are_left_out_and_refused_by_name(workshop: Workshop, context: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        (context / "d").mkdir()
+        here = os.open(context / "d", os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{here}/s")
+        os.close(here)
+    (context / "d/a").write_text("x")
+    image = workshop.build(context, "COPY d /x\nCOPY d/* /y/").image
+    assert [path for path in image.tree if path[0] in "xy"] == ["x", "x/a", "y", "y/a"]
+    error = workshop.refused(context, "COPY d/s /x")
+    assert error.code == "context.unreadable"
+    assert "socket" in error.message
 
 
 # As it is typed
