@@ -20,10 +20,10 @@ from builder.errors import ReferenceInvalid, StoreError
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.sha256 import sha256
+from builder.store.ours import BLOB, unused
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
-_PREFIX = "blob-"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -173,10 +173,10 @@ class BlobStore:
         Returns: the number of files deleted.
         """
         try:
-            names = [name for name in os.listdir(self._temporary) if name.startswith(_PREFIX)]
+            paths = unused(self._root, "tmp", ())
         except FileNotFoundError:
             return 0
-        return sum(_sweep_one(os.path.join(self._temporary, name)) for name in names)
+        return sum(_sweep_one(path) for path in paths if os.path.basename(path).startswith(BLOB))
 
     def _prepare(self) -> None:
         layout = os.path.join(self._root, "oci-layout")
@@ -212,7 +212,7 @@ class _Temporary:
 
     def __enter__(self) -> _Temporary:
         while True:
-            path = os.path.join(self._directory, _PREFIX + os.urandom(8).hex())
+            path = os.path.join(self._directory, BLOB + os.urandom(8).hex())
             try:
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
             except FileNotFoundError:

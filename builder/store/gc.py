@@ -11,6 +11,7 @@ import os
 import msgspec
 
 from builder.store.needs import Needs, texts
+from builder.store.ours import unused
 from builder.store.root import Store
 from builder.store.usage import file_bytes
 
@@ -91,16 +92,12 @@ class _Sweep:
         return self._bytes
 
     def _files(self, room: str, kept: set[str]) -> None:
-        for path in self._others(room, kept):
+        for path in unused(self._store.root, room, kept):
             self._bytes += file_bytes(path)
             os.unlink(path)
 
     def _trees(self, room: str, kept: set[str]) -> None:
-        for path in self._others(room, kept):
+        for path in unused(self._store.root, room, kept):
             found = self._store.jobs.call("builder.store.usage:disk_usage", {"paths": (path,)})
             self._store.jobs.call("builder.layer.jobs:remove_tree", {"path": path})
             self._bytes += msgspec.convert(found, dict[str, int])["bytes"]
-
-    def _others(self, room: str, kept: set[str]) -> list[str]:
-        directory = f"{self._store.root}/{room}"
-        return [f"{directory}/{name}" for name in sorted(os.listdir(directory)) if name not in kept]

@@ -17,7 +17,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import msgspec
@@ -29,13 +29,12 @@ from builder.store.db import Database
 from builder.store.images import ImageIndex
 from builder.store.jobs import Jobs
 from builder.store.layers import LayerIndex
+from builder.store.ours import HEADER, ROOMS, foreign, unused
 from builder.store.reserve import Reserve
 from builder.store.snapshots import Snapshots
 
 FORMAT = 1
 _SWEPT = ("active", "scratch")
-_HEADER = "header-"
-_DIRECTORIES = ("layers", "entries", "contexts", "active", "scratch", "tmp")
 
 IdMap = tuple[tuple[int, int, int], ...]
 
@@ -50,7 +49,7 @@ class Store:
 
     `on_lock` gets the descriptor of the lock as soon as it is held.
 
-    Raises: StoreError: it cannot be made here, or was written by a newer lapstrake.
+    Raises: StoreError: it cannot be made here, where somebody keeps other things, or was written by a newer lapstrake.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class Store:
             with open(path, "rb") as file:
                 header = msgspec.json.decode(file.read(), type=_Header)
         except FileNotFoundError:
-            for name in _DIRECTORIES:
+            for name in ROOMS:
                 os.makedirs(f"{self.root}/{name}", exist_ok=True)
             header = _Header(FORMAT)
             self._write_header(header)
@@ -136,7 +135,7 @@ class Store:
             return Database(path)
 
     def _write_header(self, header: _Header) -> None:
-        temporary = os.path.join(self._temporary, f"{_HEADER}{os.getpid()}")
+        temporary = os.path.join(self._temporary, f"{HEADER}{os.getpid()}")
         with open(temporary, "wb") as file:
             file.write(msgspec.json.encode(header))
             file.flush()
@@ -166,15 +165,15 @@ class Store:
         What cannot be removed now, for instance because there are no walls to be had, is left for the next.
         """
         self.blobs.sweep()
-        for name in os.listdir(self._temporary):
-            if name.startswith(_HEADER):
-                os.unlink(os.path.join(self._temporary, name))
-        left = self._unused(_SWEPT[0], ()) + self._unused(_SWEPT[1], ())
+        for path in unused(self.root, "tmp", ()):
+            if os.path.basename(path).startswith(HEADER):
+                os.unlink(path)
+        left = unused(self.root, _SWEPT[0], ()) + unused(self.root, _SWEPT[1], ())
         if not left:
             return
-        left += self._unused("layers", self.layers.all_directories())
+        left += unused(self.root, "layers", self.layers.all_directories())
         for room, known in (("entries", self.layers.all_entries()), ("contexts", ())):
-            for path in self._unused(room, known):
+            for path in unused(self.root, room, known):
                 # A context is remembered under a name without a dot as soon as all of it is written.
                 if room == "entries" or "." in os.path.basename(path):
                     os.unlink(path)
@@ -182,10 +181,6 @@ class Store:
             for path in left:
                 arguments = {"path": path}
                 self.jobs.call("builder.layer.jobs:remove_tree", arguments, cleanup=True)
-
-    def _unused(self, room: str, known: Collection[str]) -> list[str]:
-        directory = f"{self.root}/{room}"
-        return [f"{directory}/{name}" for name in os.listdir(directory) if name not in known]
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -210,6 +205,17 @@ class Store:
 def _open_lock(root: str) -> int:
     # 0700: the layers hold programs with set-id bits, which nobody else may run.
     os.makedirs(root, mode=0o700, exist_ok=True)
+    header = f"{root}/store.json"
+    if not os.path.lexists(header):
+        path = foreign(root)
+        # Another process may have made it a store meanwhile.
+        if path is not None and not os.path.lexists(header):
+            raise StoreError(
+                f"`{root}` is not empty and is no lapstrake store",
+                code="store.unusable",
+                notes=(f"it holds `{os.path.relpath(path, root)}`",),
+                hint="choose another directory, or an empty one, with `--root DIR` or `LAPSTRAKE_ROOT`",
+            )
     return os.open(f"{root}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 

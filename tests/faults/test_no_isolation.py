@@ -116,11 +116,12 @@ def test_copy_alone_needs_walls_too_and_lists_do_not(rootless: Setting, base: st
     refused_after(rootless, "mount --bind /dev/null /etc/subuid", "build", context)
     rootless.product.run("build", context)
     # What a killed command left cannot be swept without walls; that is no reason to refuse a list.
-    (rootless.root / "active/left").mkdir()
+    left = f"active/{24 * '0'}"
+    (rootless.root / left).mkdir()
     person = rootless.product.person
-    os.chown(rootless.root / "active/left", person.uid, person.gid)
+    os.chown(rootless.root / left, person.uid, person.gid)
     done = after(rootless, "mount --bind /dev/null /etc/subuid", "images")
     assert done.returncode == 0, report(done)
-    assert litter(rootless.root) == ["active/left"]
+    assert litter(rootless.root) == [left]
     rootless.product.run("images")
     assert litter(rootless.root) == []

@@ -320,7 +320,7 @@ def test_prune_of_all_leaves_nothing(kept: Shelf) -> None:
     base = kept.pull(sample_image(), "base", index=True)
     app = kept.built(kept.step(kept.catalogue.open(base).state, "run", {"made": "x"}), "app")
     kept.store.cache.remember_parsed("d", b"x")
-    (kept.root / "contexts/abc").write_bytes(b"known files")
+    (kept.root / "contexts" / ("a" * 64)).write_bytes(b"known files")
     lines = kept.prune(all_images=True)
     assert set(lines) == {
         "Untagged: base:latest",
@@ -396,15 +396,16 @@ def test_prune_removes_files_that_nothing_mentions(kept: Shelf) -> None:
     state = kept.step(State(), "a", {"f": "x"})
     kept.built(state, "app")
     before = sorted(kept.left())
+    lost = "0123456789abcdef" + 8 * "0"
     for path in (
-        "layers/lost/fs/deep/file",
-        "active/lost/fs/file",
-        "entries/lost",
-        "contexts/x.1.2",
+        f"layers/{lost}/fs/deep/file",
+        f"active/{lost}/fs/file",
+        f"entries/{64 * '0'}",
+        f"contexts/{64 * '0'}.1.2",
     ):
         (kept.root / path).parent.mkdir(parents=True, exist_ok=True)
         (kept.root / path).write_text("x" * 10_000)
-    os.link(kept.root / "layers/lost/fs/deep/file", kept.root / "layers/lost/fs/again")
+    os.link(kept.root / f"layers/{lost}/fs/deep/file", kept.root / f"layers/{lost}/fs/again")
     (kept.root / "blobs/sha256" / ("0" * 64)).write_text("x" * 10_000)
     kept.prune()
     assert sorted(kept.left()) == before
