@@ -8,6 +8,7 @@ import click
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
+from builder.errors import UsageError
 from builder.ui.size import size
 from builder.ui.style import is_terminal
 
@@ -22,9 +23,17 @@ from builder.ui.style import is_terminal
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_obj
 def command(invocation: Invocation, *, all_images: bool, force: bool) -> None:
-    """Remove images without a name, and layers and cache that nothing uses."""
+    """Remove images without a name, and layers and cache that nothing uses.
+
+    Without a terminal nobody can be asked, and `-f` is needed.
+    """
     what = "all images, and all cache" if all_images else "images without a name, and unused cache"
-    if not force and is_terminal(sys.stdin) and is_terminal(sys.stderr):
+    if not force:
+        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+            raise UsageError(
+                f"nobody can be asked whether to remove {what}: this is not a terminal",
+                hint="add `-f` to remove them without being asked",
+            )
         click.echo(f"WARNING! This will remove {what}.", err=True)
         if not click.confirm("Are you sure you want to continue?", err=True):
             return

@@ -146,7 +146,10 @@ def test_save_to_a_file_leaves_nothing_half_written(tmp_path: Path) -> None:
 
 def test_save_where_nothing_can_be_written(capsys: pytest.CaptureFixture[str]) -> None:
     assert lapstrake(FakeEngine(), "save", "-o", "/nowhere/a.tar", "a") == 1
-    assert "cannot write `/nowhere/a.tar`: the directory `/nowhere` does not exist" in capsys.readouterr().err
+    assert (
+        "cannot write `/nowhere/a.tar`: the directory `/nowhere` does not exist"
+        in capsys.readouterr().err
+    )
 
 
 def test_load_reads_standard_input_or_a_file(
@@ -176,13 +179,20 @@ def test_import_gives_changes_and_message_on(
     assert engine.calls == [("import_", (b"from stdin\n", "a:1", ("CMD sh", "ENV a=b"), "text"))]
 
 
-def test_prune_does_not_ask_where_nobody_can_answer(
-    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
-) -> None:
+def test_prune_removes_without_asking_when_forced(capsys: pytest.CaptureFixture[str]) -> None:
     engine = FakeEngine(prune=SimpleNamespace(removed=("deleted: x",), bytes=12_345_678))
-    text = output(capsys, engine, "prune", "-a")
+    text = output(capsys, engine, "prune", "-af")
     assert text == "deleted: x\nTotal reclaimed space: 12.3MB\n"
     assert engine.calls == [("prune", ({"all_images": True},))]
+
+
+def test_prune_removes_nothing_where_nobody_can_be_asked(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    engine = FakeEngine()
+    assert lapstrake(engine, "prune") == 125
+    assert "add `-f`" in capsys.readouterr().err
+    assert engine.calls == []
 
 
 def test_login_reads_the_password_from_standard_input(
