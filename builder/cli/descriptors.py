@@ -42,7 +42,7 @@ def name_failures() -> None:
 
 
 class _Output(io.FileIO):
-    def write(self, data: ReadableBuffer, /) -> int:  # type: ignore[override]  # IO has overloads
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
