@@ -11,7 +11,7 @@ import click
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
-from builder.errors import ExportError, UsageError
+from builder.errors import UsageError
 from builder.ui.style import is_terminal
 
 
@@ -40,11 +40,5 @@ def _to_file(path: str, write: Callable[[BinaryIO], None]) -> None:
     """Write beside `path` first, so that a failure leaves what was there before."""
     from builder.export.destination import writing
 
-    parent = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(parent):
-        raise ExportError(
-            f"cannot write `{path}`: the directory `{parent}` does not exist",
-            hint="make it first, or choose another file",
-        )
     with writing(path) as fd, os.fdopen(os.dup(fd), "wb") as stream:
         write(stream)

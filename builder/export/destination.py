@@ -24,9 +24,9 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def writing(dest: str) -> Iterator[int]:
     """Give a descriptor to write the file `dest` with, or standard output for `-`.
 
-    Missing directories above it are made. If the block raises, what was there before stays.
+    If the block raises, what was there before stays.
 
-    Raises: ExportError: it cannot be written.
+    Raises: ExportError: it cannot be written, or the directory above it does not exist.
     """
     if dest == STANDARD_OUTPUT:
         sys.stdout.flush()
@@ -37,7 +37,7 @@ def writing(dest: str) -> Iterator[int]:
         kind = _kind(path)
         if kind == stat.S_IFDIR:
             raise ExportError(f"`{dest}` is a directory", hint="name a file in it: `dest=FILE`")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        require_parent(dest)
         replaces = kind in (0, stat.S_IFREG)
         name = partial_name(path) if replaces else path
         flags = os.O_CREAT | os.O_EXCL if replaces else 0
@@ -56,6 +56,19 @@ def writing(dest: str) -> Iterator[int]:
             with suppress(FileNotFoundError):
                 os.unlink(name)
         raise
+
+
+def require_parent(dest: str) -> None:
+    """Refuse a destination in a directory that does not exist: a slip in a path must not make a new tree.
+
+    Raises: ExportError: it names the directory.
+    """
+    parent = os.path.dirname(os.path.realpath(dest))
+    if not os.path.lexists(parent):
+        raise ExportError(
+            f"cannot write `{dest}`: the directory `{parent}` does not exist",
+            hint="make it first, or choose another destination",
+        )
 
 
 def partial_name(path: str) -> str:

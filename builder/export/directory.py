@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from builder.errors import ExportError
-from builder.export.destination import partial_name, refusing
+from builder.export.destination import partial_name, refusing, require_parent
 from builder.layer.remove import remove_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -21,14 +21,15 @@ def making(dest: str) -> Iterator[str]:
     Files that are there and not in the new content stay; links there are replaced, never followed. If the
     block raises, what was there before stays.
 
-    Raises: ExportError: it cannot be written, or a directory there would have to become a file.
+    Raises: ExportError: it cannot be written, the directory above it does not exist, or a directory there would
+        have to become a file.
     """
     path = os.path.realpath(dest)
     with refusing(dest):
         there = os.path.isdir(path)
         if not there and os.path.lexists(path):
             raise ExportError(f"`{dest}` is not a directory", hint="name another destination")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        require_parent(dest)
         # Inside of what is there: it may be another file system than what is around it.
         unfinished = partial_name(f"{path}/new" if there else path)
         os.mkdir(unfinished)

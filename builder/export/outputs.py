@@ -8,7 +8,7 @@ import msgspec
 
 from builder.dockerfile.suggest import hint
 from builder.errors import UsageError
-from builder.export.destination import STANDARD_OUTPUT, never, writer, writing
+from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
 from builder.export.layout import Named
 from builder.oci.config import ImageConfig
 from builder.oci.mediatypes import Compression
@@ -67,9 +67,12 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 def check(kind: str, dest: str | None, attributes: Attributes) -> None:
     """Refuse what `export` would refuse, before anything is built.
 
-    Raises: UsageError: unknown or unavailable types and attributes, with the nearest that exists.
+    Raises: UsageError: unknown or unavailable types and attributes, with the nearest that exists. ExportError: the
+        directory above the destination does not exist.
     """
-    _request(kind, dest, attributes)
+    request = _request(kind, dest, attributes)
+    if request.dest and request.dest != STANDARD_OUTPUT:
+        require_parent(request.dest)
 
 
 def export(

@@ -65,13 +65,21 @@ def test_a_directory_is_no_place_for_a_file(tmp_path: Path) -> None:
         pass
 
 
-def test_directories_above_are_made(tmp_path: Path) -> None:
-    with writing(str(tmp_path / "a/b/out")) as fd:
-        os.write(fd, b"x")
-    with making(str(tmp_path / "c/d")) as directory:
+def test_directories_above_are_not_made(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ExportError, match=r"the directory `.*/a/b` does not exist"),
+        writing(str(tmp_path / "a/b/out")),
+    ):
+        pass
+    with pytest.raises(ExportError, match="does not exist"), making(str(tmp_path / "c/d")):
+        pass
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_directory_is_made_below_one_that_is_there(tmp_path: Path) -> None:
+    with making(str(tmp_path / "new/")) as directory:
         Path(directory, "f").write_bytes(b"x")
-    assert (tmp_path / "a/b/out").exists()
-    assert (tmp_path / "c/d/f").exists()
+    assert (tmp_path / "new/f").exists()
 
 
 def test_a_new_directory_has_the_mode_of_any_new_one(tmp_path: Path) -> None:
