@@ -98,7 +98,6 @@ class Build:
             fetch=self._fetch,
             stdin=self._stdin,
             build_args=self._request.build_args,
-            cancelled=lambda: self._behind.cancellation.cancelled,
         )
         try:
             return self._build(beginning)
@@ -228,7 +227,7 @@ class Build:
 
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)
-        times = _times(config, plan.history, solved)
+        times = _times(config, plan, solved)
         # The build argument wins over the environment, which Docker passes on as one.
         epoch = self._settings.source_date_epoch if plan.epoch is None else plan.epoch
         if epoch is not None:
@@ -236,7 +235,7 @@ class Build:
         for step, time in zip(plan.history, times, strict=True):
             config = _append(config, step, solved, time)
         created = config.created if epoch is None else rfc3339(epoch)
-        config = msgspec.structs.replace(config, created=created or rfc3339(0))
+        config = msgspec.structs.replace(config, created=created or rfc3339(plan.made))
         image_id = self._catalogue.add(config)
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
@@ -251,11 +250,15 @@ def _used(graph: Graph, named: NamedContexts | None) -> dict[str, LocalContext]:
     return {name: named.directory(name) for name in sorted(names - {MAIN})}
 
 
-def _times(config: ImageConfig, steps: tuple[Step, ...], solved: Solved) -> list[str]:
+def _times(config: ImageConfig, plan: Plan, solved: Solved) -> list[str]:
     """Return when each step was made: recorded times, none before the one above it.
 
     A step may have a layer that an older build made. Those before the first known time share it.
     """
+    steps = plan.history
+    if all(step.vertex is None for step in steps):
+        # Nothing was recorded; the time of planning stays the same while the plan is remembered.
+        return [rfc3339(plan.made)] * len(steps)
     newest = max((created_seconds(line.created) for line in config.history), default=0.0)
     times: list[float] = []
     for step in steps:

@@ -7,6 +7,7 @@ nor its library: the graph is read from the store. What is remembered is keyed b
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -35,13 +36,18 @@ class Step(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Plan(msgspec.Struct, frozen=True, array_like=True):
-    """What is to be executed, and what the image says of itself; see `dockerfile.lower.Lowered`."""
+    """What is to be executed, and what the image says of itself; see `dockerfile.lower.Lowered`.
+
+    `made` is when this was worked out, in seconds since the epoch: the time of an image without layers of its
+    own, which has no records to take it from.
+    """
 
     graph: Graph
     config: ImageConfig
     history: tuple[Step, ...]
     warnings: tuple[Diagnostic, ...]
     epoch: int | None = None
+    made: float = 0.0
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +67,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         """Return the digest of the question and of the code that answers it: hex."""
         return framed_digest(
             (
-                "plan/1",
+                "plan/3",
                 _code(),
                 self.source.name,
                 self.source.text.encode("utf-8", "surrogateescape"),
@@ -169,6 +175,7 @@ def _worked_out(
         tuple(Step(each.created_by, each.vertex, each.comment) for each in lowered.history),
         tuple(msgspec.structs.replace(each, source=None) for each in lowered.warnings),
         lowered.epoch,
+        time.time(),
     )
     encode = msgspec.msgpack.encode
     cache.remember_parsed(digest, encode(list(ids)))
