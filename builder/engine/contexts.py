@@ -14,20 +14,19 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Protocol
 
 import msgspec
 
 from builder.diagnostics import SourceFile
 from builder.engine.texts import MAX_TEXT, context_of, dockerfile_of
-from builder.errors import ContextError, DockerfileError, LayerError, UsageError
+from builder.errors import ContextError, DockerfileError, UsageError
 from builder.graph.operations import GitSource, HttpSource
 from builder.solve.context import LocalContext, Origin
 from builder.store.root import Store
-
-if TYPE_CHECKING:
-    from builder.layer.read import Member
+from builder.store.snapshots import unique_name
 
 STDIN = "-"
 DOWNLOADED = "context"
@@ -37,6 +36,7 @@ _DEFAULT = "Dockerfile"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _HEAD = 1 << 12
+_PIECE = 1 << 16
 
 Fetch = Callable[[HttpSource | GitSource, str], LocalContext]
 """Has a remote source here; the text says what for."""
@@ -68,7 +68,6 @@ def begin(
     fetch: Fetch,
     stdin: BinaryIO | None,
     build_args: tuple[tuple[str, str | None], ...] = (),
-    cancelled: Callable[[], bool],
 ) -> Beginning:
     """Find the Dockerfile and the context of a build.
 
@@ -80,7 +79,7 @@ def begin(
             "the context and the Dockerfile cannot both come from standard input",
             hint="put the Dockerfile into the archive, or name a directory as the context",
         )
-    local = _Local(store, stdin, cancelled)
+    local = _Local(store, stdin)
     if asked.context == STDIN:
         return local.from_stdin(asked.dockerfile)
     if os.path.isdir(asked.context):
@@ -144,13 +143,12 @@ def _from_remote(
     context = fetch(remote, "load build context from")
     name = asked.dockerfile
     if isinstance(remote, HttpSource):
-        with open(f"{context.root}/{DOWNLOADED}", "rb") as file:
-            head = file.read(_HEAD)
+        with open(f"{context.root}/{DOWNLOADED}", "rb", buffering=0) as file:
+            head = _read_head(file.fileno())
             if not _is_archive(head):
                 source = inside(context.root, DOWNLOADED, shown=remote.url)
                 return Beginning(source=source, context=_plain(context.root))
-            file.seek(0)
-            context = local.unpack(file)
+            context = local.unpack(head, file.fileno())
     else:
         context = _plain(context.root)
     source = local.text_on_stdin() if name == STDIN else inside(context.root, name)
@@ -164,115 +162,67 @@ def _plain(root: str) -> LocalContext:
 class _Local:
     """What comes from standard input, and what is unpacked on this machine."""
 
-    def __init__(self, store: Store, stdin: BinaryIO | None, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, store: Store, stdin: BinaryIO | None) -> None:
         self._store = store
         self._stdin = stdin
-        self._cancelled = cancelled
 
     def from_stdin(self, dockerfile: str | None) -> Beginning:
         """Take an archive as the context, or else a Dockerfile without one."""
-        stream = self._input()
-        head = _read_head(stream)
-        if not head:
-            raise ContextError(
-                "standard input is empty, and is to be the build context",
-                code="context.not-found",
-                hint="send an archive (`tar -c . | …`) or a Dockerfile",
-            )
-        whole = _Rejoined(head, stream)
-        if _is_archive(head):
-            context = self.unpack(whole)
-            return Beginning(source=inside(context.root, dockerfile), context=context)
-        if dockerfile is not None:
-            raise UsageError(
-                "standard input holds a Dockerfile, and `-f` names another",
-                hint="leave `-f` out, or send an archive",
-            )
-        return Beginning(source=_text(whole), context=_plain(self._store.snapshots.empty()))
+        with self._input() as fd:
+            head = _read_head(fd)
+            if not head:
+                raise ContextError(
+                    "standard input is empty, and is to be the build context",
+                    code="context.not-found",
+                    hint="send an archive (`tar -c . | …`) or a Dockerfile",
+                )
+            if _is_archive(head):
+                context = self.unpack(head, fd)
+                return Beginning(source=inside(context.root, dockerfile), context=context)
+            if dockerfile is not None:
+                raise UsageError(
+                    "standard input holds a Dockerfile, and `-f` names another",
+                    hint="leave `-f` out, or send an archive",
+                )
+            context = _plain(self._store.snapshots.empty())
+            return Beginning(source=_text(head, fd), context=context)
 
     def text_on_stdin(self) -> SourceFile:
         """Take a Dockerfile from standard input."""
-        return _text(self._input())
+        with self._input() as fd:
+            return _text(b"", fd)
 
-    def _input(self) -> BinaryIO:
+    @contextmanager
+    def _input(self) -> Iterator[int]:
+        """Give the descriptor of standard input; a stream without one is written to a file first."""
         if self._stdin is None:
             raise UsageError("there is no standard input to read from")
-        return self._stdin
+        try:
+            fd = self._stdin.fileno()
+        except (OSError, ValueError):
+            path = f"{self._store.snapshots.scratch()}/{unique_name()}.stdin"
+            with open(path, "w+b") as file:
+                os.unlink(path)
+                while piece := self._stdin.read(_PIECE):
+                    file.write(piece)
+                file.seek(0)
+                yield file.fileno()
+        else:
+            yield fd
 
-    def unpack(self, stream: _Readable) -> LocalContext:
-        """Unpack an archive where this process keeps what goes with it.
-
-        Who owns what is written down beside it: this user need not be able to give files away.
+    def unpack(self, head: bytes, fd: int) -> LocalContext:
+        """Unpack an archive where this process keeps what goes with it; `head` has been read from it.
 
         Raises: ContextError: it is damaged, hostile, or over a limit.
         """
-        from builder.layer.apply import apply
-        from builder.layer.unwrapping import unwrapped
-        from builder.store.snapshots import unique_name
-
         root = f"{self._store.snapshots.scratch()}/{unique_name()}.context"
-        os.mkdir(root, 0o755)
-        owners: dict[str, tuple[int, int]] = {}
-
-        def adjust(member: Member) -> None:
-            _adjust(member, owners)
-
-        try:
-            apply(
-                unwrapped(stream, self._cancelled),
-                root,
-                lowers=(),
-                entries_path=f"{root}.entries",
-                adjust=adjust,
-            )
-        except LayerError as error:
-            raise ContextError(
-                "the archive that is to be the build context cannot be unpacked",
-                code="context.bad-archive",
-                notes=(error.message, *error.notes),
-                hint=error.hint,
-            ) from error
-        with open(f"{root}.owners", "wb") as file:
-            file.write(msgspec.msgpack.encode(owners))
+        self._store.jobs.call("builder.source.sent:unpack", {"root": root, "head": head}, fds=(fd,))
         return LocalContext(root=root, origin=Origin.SCRATCH, owners=f"{root}.owners")
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
-class _Rejoined:
-    """A stream whose first bytes have been looked at."""
-
-    def __init__(self, head: bytes, stream: _Readable) -> None:
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int, /) -> bytes:
-        if not self._head:
-            return self._stream.read(size)
-        data, self._head = self._head[:size], self._head[size:]
-        return data
-
-
-def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
-    """Give a member of an archive to this user, and note whose it was, if not root's."""
-    parts = [part for part in member.name.split(b"/") if part not in (b"", b".")]
-    if any(part.startswith(b".wh.") for part in parts):
-        raise LayerError(
-            f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
-        )
-    path = b"/".join(parts).decode("utf-8", "replace")
-    if member.uid or member.gid:
-        owners[path] = (member.uid, member.gid)
-    else:
-        owners.pop(path, None)
-    member.uid, member.gid = os.geteuid(), os.getegid()
-
-
-def _read_head(stream: _Readable) -> bytes:
+def _read_head(fd: int) -> bytes:
     head = b""
-    while len(head) < _HEAD and (piece := stream.read(_HEAD - len(head))):
+    while len(head) < _HEAD and (piece := os.read(fd, _HEAD - len(head))):
         head += piece
     return head
 
@@ -287,10 +237,10 @@ def _is_archive(head: bytes) -> bool:
     return begins_tar(io.BytesIO(head))
 
 
-def _text(stream: _Readable) -> SourceFile:
-    pieces: list[bytes] = []
-    size = 0
-    while piece := stream.read(MAX_TEXT + 1 - size):
+def _text(head: bytes, fd: int) -> SourceFile:
+    pieces = [head]
+    size = len(head)
+    while piece := os.read(fd, _PIECE):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_TEXT:

@@ -86,7 +86,8 @@ class Lookup:
             if known is not None:
                 return known
         trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
-        if any(isinstance(each, State) for each in self._sources(op, inputs)):
+        # What came as an archive may have modes by which only root can read it.
+        if any(isinstance(each, State) or each.owners for each in self._sources(op, inputs)):
             found = self._jobs.call(f"{SELECTING}:select", {"sources": trees})
         else:
             from builder.solve.steps.selecting import select

@@ -1,0 +1,88 @@
+"""Contexts that come as archives: unpacked behind the launcher, where nobody is anybody else.
+
+Functions here take and return plain data; host paths in the arguments come from the builder alone.
+"""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from builder.errors import ContextError, LayerError
+from builder.layer.apply import apply
+from builder.layer.read import Member
+from builder.layer.unwrapping import unwrapped
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """An archive: `head` are bytes of it that were read already, the rest comes from the first descriptor.
+
+    It is unpacked to the host path `root`, which does not exist yet; `root` with `.owners` at its end gets the
+    owners of what does not belong to root, by path.
+    """
+
+    root: str
+    head: bytes = b""
+
+
+def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
+    """Unpack a `Sent`, compressed or not; all files belong to whoever builds.
+
+    Raises: ContextError: `context.bad-archive`: it is damaged, hostile, or over a limit.
+    """
+    del report
+    request = msgspec.convert(arguments, Sent)
+    os.mkdir(request.root, 0o755)
+    owners: dict[str, tuple[int, int]] = {}
+
+    def adjust(member: Member) -> None:
+        _adjust(member, owners)
+
+    try:
+        apply(
+            unwrapped(_Rejoined(request.head, fds[0])),
+            request.root,
+            lowers=(),
+            entries_path=f"{request.root}.entries",
+            adjust=adjust,
+        )
+    except LayerError as error:
+        raise ContextError(
+            "the archive that is to be the build context cannot be unpacked",
+            code="context.bad-archive",
+            notes=(error.message, *error.notes),
+            hint=error.hint,
+        ) from error
+    with open(f"{request.root}.owners", "wb") as file:
+        file.write(msgspec.msgpack.encode(owners))
+    return {}
+
+
+def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
+    """Give a member of an archive to whoever builds, and note whose it was, if not root's."""
+    parts = [part for part in member.name.split(b"/") if part not in (b"", b".")]
+    if any(part.startswith(b".wh.") for part in parts):
+        raise LayerError(
+            f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
+        )
+    path = b"/".join(parts).decode("utf-8", "replace")
+    if member.uid or member.gid:
+        owners[path] = (member.uid, member.gid)
+    else:
+        owners.pop(path, None)
+    member.uid = member.gid = 0
+
+
+class _Rejoined:
+    """A descriptor of which the first bytes have been read."""
+
+    def __init__(self, head: bytes, fd: int) -> None:
+        self._head = head
+        self._fd = fd
+
+    def read(self, size: int, /) -> bytes:
+        if not self._head:
+            return os.read(self._fd, size)
+        data, self._head = self._head[:size], self._head[size:]
+        return data
