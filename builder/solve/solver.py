@@ -49,6 +49,10 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
+_LONGEST_WAIT = 0.2
+"""Seconds."""
+
+
 class Solved(msgspec.Struct, frozen=True):
     """The states and layers of all vertices by index, and how many steps there were and were cached."""
 
@@ -200,7 +204,9 @@ class Solver:
                     for index in self._startable(set(running.values())):
                         self._start(index)
                         running[pool.submit(self._process, index)] = index
-                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    # Not for ever: Python handles signals between two waits, and may miss one that
+                    # comes as a wait begins, or that another thread was given.
+                    done, _ = wait(running, timeout=_LONGEST_WAIT, return_when=FIRST_COMPLETED)
                     for future in done:
                         index = running.pop(future)
                         self._finish(index, self._outcome(index, future))

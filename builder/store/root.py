@@ -150,7 +150,10 @@ class Store:
         """
         if self._header.ids is None:
             self._header = _Header(FORMAT, ids)
-            self._write_header(self._header)
+            try:
+                self._write_header(self._header)
+            except OSError as error:
+                raise _unusable(self.root, error) from error
         elif self._header.ids != ids:
             raise StoreError(
                 "the store was made with other user ids than this process has",
