@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from tests.build.images import DIRECTORY, FIFO, FILE, SYMLINK
+from tests.build.images import DIRECTORY, FIFO, FILE, SYMLINK, Image
 from tests.build.test_copy import OLD, make
 from tests.build.workshop import Workshop
 from tests.support.file_server import File, FileServer, serving_files
 from tests.support.git_server import serving
+from tests.support.product import Product
 
 
 class Archive:
@@ -538,3 +539,32 @@ def test_symbolic_modes_change_what_is_there_whatever_the_umask(
         directory,
     ]
     assert image["new"].access[0] == "755"
+
+
+# As root and as an ordinary user
+
+
+def test_whoever_builds_adds_archives_downloads_and_repositories(
+    product: Product, ours: Path, server: FileServer, tmp_path: Path
+) -> None:
+    archive = Archive().add("dev", kind=tarfile.CHRTYPE, device=(1, 3), owner=(0, 0))
+    (ours / "a.tar").write_bytes(archive.add("d/f", "f", mode=0o4711).data())
+    server.files["/f"] = File(b"text")
+    with serving(tmp_path) as git:
+        git.create("one", {"a": "1"})
+        make(
+            ours / "Dockerfile",
+            f"FROM box\nADD a.tar /o/\nADD {server.url('/f')} /f\nADD {git.url('one')} /g\n"
+            "COPY --link --chown=5:6 a.tar /l/\nRUN stat -c '%a %u:%g %F' /o/d/f /f /g/a /l > /seen\n",
+        )
+        output = ours / "out.tar"
+        product.build(ours, "-o", f"type=oci,compression=uncompressed,dest={output}")
+    image = Image(output)
+    assert image["seen"].text.splitlines() == [
+        "4711 11:12 regular file",
+        "600 0:0 regular file",
+        "644 0:0 regular file",
+        "755 5:6 directory",
+    ]
+    # An ordinary user cannot make a device, and the image has it all the same.
+    assert image["o/dev"].kind == tarfile.CHRTYPE.decode()
