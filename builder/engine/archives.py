@@ -9,8 +9,8 @@ from typing import BinaryIO
 from builder.engine.catalogue import Catalogue, rfc3339
 from builder.errors import Cancelled, ImageError, LayerError
 from builder.export.destination import never
+from builder.layer.admission import Admission
 from builder.layer.read import Limits, Readable, TarReader
-from builder.layer.tree import split
 from builder.oci.config import History
 from builder.oci.edit import append_layer
 from builder.oci.mediatypes import OCI_LAYER, Compression
@@ -120,11 +120,12 @@ def _checked(stream: Readable) -> Iterator[bytes]:
     """Pass a tar stream on, piece by piece, while it is read as one."""
     passed = _Passed(stream)
     reader = TarReader(passed, Limits())
+    admission = Admission()
     seen = False
     try:
         for member in reader.members():
             seen = True
-            split(member.name)
+            admission.admit(member)
             yield from passed.take()
             for _ in reader.data():
                 yield from passed.take()

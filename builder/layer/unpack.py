@@ -14,6 +14,7 @@ from builder.errors import LayerError
 from builder.layer import attributes
 from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.lowers import Lowers
+from builder.layer.marks import OPAQUE, PREFIX, hidden_by
 from builder.layer.objects import (
     Place,
     copy,
@@ -88,7 +89,7 @@ class Unpacking:
     def add(self, member: Member) -> None:
         """Make one member's object and note its entry."""
         name = member.name
-        if b".wh." in name and self._add_mark(split(name)):
+        if PREFIX in name and self._add_mark(split(name)):
             return
         above, _, base = name.rstrip(b"/").rpartition(b"/")
         if base in _NO_NAMES or len(name) > NAME_LIMIT:
@@ -255,20 +256,11 @@ class Unpacking:
 
     def _add_mark(self, components: list[bytes]) -> bool:
         """Obey a whiteout or opaque mark; False if the name is neither."""
-        if not any(component.startswith(b".wh.") for component in components):
-            return False
-        *above, mark = components
-        if any(component.startswith(b".wh..wh.") for component in above):
-            return True  # what aufs kept for itself
-        hidden = mark.removeprefix(b".wh.")
-        if hidden == mark or any(component.startswith(b".wh.") for component in above):
-            raise LayerError("the layer puts something below a name that begins with `.wh.`")
-        if hidden != b".wh..opq" and hidden.startswith(b".wh."):
-            return True
-        if hidden in _NO_NAMES:
-            raise LayerError(f"`{shown(b'/'.join(components))}` removes nothing that has a name")
-        prefix, parent = self.tree.parent(b"/".join(above))
-        if hidden == b".wh..opq":
+        hidden = hidden_by(components)
+        if not hidden:
+            return hidden is not None
+        prefix, parent = self.tree.parent(b"/".join(components[:-1]))
+        if hidden == OPAQUE:
             self._hide_below(prefix, parent)
         else:
             self._add_whiteout(prefix, hidden, parent)
@@ -319,6 +311,10 @@ class Unpacking:
             there = os.lstat(place.name, dir_fd=place.parent)
             if (there.st_dev, there.st_ino) == (status.st_dev, status.st_ino):
                 return
+            if target.path.startswith(place.path + b"/"):
+                raise LayerError(
+                    f"`{shown(place.path)}` replaces the directory of what it is a hard link to"
+                ) from None
             place = self._clear(place)
             hard_link(target, place)
         root = self._targets.get(target.path, target.path)

@@ -85,6 +85,7 @@ class Snapshots:
         Idempotent; forms that are missing are derived from a blob of the layer.
 
         Raises: StoreError: `store.corrupt`: no form of a layer is left, or none agrees with its diff id.
+            LayerError: a layer came like this, and cannot be unpacked.
         """
         stack = tuple(layer.diff_id for layer in state.layers)
         if stack not in self._made:
@@ -132,6 +133,7 @@ class Snapshots:
 
     def _derive(self, layer: Layer, base: str, lowers: tuple[str, ...]) -> str:
         refused: list[str] = []
+        unusable: LapstrakeError | None = None
         for form in self._layers.blobs(layer.diff_id):
             if self._blobs.size(Digest(form.digest)) is None:
                 self._layers.drop_blob(layer.diff_id, form.compression)
@@ -142,10 +144,14 @@ class Snapshots:
                 if not means_damage(error):
                     raise
                 refused.append(error.message)
-                self._drop_if_damaged(layer, form)
+                if not self._drop_if_damaged(layer, form) and form.pulled:
+                    unusable = error
         other = self._layers.directory(layer.diff_id, base) or self._any_directory(layer.diff_id)
         if other is not None:
             return self._unpack(layer, self.pack(layer, other), base, lowers)
+        if unusable is not None:
+            # It came like this: to build or pull it again would not help.
+            raise unusable
         raise LayerLost(layer.diff_id, notes=tuple(refused))
 
     def forget(self, layer: Layer) -> None:
@@ -160,12 +166,17 @@ class Snapshots:
             for name in self._layers.directory_names(layer.diff_id):
                 self._layers.drop_directory(name)
 
-    def _drop_if_damaged(self, layer: Layer, form: BlobForm) -> None:
-        """Forget a blob that is not what its digest says, so that a good one can take its place."""
+    def _drop_if_damaged(self, layer: Layer, form: BlobForm) -> bool:
+        """Forget a blob that is not what its digest says, so that a good one can take its place.
+
+        Returns: whether it was damaged.
+        """
         digest = Digest(form.digest)
-        if not self._blobs.contains(digest) or not self._blobs.verify(digest):
-            self._blobs.remove(digest)
-            self._layers.drop_blob(layer.diff_id, form.compression)
+        if self._blobs.contains(digest) and self._blobs.verify(digest):
+            return False
+        self._blobs.remove(digest)
+        self._layers.drop_blob(layer.diff_id, form.compression)
+        return True
 
     def _any_directory(self, diff_id: str) -> str | None:
         for name in self._layers.directory_names(diff_id):

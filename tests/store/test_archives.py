@@ -77,6 +77,15 @@ def archive(
     return io.BytesIO(out.getvalue())
 
 
+def tar_of(member: tarfile.TarInfo) -> bytes:
+    """Return a tar of a file and one member more, which has no data."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as writer:
+        writer.addfile(tarfile.TarInfo("bin/a"))
+        writer.addfile(member)
+    return out.getvalue()
+
+
 def sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
@@ -247,6 +256,29 @@ def test_a_tar_that_leads_out_of_the_image_is_refused(store: Store) -> None:
         imported(store, tar({"../etc/passwd": b"x"}))
     assert "leads out of it" in f"{caught.value.message} {caught.value.notes}"
     assert store.blobs.digests() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("bin/b", tarfile.LNKTYPE), ("./", tarfile.SYMTYPE), (".wh..", b"0")]
+)
+def test_a_tar_that_can_never_be_unpacked_is_refused(store: Store, name: str, kind: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "missing"
+    with pytest.raises(LayerError) as caught:
+        imported(store, tar_of(member))
+    assert caught.value.code == "layer.invalid"
+    assert store.images.all() == ()
+    assert store.blobs.digests() == []
+
+
+def test_a_layer_that_came_unusable_is_named_for_what_is_wrong_with_it(store: Store) -> None:
+    member = tarfile.TarInfo("bin/b")
+    member.type, member.linkname = tarfile.LNKTYPE, "missing"
+    state = pulled(store, sample_image(tar_of(member))).state
+    for _ in range(2):
+        with pytest.raises(LayerError, match="hard link to `missing`") as caught:
+            store.snapshots.directories(state)
+        assert caught.value.code == "layer.invalid"
 
 
 def test_a_bad_name_is_refused_before_anything_is_read(store: Store) -> None:
