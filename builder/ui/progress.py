@@ -10,12 +10,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TextIO, TypeVar
 
+import msgspec
+
 from builder.diagnostics import Diagnostic
-from builder.events import Event, EventSink, Warned
+from builder.errors import Cancelled
+from builder.events import (
+    BuildDone,
+    BuildStarted,
+    Event,
+    EventSink,
+    Outcome,
+    VertexDone,
+    VertexFailed,
+    Warned,
+)
 from builder.settings import Settings
 from builder.ui.style import is_terminal, palette_for
 
 _MOST_WARNINGS = 500
+_INTERRUPTED = Cancelled.default_code
 
 S = TypeVar("S")
 
@@ -67,9 +80,13 @@ class Watched(Protocol):
 
 
 class _Watched:
+    """Remembers warnings; what it passes on has consecutive numbers, and no failures that are interrupts."""
+
     def __init__(self, sink: EventSink) -> None:
         self._sink = sink
         self._warnings: dict[Diagnostic, None] = {}
+        self._numbers: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -78,6 +95,13 @@ class _Watched:
     def emit(self, event: Event) -> None:
         if isinstance(event, Warned) and len(self._warnings) < _MOST_WARNINGS:
             self._warnings[event.diagnostic] = None
+        if not isinstance(event, BuildStarted | Warned | BuildDone):
+            with self._lock:
+                number = self._numbers.setdefault(event.id, len(self._numbers) + 1)
+            if number != event.id:
+                event = msgspec.structs.replace(event, id=number)
+            if isinstance(event, VertexFailed) and event.diagnostic.code == _INTERRUPTED:
+                event = VertexDone(at=event.at, id=number, outcome=Outcome.CANCELLED)
         self._sink.emit(event)
 
 

@@ -9,7 +9,8 @@ import threading
 
 import pytest
 
-from builder.events import VertexLog, VertexStarted, Warned
+from builder.errors import Cancelled
+from builder.events import VertexFailed, VertexLog, VertexStarted, Warned
 from builder.settings import read
 from builder.ui import plain
 from builder.ui.progress import ProgressPrinter, open_progress
@@ -47,6 +48,24 @@ def test_warnings_are_remembered_once_for_the_summary(mode: str) -> None:
         progress.emit(Warned(diagnostic=WARNING))
         progress.emit(Warned(diagnostic=WARNING))
         assert progress.warnings == (WARNING,)
+
+
+def test_steps_are_numbered_one_after_the_other() -> None:
+    stream = io.StringIO()
+    with open_progress("plain", stream, SETTINGS) as progress:
+        progress.emit(VertexStarted(id=1, name="RUN"))
+        progress.emit(VertexStarted(id=100_000, name="push a"))
+        progress.emit(VertexLog(id=1, data=b"x\n"))
+        progress.emit(VertexLog(id=100_000, data=b"y\n"))
+    assert stream.getvalue() == "#1 RUN\n\n#2 push a\n#1 0.000 x\n#2 0.000 y\n"
+
+
+def test_an_interrupted_step_is_no_failure() -> None:
+    stream = io.StringIO()
+    with open_progress("plain", stream, SETTINGS) as progress:
+        progress.emit(VertexStarted(id=1, name="RUN"))
+        progress.emit(VertexFailed(id=1, diagnostic=Cancelled().diagnostic()))
+    assert stream.getvalue() == "#1 RUN\n#1 CANCELED\n"
 
 
 def test_lines_of_threads_stay_whole() -> None:
