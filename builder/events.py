@@ -37,7 +37,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class BuildStarted(_Event, frozen=True, kw_only=True):
-    """The plan is known: `total` vertices are needed for the target."""
+    """The plan is known: `total` vertices of it will start, besides those that have started already."""
 
     dockerfile: str
     total: int
@@ -60,12 +60,16 @@ class VertexLog(_Event, frozen=True, kw_only=True):
 
 
 class Progress(_Event, frozen=True, kw_only=True):
-    """Bytes moved for one item (a layer, a context) of a vertex; `total` is None when unknown."""
+    """Bytes moved for one item (a layer, a context) of a vertex; `total` is None when unknown.
+
+    `here` says that nothing had to be moved: it was there already.
+    """
 
     id: int
     item: str
     done: int
     total: int | None = None
+    here: bool = False
 
 
 class Waiting(_Event, frozen=True, kw_only=True):

@@ -233,11 +233,13 @@ class _Meter:
         self._item = f"{descriptor.digest.algorithm}:{descriptor.digest.short}"
         self._total = descriptor.size
         self._done = 0
+        self._moved = False
         self._told = 0.0
         self._tell()
 
     def add(self, count: int) -> None:
         self._done += count
+        self._moved = True
         if time.monotonic() - self._told >= _EVERY:
             self._tell()
 
@@ -246,13 +248,14 @@ class _Meter:
 
     def finish(self) -> None:
         self._done = self._total
-        self._tell()
+        self._tell(here=not self._moved)
 
-    def _tell(self) -> None:
+    def _tell(self, *, here: bool = False) -> None:
         self._told = time.monotonic()
-        self._events.emit(
-            Progress(id=self._vertex_id, item=self._item, done=self._done, total=self._total)
+        progress = Progress(
+            id=self._vertex_id, item=self._item, done=self._done, total=self._total, here=here
         )
+        self._events.emit(progress)
 
 
 def _unique(descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:

@@ -74,15 +74,13 @@ def reduce(state: State, event: Event) -> State:
             return _moved(state, event)
         case Waiting():
             return _say(state, [f"#{event.id} waiting for {neutral(event.on)}"])
-        case Warned():
-            return _say(state, [f"WARNING: {_one_line(event.diagnostic.message)}"])
         case VertexDone():
             return _done(state, event)
         case VertexFailed():
             last = _log(state, event.id, event.at, _rest(state, event.id))
             error = f"#{event.id} ERROR: {_one_line(event.diagnostic.message)}"
             return _without(state, event.id, [*last, error])
-        case BuildStarted() | BuildDone():
+        case BuildStarted() | BuildDone() | Warned():  # warnings are told at the end, in full
             return _say(state, [])
         case _:
             assert_never(event)
@@ -138,6 +136,8 @@ def _moved(state: State, event: Progress) -> State:
 
 
 def _transfer(event: Progress, seconds: float) -> str:
+    if event.here:
+        return f"{_one_line(event.item)} exists"
     total = "" if event.total is None else f" / {size(event.total)}"
     rate = f" ({size(int(event.done / seconds))}/s)" if seconds >= 0.05 else ""
     return f"{_one_line(event.item)} {size(event.done)}{total} {seconds:.1f}s{rate}"

@@ -69,8 +69,11 @@ def test_blobs_that_are_there_are_not_sent(
     image = sample_image()
     pushed(client, registry, image, events)
     uploads = registry.count("POST", "/uploads/")
+    layer = f"sha256:{image.manifest.layers[0].digest.short}"
+    assert not events.last(layer).here
     pushed(client, registry, image, events)
     assert registry.count("POST", "/uploads/") == uploads
+    assert events.last(layer).here
 
 
 def test_absolute_locations_are_as_good_as_relative_ones(

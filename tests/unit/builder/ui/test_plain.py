@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.events import Event, VertexLog, VertexStarted
+from builder.events import Event, Progress, VertexLog, VertexStarted
 from builder.ui.plain import State, reduce, render
 from tests.unit.builder.ui.recorded import BAD, GOOD
 
@@ -20,7 +20,6 @@ def test_good_build() -> None:
         "#1 [internal] load build definition\n"
         "#1 12 lines\n"
         "#1 DONE 0.0s\n"
-        "WARNING: the name `A` is upper case\n"
         "\n"
         "#2 [build 1/2] FROM docker.io/library/debian\n"
         "\n"
@@ -51,6 +50,17 @@ def test_failed_build_keeps_the_last_words_and_tells_cached_from_cancelled() -> 
         "#2 CANCELED\n"
         "#3 SKIPPED\n"
     )
+
+
+def test_what_was_there_already_is_not_told_as_moved() -> None:
+    text = shown(
+        [
+            VertexStarted(id=1, name="push a"),
+            Progress(id=1, item="sha256:abc", done=0, total=9),
+            Progress(id=1, item="sha256:abc", done=9, total=9, here=True),
+        ]
+    )
+    assert text == "#1 push a\n#1 sha256:abc exists\n"
 
 
 def test_every_line_of_output_is_under_its_number_so_that_it_cannot_pose_as_another() -> None:
