@@ -26,7 +26,14 @@ from builder.events import (
     VertexStarted,
     Warned,
 )
-from builder.graph.operations import SCRATCH, ContextSource, GitSource, HttpSource, RunOp
+from builder.graph.operations import (
+    SCRATCH,
+    ContextSource,
+    GitSource,
+    HttpSource,
+    ImageSource,
+    RunOp,
+)
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
@@ -153,7 +160,8 @@ class Build:
         for warning in plan.warnings:
             self._events.emit(Warned(diagnostic=warning))
         graph = plan.graph
-        self._events.emit(BuildStarted(dockerfile=source.name, total=len(graph.vertices)))
+        started = [each for each in graph.vertices if not _is_given(each)]
+        self._events.emit(BuildStarted(dockerfile=source.name, total=len(started)))
         if self._request.no_cache or self._request.network == "none":
             vertices = tuple(self._as_asked(each) for each in graph.vertices)
             graph = msgspec.structs.replace(graph, vertices=vertices)
@@ -240,6 +248,11 @@ class Build:
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)
+
+
+def _is_given(vertex: Vertex) -> bool:
+    """Tell whether what a vertex gives is here before the plan is carried out: it never starts."""
+    return isinstance(vertex.op, ImageSource | ContextSource)
 
 
 def _used(graph: Graph, named: NamedContexts | None) -> dict[str, LocalContext]:

@@ -116,7 +116,7 @@ def reduce(state: State, event: Event) -> State:
     state = msgspec.structs.replace(state, at=max(state.at, event.at))
     match event:
         case BuildStarted():
-            return msgspec.structs.replace(state, total=event.total)
+            return msgspec.structs.replace(state, total=event.total + len(state.steps))
         case VertexStarted():
             return _put(state, event.id, Step(name=_one_line(event.name), started=event.at))
         case VertexLog():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.events import Event, Outcome, VertexDone, VertexLog, VertexStarted
+from builder.events import BuildStarted, Event, Outcome, VertexDone, VertexLog, VertexStarted
 from builder.ui.cells import width
 from builder.ui.tty import Role, State, final, layout, reduce
 from tests.unit.builder.ui.recorded import BAD, GOOD
@@ -65,6 +65,15 @@ def test_steps_that_ended_give_way_to_those_that_run() -> None:
     assert lines[0] == "[+] Building 1.0s (29/30)"
     assert lines[-3].startswith(" => step 30")
     assert lines[-1] == " => => # b"
+
+
+def test_steps_from_before_the_plan_are_counted_beside_it() -> None:
+    events: list[Event] = [
+        VertexStarted(id=1, name="pull a"),
+        VertexDone(id=1, outcome=Outcome.EXECUTED),
+        BuildStarted(dockerfile="Dockerfile", total=1),
+    ]
+    assert picture(after(events), 0.0)[0] == "[+] Building 0.0s (1/2)"
 
 
 def test_title_says_what_is_done() -> None:
