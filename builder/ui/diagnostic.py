@@ -21,6 +21,8 @@ from builder.ui.style import PLAIN, Palette
 _TAB = 4
 _MOST_LINES = 6
 """A longer span is shown by its first and last lines."""
+_NARROWEST = 8
+"""Cells of a line that are shown however narrow the terminal is."""
 
 
 def render(diagnostic: Diagnostic, *, palette: Palette = PLAIN, columns: int = 120) -> str:
@@ -104,7 +106,7 @@ def _excerpt(source: SourceFile, span: Span, palette: Palette, columns: int) -> 
     digits = len(str(last))
     arrow = palette.paint(palette.margin, "-->")
     shown = [f"{' ' * digits}{arrow} {neutral(source.name)}:{span.line}:{span.column}"]
-    room = max(columns - digits - 3, 20)
+    room = max(columns - digits - 3, _NARROWEST)
 
     def numbered(number: str, text: str) -> str:
         margin = palette.paint(palette.margin, f"{number:>{digits}} |")

@@ -181,4 +181,4 @@ def test_any_span_in_any_text_renders_within_the_columns(
     text: str, span: Span, columns: int
 ) -> None:
     lines = render(about(text, span), columns=columns).splitlines()
-    assert all(width(line) <= max(columns, 24) for line in lines[2:])
+    assert all(width(line) <= max(columns, 12) for line in lines[2:])
