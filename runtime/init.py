@@ -28,6 +28,7 @@ from runtime.user import User
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAILED = 125
+_MOUNTING = frozenset({"fsopen", "fsmount", "open_tree", "move_mount", "mount", "mount_setattr"})
 _decoder = msgspec.msgpack.Decoder(ContainerSpec)
 
 
@@ -89,20 +90,23 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
         try:
             step.execute(calls, scene)
         except OSError as error:
-            raise _explained(step.describe(), error) from error
+            raise explained(step.describe(), error) from error
     _open_streams(start, scene.user, spec.process)
     os.umask(0o022)
     _drop_privileges(calls, start, scene.user)
     _execute(spec.process, scene.user)
 
 
-def _explained(operation: str, error: OSError) -> SetupFailed:
+def explained(operation: str, error: OSError) -> SetupFailed:
+    """Return what to say of an operation that the kernel refused."""
     reason = str(error) if isinstance(error, SyscallError) else error.strerror or str(error)
     hint = None
     if error.errno == errno.EINVAL and "overlay" in reason:
         hint = "put the store on another file system with `--root`: changes cannot lie on an overlay or a network one"
     elif error.errno == errno.EPERM and "of proc" in reason:
         hint = "inside a container, run that one with an unmasked /proc (`--security-opt systempaths=unconfined`)"
+    elif error.errno == errno.EPERM and isinstance(error, SyscallError) and error.call in _MOUNTING:
+        hint = "root may not mount here: give `--isolation rootless`, or run in a namespace that may (a privileged container)"
     elif error.errno == errno.ENOSPC:
         hint = "free space on the store's file system, for example with `lapstrake prune`"
     return SetupFailed(operation, reason, hint=hint)
