@@ -14,7 +14,7 @@ from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, St
 from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
-from builder.errors import DockerfileError, LapstrakeError, RegistryError
+from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError
 from builder.events import (
     BuildStarted,
     EventSink,
@@ -201,7 +201,14 @@ class Build:
                 return self._take(needed, self._catalogue.open(image_id))
         if self._request.pull:
             return None
-        image = self._catalogue.by_reference(Reference.parse(needed.reference))
+        try:
+            image = self._catalogue.by_reference(Reference.parse(needed.reference))
+        except StoreError as error:
+            familiar = Reference.parse(needed.reference).familiar()
+            error.notes = (f"it is the configuration of the base image `{familiar}`", *error.notes)
+            error.hint = f"pull it again: `lapstrake pull {familiar}`"
+            error.span = needed.span
+            raise
         if image is None or not Platform.parse(needed.platform).matches(image.platform):
             return None
         return self._take(needed, image)

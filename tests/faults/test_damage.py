@@ -287,6 +287,15 @@ def test_damage_is_said_and_can_be_cured(
     assert "all 8 steps were cached" in built.build().stderr
 
 
+def test_a_damaged_base_image_is_named_with_its_place(built: Setting, context: Path) -> None:
+    base = (context / "Dockerfile").read_text().split()[1]
+    base_image(spoil)(built.root)
+    done = built.product.run(*built.words(), code=None)
+    assert f"the configuration of the base image `{base}" in done.stderr, report(done)
+    assert "/Dockerfile:1:6\n" in done.stderr, report(done)
+    assert f"lapstrake pull {base}" in done.stderr, report(done)
+
+
 # Damages of what everything else hangs on.
 
 
