@@ -15,6 +15,9 @@ from typing import NoReturn, cast
 from runtime import wire
 from runtime.syscalls import Syscalls
 
+_LONGEST = 16 * 1024
+"""Characters of a traceback that are handed on."""
+
 Report = Callable[[object], None]
 Job = Callable[[object, tuple[int, ...], Report], object]
 
@@ -91,6 +94,10 @@ def _details(error: Exception) -> dict[str, object]:
         details["strerror"] = error.strerror
         if isinstance(error.filename, (str, bytes)):
             details["path"] = _text(os.fsdecode(error.filename))
+    elif "code" not in details:
+        import traceback  # nobody has foreseen this one: whoever looks for its cause needs the place
+
+        details["traceback"] = _text("".join(traceback.format_exception(error)))[-_LONGEST:]
     return details
 
 

@@ -104,7 +104,8 @@ def main(arguments: list[str], invocation: Invocation) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _fail(invocation: Invocation, error: LapstrakeError) -> int:
+def _fail(invocation: Invocation, error: LapstrakeError, origin: Exception | None = None) -> int:
+    """Tell an error, and return its exit code; `origin` is the exception that it stands for."""
     from builder.cli import failure
 
     number = invocation.interruption.number
@@ -112,6 +113,8 @@ def _fail(invocation: Invocation, error: LapstrakeError) -> int:
         invocation.interruption.settle()
         # Whatever failed after a signal failed because of it.
         error = Cancelled(signal_number=number)
+    if error.code == "internal":
+        _show_origin(invocation, origin or error)
     try:
         for diagnostic in failure.diagnostics_of(error):
             invocation.tell(diagnostic)
@@ -122,14 +125,18 @@ def _fail(invocation: Invocation, error: LapstrakeError) -> int:
 
 
 def _unforeseen(invocation: Invocation, error: Exception) -> int:
-    try:
-        debug = invocation.settings.debug
-    except LapstrakeError:
-        debug = False
-    if debug:
-        import traceback
-
-        traceback.print_exception(error)
     from builder.cli import failure
 
-    return _fail(invocation, failure.unexpected(error))
+    return _fail(invocation, failure.unexpected(error), error)
+
+
+def _show_origin(invocation: Invocation, error: Exception) -> None:
+    """Print the traceback of what nobody has foreseen, where LAPSTRAKE_DEBUG asks for it."""
+    try:
+        if not invocation.settings.debug:
+            return
+    except LapstrakeError:
+        return
+    import traceback
+
+    traceback.print_exception(error)

@@ -74,11 +74,14 @@ def _from_job(error: JobFailed) -> LapstrakeError:
     number = detail.get("errno")
     if isinstance(number, int):
         return from_os_error(number, str(detail.get("path") or ""), error.message)
-    return BuildError(
+    unforeseen = BuildError(
         f"a step of the builder failed: {error.kind}: {error.message}",
         code="internal",
         hint="please report this, with `LAPSTRAKE_DEBUG=1` in the environment",
     )
+    if "traceback" in detail:
+        unforeseen.add_note(f"Behind the launcher:\n{detail['traceback']}")
+    return unforeseen
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -57,8 +57,9 @@ def test_an_exception_comes_back_as_data(launcher: Launcher) -> None:
     "name", ["os:getcwd", "tests.sandbox.jobs", f"{JOBS}:_private", "builder:x"]
 )
 def test_only_allowed_functions_run(launcher: Launcher, name: str) -> None:
-    with pytest.raises(JobFailed, match="may run behind the launcher"):
+    with pytest.raises(JobFailed, match="may run behind the launcher") as caught:
         launcher.call(name, None)
+    assert "in find_job" in str(caught.value.detail["traceback"])
 
 
 def test_workers_are_used_again(launcher: Launcher) -> None:

@@ -14,7 +14,8 @@ from builder.errors import (
     ImageError,
     RunFailed,
 )
-from runtime.errors import Unsupported
+from builder.solve.translate import translate
+from runtime.errors import JobFailed, Unsupported
 from tests.unit.builder.cli.fake import FakeEngine, lapstrake
 
 
@@ -162,3 +163,15 @@ def test_root_is_accepted_before_and_after_the_verb(words: list[str]) -> None:
 )
 def test_verb_is_found_without_parsing_flags(words: list[str], verb: str | None) -> None:
     assert verb_of(words) == verb
+
+
+@pytest.mark.parametrize(("debug", "shown"), [("1", True), ("0", False)])
+def test_traceback_of_a_job_behind_the_launcher_is_shown_on_request(
+    debug: str, shown: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAPSTRAKE_DEBUG", debug)
+    job = JobFailed("odd", kind="KeyError", detail={"traceback": "File far.py, line 7"})
+    assert lapstrake(FakeEngine(translate(job)), "tag", "a", "b") == 1
+    text = capsys.readouterr().err
+    assert ("File far.py, line 7" in text) is shown
+    assert "error[internal]: a step of the builder failed: KeyError: odd" in text
