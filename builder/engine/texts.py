@@ -63,20 +63,33 @@ def read_text(path: str) -> str | None:
         return None
     except OSError as error:
         raise ContextError(
-            f"`{path}` cannot be read: {os.strerror(error.errno or 0)}", code="context.unreadable"
+            f"`{path}` cannot be read: {os.strerror(error.errno or 0)}",
+            code="context.unreadable",
+            hint="let the user who builds read it and enter the directories above it",
         ) from error
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_TEXT:
-            raise ContextError(
-                f"`{path}` is not a text file of at most {MAX_TEXT} bytes",
-                code="context.unreadable",
-            )
+        refused = _refusal(path, status)
+        if refused is not None:
+            raise refused
         with os.fdopen(os.dup(fd), "rb") as file:
             data = file.read(MAX_TEXT)
     finally:
         os.close(fd)
     return data.decode("utf-8", "surrogateescape")
+
+
+def _refusal(path: str, status: os.stat_result) -> ContextError | None:
+    """Return what to say of a path that holds no text; None where it may hold one."""
+    if stat.S_ISDIR(status.st_mode):
+        what, hint = "is a directory, not a text file", "name a file, or put one in its place"
+    elif not stat.S_ISREG(status.st_mode):
+        what, hint = "is not a regular file", "name a text file, or put one in its place"
+    elif status.st_size > MAX_TEXT:
+        what, hint = f"is larger than the {MAX_TEXT >> 20} MiB that are read", "make it smaller"
+    else:
+        return None
+    return ContextError(f"`{path}` {what}", code="context.unreadable", hint=hint)
 
 
 def _near_dockerfiles(context: str) -> tuple[str, ...]:
