@@ -33,11 +33,15 @@ _decoder = msgspec.msgpack.Decoder(ContainerSpec)
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared."""
+    """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared.
+
+    `until_exec` holds the pipe that tells the launcher how far this one is, if it asks.
+    """
 
     request: wire.Socket
     stdin: int | None
     outputs: tuple[int, ...]
+    until_exec: tuple[int, ...]
     features: Features
     filter: bytes | None
 
@@ -84,6 +88,8 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     calls.mark_close_on_exec(3)
     calls.new_session()
     spec = _decoder.decode(wire.receive_bytes(start.request)[0])
+    for pipe in start.until_exec:
+        os.write(pipe, b"x")  # what comes over the socket now is for the launcher
     os.umask(0)
     scene = Scene()
     for step in plan(spec, start.features):

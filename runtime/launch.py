@@ -11,7 +11,7 @@ import sys
 from _thread import allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -27,7 +27,10 @@ from runtime.errors import (
 )
 from runtime.idmap import IdRanges
 from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network
-from runtime.zygote import HAS_OUTPUTS, HAS_STDIN, OPEN, OWN_NETWORK, RUN, WORKER, serve
+from runtime.zygote import HAS_OUTPUTS, HAS_STDIN, OPEN, OWN_NETWORK, RUN, SIGNALS, WORKER, serve
+
+if TYPE_CHECKING:
+    from runtime.forward import Forward
 
 _JOBS = ("builder.",)
 _MOST_IDLE = 4
@@ -149,6 +152,7 @@ class Launcher:
         stdout: int,
         stderr: int,
         cancellation: Cancellation | None = None,
+        signals: Forward | None = None,
         on_terminal: Callable[[int], None] | None = None,
         hold: tuple[int, ...] = (),
     ) -> ExitStatus:
@@ -156,12 +160,15 @@ class Launcher:
 
         The descriptors stay the caller's; those in `hold`, such as locks, are also held by the launcher until the
         command's last process has ended, whatever happens to the caller. With `spec.process.terminal` they are not used: `on_terminal` gets the
-        descriptor of the terminal's outer side, and must return soon.
+        descriptor of the terminal's outer side, and must return soon. `signals` reaches the command; what comes
+        before that has started ends it, and the status is that of the signal.
 
         Raises: SetupFailed, StartFailed: nothing of the command has run. Interrupted. Unsupported. LauncherGone.
         """
         self._enter(IsolationName.AUTO)
         options = OWN_NETWORK if spec.network is Network.NONE else 0
+        if signals is not None:
+            options |= SIGNALS
         streams: tuple[int, ...] = ()
         if not spec.process.terminal:
             options |= HAS_OUTPUTS
@@ -174,8 +181,12 @@ class Launcher:
             if cancellation is not None:
                 cancellation.register(request)
             _send_first(request, spec)
+            if signals is not None:
+                signals.reach(request)
             return _wait_for_exit(request, cancellation, on_terminal)
         finally:
+            if signals is not None:
+                signals.forget()
             if cancellation is not None:
                 cancellation.forget(request)
             request.close()

@@ -2,7 +2,8 @@
 
     4 bytes, length, big-endian · that many bytes of MessagePack
 
-Descriptors travel with the first byte of a frame. `_socket` is the C module below `socket`, whose import
+Descriptors travel with the first byte of a frame. After its specification, what is sent to a command is
+single bytes, each the number of a signal. `_socket` is the C module below `socket`, whose import
 costs as much as a whole interpreter start and which this needs nothing of.
 """
 
@@ -14,6 +15,7 @@ from _socket import (
     AF_UNIX,
     CMSG_SPACE,
     MSG_CMSG_CLOEXEC,
+    MSG_DONTWAIT,
     MSG_NOSIGNAL,
     SCM_RIGHTS,
     SOCK_SEQPACKET,
@@ -115,6 +117,22 @@ def receive_bytes(source: socket) -> tuple[bytes, list[int]]:
     except BaseException:
         close_all(descriptors)
         raise
+
+
+def send_signal(target: socket, number: int) -> None:
+    """Send the number of a signal; fails rather than waits.
+
+    Raises: OSError.
+    """
+    target.send(bytes([number]), MSG_NOSIGNAL | MSG_DONTWAIT)
+
+
+def receive_signals(source: socket) -> bytes:
+    """Receive the numbers of signals that have come, one in each byte; none mean the end.
+
+    Raises: OSError: none has come.
+    """
+    return source.recv(64, MSG_DONTWAIT)
 
 
 def close_all(descriptors: list[int]) -> None:

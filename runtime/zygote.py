@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.syscalls import Syscalls
 
 OPEN, RUN, WORKER = b"O", b"R", b"W"
-HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK = 1, 2, 4
+HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS = 1, 2, 4, 8
 
 _BROKEN = 70
 _SIGNALS_OF_LIBC = (32, 33)
@@ -47,15 +47,23 @@ def serve(control: wire.Socket, prefixes: tuple[str, ...]) -> NoReturn:
 
 
 class _Child:
-    """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives."""
+    """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives.
 
-    __slots__ = ("held", "pid", "pidfd", "request")
+    `starting` is a pipe that ends when the command starts; None after that, and where nobody asked. `ended_by` is a
+    signal that came before.
+    """
 
-    def __init__(self, pid: int, request: wire.Socket, held: list[int]) -> None:
+    __slots__ = ("ended_by", "held", "pid", "pidfd", "request", "starting")
+
+    def __init__(
+        self, pid: int, request: wire.Socket, held: list[int], starting: int | None
+    ) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.request = request
         self.held = held
+        self.starting = starting
+        self.ended_by = 0
 
 
 class _Launcher:
@@ -98,7 +106,7 @@ class _Launcher:
         """Serve until the control socket ends."""
         self._handle(data, descriptors)
         while True:
-            for descriptor, _ in self._poll.poll():
+            for descriptor, events in self._poll.poll():
                 if descriptor == self._control.fileno():
                     data, descriptors = wire.receive_message(self._control, 16)
                     if not data:
@@ -106,7 +114,7 @@ class _Launcher:
                         return
                     self._handle(data, descriptors)
                 else:
-                    self._attend(descriptor)
+                    self._attend(descriptor, events)
 
     def _handle(self, data: bytes, descriptors: list[int]) -> None:
         request = wire.from_descriptor(descriptors.pop(0))
@@ -117,11 +125,16 @@ class _Launcher:
             return
         streams = descriptors[: _stream_count(data[1])]
         held = descriptors[len(streams) :]
+        until_exec: tuple[int, ...] = ()
         try:
+            if data[1] & SIGNALS:
+                # The second goes to the child alone, whose exec closes it.
+                until_exec = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                descriptors += until_exec
             if kind == WORKER:
                 pid = self._start_worker(request)
             else:
-                pid = self._run(request, data[1], streams)
+                pid = self._run(request, data[1], streams, until_exec[1:])
         except OSError as error:
             refused = SetupFailed("start a process", str(error))
             wire.send(request, self._init.encode_failure(refused))
@@ -129,12 +142,15 @@ class _Launcher:
             wire.close_all(descriptors)
             request.close()
             return
-        wire.close_all(streams)
-        child = _Child(pid, request, held)
+        wire.close_all([*streams, *until_exec[1:]])
+        child = _Child(pid, request, held, until_exec[0] if until_exec else None)
         self._children[child.pidfd] = child
         self._children[request.fileno()] = child
         self._poll.register(child.pidfd, self._readable)
         self._poll.register(request, self._hang_up)
+        if child.starting is not None:
+            self._children[child.starting] = child
+            self._poll.register(child.starting, self._readable)
 
     def _open(self, request: wire.Socket) -> None:
         from runtime.spec import IsolationName
@@ -152,7 +168,13 @@ class _Launcher:
             walls = self._walls
             wire.send(request, ("opened", walls.name.value, walls.uids, walls.gids))
 
-    def _run(self, request: wire.Socket, options: int, descriptors: list[int]) -> int:
+    def _run(
+        self,
+        request: wire.Socket,
+        options: int,
+        descriptors: list[int],
+        until_exec: tuple[int, ...],
+    ) -> int:
         assert self._walls is not None, "the builder opens first"
         flags = self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
@@ -164,6 +186,7 @@ class _Launcher:
                 request=request,
                 stdin=descriptors[0] if has_stdin else None,
                 outputs=tuple(descriptors[has_stdin:]),
+                until_exec=until_exec,
                 features=self._walls.features,
                 filter=self._filter,
             )
@@ -176,23 +199,65 @@ class _Launcher:
             self._worker.serve_jobs(self._calls, request, self._prefixes)
         return pid
 
-    def _attend(self, descriptor: int) -> None:
-        """Reap a child that has ended, or kill one that nobody waits for any more."""
+    def _attend(self, descriptor: int, events: int) -> None:
+        """Reap a child that has ended, kill one that nobody waits for any more, or pass signals on to it."""
         child = self._children.get(descriptor)
         if child is None:
             return
-        if descriptor != child.pidfd:
+        if descriptor == child.pidfd:
+            self._reap(child)
+        elif descriptor == child.starting:
+            self._hear(child)
+        elif events != self._readable:
             self._poll.unregister(descriptor)
             del self._children[descriptor]
             _kill(child)
-            return
+        else:
+            self._pass_on(child)
+
+    def _hear(self, child: _Child) -> None:
+        """Hear that a child has read all that was for itself, so that signals can be taken, or has started its command.
+
+        Raises: BlockingIOError: neither is new.
+        """
+        assert child.starting is not None, "nobody listens to a pipe that has ended"
+        if not os.read(child.starting, 1):
+            self._forget_start(child)
+        elif child.request.fileno() in self._children:
+            self._poll.modify(child.request, self._hang_up | self._readable)
+
+    def _forget_start(self, child: _Child) -> None:
+        if child.starting is not None:
+            self._poll.unregister(child.starting)
+            del self._children[child.starting]
+            os.close(child.starting)
+            child.starting = None
+
+    def _pass_on(self, child: _Child) -> None:
+        """Send a child the signals that came; before its command has started, the first ends it."""
+        import signal
+
+        if child.starting is not None:
+            with suppress(BlockingIOError):
+                self._hear(child)
+        with suppress(OSError):  # the builder has gone, or the child has ended; the next look tells
+            for number in wire.receive_signals(child.request):
+                if child.starting is None:
+                    signal.pidfd_send_signal(child.pidfd, number)
+                else:
+                    child.ended_by = child.ended_by or number
+                    _kill(child)
+
+    def _reap(self, child: _Child) -> None:
         _, status = os.waitpid(child.pid, 0)
+        code = -child.ended_by if child.ended_by else os.waitstatus_to_exitcode(status)
         self._poll.unregister(child.pidfd)
         del self._children[child.pidfd]
+        self._forget_start(child)
         if self._children.pop(child.request.fileno(), None) is not None:
             self._poll.unregister(child.request)
         with suppress(OSError):  # the builder may not listen any more
-            wire.send(child.request, ("exit", os.waitstatus_to_exitcode(status)), wait=False)
+            wire.send(child.request, ("exit", code), wait=False)
         child.request.close()
         wire.close_all([child.pidfd, *child.held])
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import Interrupted, SetupFailed, StartFailed
+from runtime.forward import Forward
 from runtime.launch import Cancellation
-from runtime.spec import ExitStatus, Network
+from runtime.spec import ExitStatus, Mount, MountKind, Network
 from tests.sandbox.harness import Sandbox, processes_of
 
 
@@ -230,6 +231,93 @@ def test_what_is_cancelled_before_it_starts_does_not_run(sandbox: Sandbox) -> No
     spec = sandbox.spec("sleep 60")
     with pytest.raises(Interrupted):
         sandbox.start(spec, cancellation=cancellation)
+
+
+def test_signals_reach_process_one_and_nothing_before_or_after(sandbox: Sandbox) -> None:
+    signals = Forward()
+    assert not signals.send(signal.SIGTERM)
+    reader, writer = os.pipe()
+    spec = sandbox.spec(
+        "trap 'echo usr' USR1; trap 'exit 9' TERM; echo up; while :; do sleep 0.02; done"
+    )
+
+    def send() -> None:
+        os.read(reader, 100)
+        for _ in range(3):
+            assert signals.send(signal.SIGUSR1)
+            assert os.read(reader, 100) == b"usr\n"
+        signals.send(signal.SIGTERM)
+
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send)
+        status = sandbox.launcher.run(
+            spec, stdin=None, stdout=writer, stderr=writer, signals=signals
+        )
+        sent.result()
+    os.close(reader)
+    os.close(writer)
+    assert status == ExitStatus(9)
+    assert not signals.send(signal.SIGTERM)
+
+
+def test_process_one_without_a_handler_goes_on_until_it_is_killed(sandbox: Sandbox) -> None:
+    signals, cancellation = Forward(), Cancellation()
+    null = os.open(os.devnull, os.O_RDWR)
+    spec = sandbox.spec("sleep", "4242.3", user="ann")
+    with ThreadPoolExecutor(1) as pool:
+        over = pool.submit(
+            sandbox.launcher.run,
+            spec,
+            stdin=None,
+            stdout=null,
+            stderr=null,
+            signals=signals,
+            cancellation=cancellation,
+        )
+        while not processes_of("sleep 4242.3"):
+            time.sleep(0.01)
+        for number in (signal.SIGINT, signal.SIGHUP, 0, 255):
+            assert signals.send(number)
+        time.sleep(0.2)
+        assert processes_of("sleep 4242.3")
+        assert signals.send(signal.SIGKILL)
+        assert over.result() == ExitStatus(137, 9)
+    os.close(null)
+
+
+def test_a_signal_before_the_command_has_started_ends_it(sandbox: Sandbox) -> None:
+    signals = Forward()
+    null = os.open(os.devnull, os.O_RDWR)
+    # Setting this up takes longer than a signal.
+    mounts = tuple(Mount(kind=MountKind.TMPFS, target=f"/m{number}") for number in range(400))
+    spec = sandbox.spec("echo x > /ran; sleep 60", mounts=mounts)
+    with ThreadPoolExecutor(1) as pool:
+        over = pool.submit(
+            sandbox.launcher.run, spec, stdin=None, stdout=null, stderr=null, signals=signals
+        )
+        while not signals.send(signal.SIGHUP):
+            time.sleep(0)
+        assert over.result(5) == ExitStatus(129, 1)
+    os.close(null)
+    assert not Path(spec.rootfs.upper or "", "ran").exists()
+
+
+def test_a_command_that_takes_signals_can_fail_to_start_and_be_cancelled(sandbox: Sandbox) -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    streams = {"stdin": None, "stdout": null, "stderr": null}
+    for _ in range(3):
+        signals, cancellation = Forward(), Cancellation()
+        with pytest.raises(StartFailed):
+            sandbox.launcher.run(sandbox.spec("nonexistent", "x"), signals=signals, **streams)
+        assert not signals.send(signal.SIGTERM)
+        timer = threading.Timer(0.1, cancellation.cancel)
+        timer.start()
+        with pytest.raises(Interrupted):
+            sandbox.launcher.run(
+                sandbox.spec("sleep 60"), signals=signals, cancellation=cancellation, **streams
+            )
+        timer.join()
+    os.close(null)
 
 
 def test_a_lock_is_held_until_the_last_process_has_ended(sandbox: Sandbox, tmp_path: Path) -> None:
