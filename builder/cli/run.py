@@ -68,6 +68,12 @@ _ABSENT = [
     ),
 ]
 
+_EPILOG = """
+Containers always remove themselves, with or without --rm.
+
+Signals go to the command: INT, TERM, HUP, QUIT, USR1 and USR2. The third INT, TERM or HUP ends it whatever it does.
+"""
+
 
 @click.command(
     "run",
@@ -75,6 +81,7 @@ _ABSENT = [
     others=_ABSENT,
     short_help="Run a command in a new container",
     context_settings={"allow_interspersed_args": False, "help_option_names": ["--help"]},
+    epilog=_EPILOG,
 )
 @click.option("--rm", is_flag=True, help="Remove the container afterwards, as is always done.")
 @click.option("-i", "--interactive", is_flag=True, help="Pass standard input on.")
@@ -129,6 +136,7 @@ def command(
     """Run a command in a new container of IMAGE and end with its exit code."""
     from builder.containers.foreground import Streams
     from builder.engine import RunRequest
+    from runtime.forward import Forward
 
     if terminal and interactive and not is_terminal(sys.stdin):
         raise UsageError("standard input is not a terminal", hint="leave out `-t`")
@@ -153,5 +161,10 @@ def command(
     )
     # Lines, never the picture: it would be drawn over the output of the command.
     mode = "quiet" if quiet else "plain"
-    with invocation.engine() as engine, invocation.progress(mode, title="Running") as events:
-        return engine.run(request, Streams(stdin=0, stdout=1, stderr=2), events)
+    signals = Forward()
+    with (
+        invocation.engine() as engine,
+        invocation.progress(mode, title="Running") as events,
+        invocation.interruption.forwards(signals),
+    ):
+        return engine.run(request, Streams(stdin=0, stdout=1, stderr=2), events, signals=signals)

@@ -13,6 +13,7 @@ from builder.solve.translate import Behind, translated
 from builder.store.layers import State
 from builder.store.root import Store
 from runtime.errors import Interrupted
+from runtime.forward import Forward
 from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Rootfs
 
 _MOST = 1 << 18
@@ -37,11 +38,18 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     interactive: bool = False
 
 
-def run(container: Container, streams: Streams, *, store: Store, behind: Behind) -> ExitStatus:
+def run(
+    container: Container,
+    streams: Streams,
+    *,
+    store: Store,
+    behind: Behind,
+    signals: Forward | None = None,
+) -> ExitStatus:
     """Run a container to its end.
 
     Other commands may use the store meanwhile, but none removes from it. An interrupt kills the command; the
-    status is then that of the signal.
+    status is then that of the signal. What is sent to `signals` reaches the command, which may do with it as it likes.
 
     Raises: ContainerError: the command cannot be executed or found. BuildError: the walls or mounts cannot be
         made. StoreError: a layer cannot be had.
@@ -62,14 +70,19 @@ def run(container: Container, streams: Streams, *, store: Store, behind: Behind)
         )
         try:
             if spec.process.terminal:
-                return _with_terminal(spec, container, streams, store, behind)
-            return _with_pipes(spec, container, streams, store, behind)
+                return _with_terminal(spec, container, streams, signals, store, behind)
+            return _with_pipes(spec, container, streams, signals, store, behind)
         except Interrupted as error:
             return ExitStatus(128 + error.signal_number, error.signal_number)
 
 
 def _with_terminal(
-    spec: ContainerSpec, container: Container, streams: Streams, store: Store, behind: Behind
+    spec: ContainerSpec,
+    container: Container,
+    streams: Streams,
+    signals: Forward | None,
+    store: Store,
+    behind: Behind,
 ) -> ExitStatus:
     with Terminal(streams.stdin if container.interactive else None, streams.stdout) as terminal:
         return behind.launcher.run(
@@ -78,13 +91,19 @@ def _with_terminal(
             stdout=streams.stdout,
             stderr=streams.stderr,
             cancellation=behind.cancellation,
+            signals=signals,
             on_terminal=terminal.attach,
             hold=(store.lock,),
         )
 
 
 def _with_pipes(
-    spec: ContainerSpec, container: Container, streams: Streams, store: Store, behind: Behind
+    spec: ContainerSpec,
+    container: Container,
+    streams: Streams,
+    signals: Forward | None,
+    store: Store,
+    behind: Behind,
 ) -> ExitStatus:
     with ExitStack() as stack:
         stdin = _input(stack, streams.stdin) if container.interactive else None
@@ -98,6 +117,7 @@ def _with_pipes(
             stdout=stdout,
             stderr=stderr,
             cancellation=behind.cancellation,
+            signals=signals,
             hold=(store.lock,),
         )
 

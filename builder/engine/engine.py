@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from builder.engine.calls import CallResult
     from builder.engine.registries import Registries
     from builder.oci.config import ImageConfig
+    from runtime.forward import Forward
 
 
 _PUSH_IDS = 100_000
@@ -267,8 +268,18 @@ class Engine:
             self._store, stream, reference, changes, message, cancelled=self._cancelled
         )
 
-    def run(self, request: RunRequest, streams: Streams, events: EventSink) -> int:
-        """Run a container in the foreground and return its command's exit code."""
+    def run(
+        self,
+        request: RunRequest,
+        streams: Streams,
+        events: EventSink,
+        *,
+        signals: Forward | None = None,
+    ) -> int:
+        """Run a container in the foreground and return its command's exit code.
+
+        While the command runs, `signals` reaches it.
+        """
         from builder.engine import running
 
         return running.run(
@@ -278,6 +289,7 @@ class Engine:
             store=self._store,
             behind=self._behind,
             registries=self._registries,
+            signals=signals,
         )
 
     def info(self) -> dict[str, object]:

@@ -17,6 +17,7 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.solve.translate import Behind
 from builder.store.root import Store
+from runtime.forward import Forward
 from runtime.spec import Network
 
 _CANNOT_RUN = 125
@@ -32,8 +33,11 @@ def run(
     store: Store,
     behind: Behind,
     registries: Registries,
+    signals: Forward | None = None,
 ) -> int:
     """Run a container and return the exit code of its command; an interrupted one has that of the signal.
+
+    `signals` reaches the command while it runs.
 
     Raises: LapstrakeError: nothing has run; its exit code is 125, or 126 and 127 where the command cannot be
         executed or is not found, as with Docker.
@@ -51,7 +55,7 @@ def run(
             network=_NETWORKS[request.network],
             interactive=request.interactive,
         )
-        return foreground.run(container, streams, store=store, behind=behind).code
+        return foreground.run(container, streams, store=store, behind=behind, signals=signals).code
     except LapstrakeError as error:
         if not isinstance(error, Cancelled | ContainerError):
             error.exit_code = _CANNOT_RUN

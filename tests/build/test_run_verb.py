@@ -198,19 +198,98 @@ def test_what_a_container_writes_is_gone_with_it(product: Product) -> None:
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_ends_the_command(product: Product, number: signal.Signals, code: int) -> None:
+def test_the_third_signal_ends_a_command_that_goes_on(
+    product: Product, number: signal.Signals, code: int
+) -> None:
     marker = f"{time.time_ns()}"
     command = ("run", "box", "sh", "-c", "trap '' INT TERM HUP; echo up; sleep 60", marker)
     pipe = subprocess.PIPE
     with started(product, *command, stdout=pipe, stderr=pipe) as it:
         assert it.stdout is not None
         assert it.stdout.readline() == b"up\n"
+        for _ in range(2):
+            it.send_signal(number)
+            with pytest.raises(subprocess.TimeoutExpired):
+                it.wait(timeout=0.3)
         it.send_signal(number)
         assert it.wait(timeout=10) == code
         assert it.stderr is not None
         assert it.stderr.read() == b""
     eventually(lambda: not processes_of(marker))
     assert os.listdir(product.root / "active") == []
+
+
+@pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "USR1", "USR2"])
+def test_a_signal_reaches_the_command_which_decides(product: Product, name: str) -> None:
+    script = f'trap "echo got; exit 9" {name}; echo up; while :; do sleep 0.05; done'
+    pipe = subprocess.PIPE
+    with started(product, "run", "box", "sh", "-c", script, stdout=pipe, stderr=pipe) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == b"up\n"
+        it.send_signal(signal.Signals[f"SIG{name}"])
+        out, err = it.communicate(timeout=10)
+        assert (out, err, it.returncode) == (b"got\n", b"", 9)
+    assert os.listdir(product.root / "active") == []
+
+
+def test_a_command_may_go_on_after_signals_and_end_as_it_likes(product: Product) -> None:
+    script = 'trap "echo got" USR1; echo up; n=0; while [ $n -lt 40 ]; do sleep 0.05; n=$((n+1)); done; exit 4'
+    with started(product, "run", "box", "sh", "-c", script, stdout=subprocess.PIPE) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == b"up\n"
+        for _ in range(4):
+            it.send_signal(signal.SIGUSR1)
+            assert it.stdout.readline() == b"got\n"
+        assert it.wait(timeout=10) == 4
+
+
+def test_a_signal_that_the_caller_ignores_is_not_forwarded(product: Product) -> None:
+    script = 'trap "echo hup" HUP; trap "exit 9" TERM; echo up; while :; do sleep 0.05; done'
+    person = product.person
+    given: dict[str, Any] = (
+        {} if person.is_me else {"user": person.uid, "group": person.gid, "extra_groups": ()}
+    )
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]
+    command += product.command("run", "box", "sh", "-c", script)
+    environment = person.environment()
+    with subprocess.Popen(command, cwd="/", env=environment, stdout=subprocess.PIPE, **given) as it:
+        assert it.stdout is not None
+        assert it.stdout.readline() == b"up\n"
+        it.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        it.terminate()
+        assert it.communicate(timeout=10)[0] == b""
+    assert it.returncode == 9
+
+
+def test_a_terminal_that_goes_takes_the_command_with_it(product: Product) -> None:
+    marker = f"{time.time_ns()}"
+    script = "trap '' HUP; echo up; while :; do sleep 0.05; done"
+    outer, inner = pty.openpty()
+    command = product.command("run", "box", "sh", "-c", script, marker)
+    person = product.person
+    given: dict[str, Any] = (
+        {} if person.is_me else {"user": person.uid, "group": person.gid, "extra_groups": ()}
+    )
+    if not person.is_me:
+        os.fchown(inner, person.uid, -1)
+    # Its session's leader, as a login shell is one.
+    steps = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+    with subprocess.Popen(
+        [product.programs / "python", "-c", steps, *command],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+        cwd="/",
+        env=person.environment(),
+        **given,
+    ) as it:
+        os.close(inner)
+        Somebody(outer).see(b"up")
+        os.close(outer)
+        assert it.wait(timeout=10) == 129
+    eventually(lambda: not processes_of(marker))
 
 
 def test_nothing_of_a_command_survives_the_death_of_its_caller(product: Product) -> None:
@@ -314,8 +393,10 @@ def test_the_terminal_is_given_back_after_a_signal(
     streams = {"stdin": inner, "stdout": inner, "stderr": inner}
     with started(product, "run", "-it", "box", "sh", **streams) as it:
         somebody.see(b"# ")
-        it.terminate()
-        assert it.wait(timeout=10) == 143
+        while it.poll() is None:  # an interactive shell does nothing at the first two
+            it.terminate()
+            time.sleep(0.2)
+        assert it.wait() == 143
     assert termios.tcgetattr(inner) == before
 
 

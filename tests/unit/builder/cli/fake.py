@@ -65,7 +65,7 @@ class FakeEngine:
         result = SimpleNamespace(reference=reference, digest=DIGEST, size=527)
         return self._answer("push", reference, default=result)
 
-    def run(self, request: Any, _streams: Any, _events: Any) -> Any:
+    def run(self, request: Any, _streams: Any, _events: Any, **_options: Any) -> Any:
         return self._answer("run", request, default=0)
 
     def images(self) -> Any:
