@@ -77,7 +77,14 @@ def test_isolation_is_one_of_the_walls() -> None:
     with pytest.raises(UsageError, match=r"`hyperv` in \$LAPSTRAKE_ISOLATION") as caught:
         read({"LAPSTRAKE_ISOLATION": "hyperv"}, 0, "/")
     assert caught.value.hint is not None
-    assert "userns-root" in caught.value.hint
+    assert "rootless" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["userns-root", "single-id", "chroot"])
+def test_isolation_that_is_not_there_yet_is_refused_at_once(name: str) -> None:
+    with pytest.raises(UsageError, match="is not available in this version") as caught:
+        isolation_name(name, "--isolation")
+    assert name not in (caught.value.hint or "")
 
 
 def test_progress_modes_are_those_of_docker() -> None:
