@@ -142,7 +142,7 @@ def test_a_base_that_does_not_exist_names_the_stage_that_may_be_meant(
     [
         (lambda path: path.unlink(), "there is no file"),
         (lambda path: (path.unlink(), path.mkdir()), "not a text file"),
-        (lambda path: (path.unlink(), os.mkfifo(path)), "not a text file"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "not a regular file"),
         (
             lambda path: (
                 path.unlink(),
