@@ -9,7 +9,7 @@ import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile, Span
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
-from builder.engine.contexts import Beginning, begin
+from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
@@ -99,17 +99,17 @@ class Build:
         Raises: LapstrakeError: with its place in the Dockerfile where it has one.
         """
         self._named = self._named_contexts()
-        beginning = begin(
+        with begun(
             self._request,
             store=self._store,
             fetch=self._fetch,
             stdin=self._stdin,
             build_args=self._request.build_args,
-        )
-        try:
-            return self._build(beginning)
-        except LapstrakeError as error:
-            raise error.located(error.span, beginning.source) from error.__cause__
+        ) as beginning:
+            try:
+                return self._build(beginning)
+            except LapstrakeError as error:
+                raise error.located(error.span, beginning.source) from error.__cause__
 
     def _named_contexts(self) -> NamedContexts | None:
         if not self._request.contexts:

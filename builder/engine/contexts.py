@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO, Protocol
 
 import msgspec
@@ -61,15 +61,16 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     context: LocalContext
 
 
-def begin(
+@contextmanager
+def begun(
     asked: Asked,
     *,
     store: Store,
     fetch: Fetch,
     stdin: BinaryIO | None,
     build_args: tuple[tuple[str, str | None], ...] = (),
-) -> Beginning:
-    """Find the Dockerfile and the context of a build.
+) -> Iterator[Beginning]:
+    """Find the Dockerfile and the context of a build; what was unpacked for it is removed when the block ends.
 
     Raises: ContextError, DockerfileError: one of them is not there, or cannot be read. UsageError: both are to
         come from standard input. SourceError: a URL cannot be fetched. Cancelled.
@@ -79,7 +80,16 @@ def begin(
             "the context and the Dockerfile cannot both come from standard input",
             hint="put the Dockerfile into the archive, or name a directory as the context",
         )
-    local = _Local(store, stdin)
+    with ExitStack() as stack:
+        yield _begin(asked, _Local(store, stdin, stack), fetch, build_args)
+
+
+def _begin(
+    asked: Asked,
+    local: _Local,
+    fetch: Fetch,
+    build_args: tuple[tuple[str, str | None], ...],
+) -> Beginning:
     if asked.context == STDIN:
         return local.from_stdin(asked.dockerfile)
     if os.path.isdir(asked.context):
@@ -162,9 +172,10 @@ def _plain(root: str) -> LocalContext:
 class _Local:
     """What comes from standard input, and what is unpacked on this machine."""
 
-    def __init__(self, store: Store, stdin: BinaryIO | None) -> None:
+    def __init__(self, store: Store, stdin: BinaryIO | None, stack: ExitStack) -> None:
         self._store = store
         self._stdin = stdin
+        self._stack = stack
 
     def from_stdin(self, dockerfile: str | None) -> Beginning:
         """Take an archive as the context, or else a Dockerfile without one."""
@@ -216,8 +227,13 @@ class _Local:
         Raises: ContextError: it is damaged, hostile, or over a limit.
         """
         root = f"{self._store.snapshots.scratch()}/{unique_name()}.context"
+        for path in (root, f"{root}.entries", f"{root}.owners"):
+            self._stack.callback(self._remove, path)
         self._store.jobs.call("builder.source.sent:unpack", {"root": root, "head": head}, fds=(fd,))
         return LocalContext(root=root, origin=Origin.SCRATCH, owners=f"{root}.owners")
+
+    def _remove(self, path: str) -> None:
+        self._store.jobs.call("builder.layer.jobs:remove_tree", {"path": path}, cleanup=True)
 
 
 def _read_head(fd: int) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 
 from builder.errors import ContextError, LayerError
 from builder.layer.apply import apply
+from builder.layer.foreign import tidy
 from builder.layer.read import Member
 from builder.layer.unwrapping import unwrapped
 
@@ -61,11 +62,8 @@ def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
 
 def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
     """Give a member of an archive to whoever builds, and note whose it was, if not root's."""
+    tidy(member)
     parts = [part for part in member.name.split(b"/") if part not in (b"", b".")]
-    if any(part.startswith(b".wh.") for part in parts):
-        raise LayerError(
-            f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
-        )
     path = b"/".join(parts).decode("utf-8", "replace")
     if member.uid or member.gid:
         owners[path] = (member.uid, member.gid)

@@ -234,11 +234,12 @@ def test_names_and_links_of_an_archive_stay_in_the_destination(
     workshop: Workshop, context: Path
 ) -> None:
     archive = Archive().symlink("up", "../../../../etc").add("up/x").symlink("abs", "/etc")
-    (context / "a.tar").write_bytes(archive.add("abs/y").add("/root/z").data())
+    archive.add("abs/y").add("/root/z").add("./a/../b/../o/w")
+    (context / "a.tar").write_bytes(archive.add("/../../v").data())
     image = workshop.build(context, "ADD a.tar /o/").image
     assert "etc/x" not in image
     assert "etc/y" not in image
-    assert {"o/etc/x", "o/etc/y", "o/root/z"} <= set(image.tree)
+    assert {"o/etc/x", "o/etc/y", "o/root/z", "o/o/w", "o/v"} <= set(image.tree)
     assert not Path("/etc/x").exists()
 
 

@@ -19,6 +19,7 @@ from builder.errors import BuildError, LayerError
 from builder.layer.apply import apply
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, sort_key
+from builder.layer.foreign import tidy
 from builder.layer.read import Limits, Member, begins_tar
 from builder.layer.remove import remove_tree
 from builder.layer.tree import Tree as Directory
@@ -166,14 +167,9 @@ class ArchiveStream:
             self._known.remember(self._top.real, known_item(found, read_at))
 
     def _adjust(self, member: Member) -> None:
+        tidy(member)
         if self._ids is not None:
             member.uid, member.gid = self._ids
-        if b".wh." in member.name and any(
-            part.startswith(b".wh.") for part in member.name.split(b"/")
-        ):
-            raise LayerError(
-                f"it holds `{os.fsdecode(member.name[:200])}`, and in an image such a name removes a file"
-            )
 
     def discard(self) -> None:
         """Remove what was unpacked."""
