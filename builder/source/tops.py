@@ -59,8 +59,14 @@ class Tree:
         return self.rules is not None and path != "" and self.rules.match(path).ignored
 
     def open_directory(self, path: str) -> int:
-        """Open a directory for reading; the caller closes it."""
-        return self.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        """Open a directory for reading; the caller closes it.
+
+        Raises: ContextError: it may not be read. OSError: as `open`.
+        """
+        try:
+            return self.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except PermissionError as error:
+            raise _unreadable(path, error) from error
 
     def open(self, path: str, flags: int) -> int:
         """Open what a path leads to inside the root; the caller closes it.
@@ -203,13 +209,19 @@ def _found(tree: Tree, path: str) -> tuple[str, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ContextError(
-            f"`{path}` cannot be opened: {os.strerror(error.errno or 0)}", code="context.unreadable"
-        ) from error
+        raise _unreadable(path, error) from error
     try:
         return real, os.fstat(fd).st_mode
     finally:
         os.close(fd)
+
+
+def _unreadable(path: str, error: OSError) -> ContextError:
+    return ContextError(
+        f"`{path or '.'}` cannot be opened: {os.strerror(error.errno or 0)}",
+        code="context.unreadable",
+        hint="let the user who builds read it and enter what is above it, or name it in `.dockerignore`",
+    )
 
 
 def _expand(tree: Tree, pattern: str) -> list[Top]:
@@ -285,11 +297,32 @@ def missing(tree: Tree, path: str) -> ContextError:
             notes=(*leads, f"line {rule.line} of `{tree.rules.name}` excludes it: `{rule.text}`"),
             hint=f"remove that line, or add `!{each}` after it",
         )
+    target = _target(tree, path)
+    if target is not None:
+        return ContextError(
+            f"`{path}` is a link to `{target}`, which does not exist in the build context",
+            hint="a link cannot lead out of the context: copy what it points to into it, or mend the link",
+        )
     return ContextError(
         f"`{path}` does not exist in the build context",
         notes=_near(tree, path),
         hint="paths are relative to the context directory, not to the Dockerfile",
     )
+
+
+def _target(tree: Tree, path: str) -> str | None:
+    """Return where a link says that it leads; None if there is no link at a path."""
+    directory, _, name = path.rpartition("/")
+    try:
+        fd = tree.open_directory(directory)
+    except OSError:
+        return None
+    try:
+        return os.readlink(name, dir_fd=fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 def _near(tree: Tree, path: str) -> tuple[str, ...]:

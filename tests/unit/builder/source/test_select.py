@@ -183,6 +183,38 @@ def test_a_missing_source_names_its_neighbour(tree: Tree) -> None:
     assert any("src/a.py" in note for note in caught.value.notes)
 
 
+@pytest.mark.parametrize("target", ["/etc/passwd", "nowhere"])
+def test_a_link_that_leads_nowhere_in_the_context_names_its_target(
+    tree: Tree, root: Path, target: str
+) -> None:
+    (root / "astray").symlink_to(target)
+    with pytest.raises(ContextError, match=f"`astray` is a link to `{target}`") as caught:
+        resolve(tree, ("astray",))
+    assert caught.value.code == "context.missing-source"
+    assert caught.value.hint is not None
+
+
+def test_a_directory_that_may_not_be_read_is_named(
+    tree: Tree, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def refusing(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
+        if path == "deep" and not flags & os.O_PATH:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *rest, dir_fd=dir_fd)
+
+    def refused(_root: int, path: str, _flags: int) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr("runtime.beneath.open_beneath", refused)
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(ContextError, match="`src/deep` cannot be opened") as caught:
+        digest_of(tree, "src")
+    assert caught.value.code == "context.unreadable"
+    assert caught.value.hint is not None
+
+
 def test_a_pattern_selects_in_order_and_may_match_nothing(tree: Tree) -> None:
     assert [top.path for top in resolve(tree, ("s*",))] == ["src", "src.txt"]
     assert resolve(tree, ("nothing*",)) == []
