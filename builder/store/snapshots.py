@@ -245,7 +245,7 @@ class Snapshots:
         and what was made here stays in `active`, to be discarded.
         """
         active, settled = f"{self._root}/active/{name}", f"{self._root}/layers/{name}"
-        with self._settling(name):
+        with self._settling(layer.diff_id, name):
             standing = self._layers.directory(layer.diff_id, base)
             if standing is not None:
                 os.unlink(entries)
@@ -257,14 +257,17 @@ class Snapshots:
         return f"{settled}/fs"
 
     @contextmanager
-    def _settling(self, name: str) -> Iterator[None]:
-        """Record all of a block or nothing; a directory whose record cannot be made is active again."""
+    def _settling(self, diff_id: str, name: str | None = None) -> Iterator[None]:
+        """Record all of a block or nothing; what a layer's record cannot be made of is taken back."""
         try:
             with self._layers.transaction():
                 yield
         except BaseException:
-            with suppress(FileNotFoundError):
+            if name and os.path.exists(f"{self._root}/layers/{name}"):
                 os.rename(f"{self._root}/layers/{name}", f"{self._root}/active/{name}")
+            with suppress(OSError, LapstrakeError):
+                if self._layers.get(diff_id) is None:
+                    os.unlink(self._layers.entries_path(diff_id))
             raise
 
     @contextmanager
@@ -334,7 +337,7 @@ class Snapshots:
     def settle(self, active: ActiveSnapshot, scan: LayerScan, entries: str) -> Layer:
         """Commit an upper directory whose entry list is written already; see `commit`."""
         base = (active.base.id or BOTTOM) if scan.implied else ""
-        with self._settling(active.name):
+        with self._settling(scan.diff_id, active.name):
             known = self.known(scan.content_id)
             if known is None:
                 self._settle(_made(scan), active.name, entries, base)
@@ -362,7 +365,7 @@ class Snapshots:
 
     def settle_tar(self, scan: LayerScan, entries: str, tar: str) -> Layer:
         """Commit a layer that was written as a plain tar; see `commit`."""
-        with self._layers.transaction():
+        with self._settling(scan.diff_id):
             known = self.known(scan.content_id)
             if known is None:
                 os.rename(entries, self._layers.entries_path(scan.diff_id))
