@@ -8,7 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,11 @@ def further(ground: Path, base: str) -> Path:
     dockerfile.write_text(dockerfile.read_text() + "RUN cat /both /in/last/a > /further\n")
     os.utime(dockerfile, (TIME, TIME))
     return path
+
+
+def cases(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return who meets which damage: root all of them, the other user every third."""
+    return [("root", name) for name in names] + [("rootless", name) for name in list(names)[::3]]
 
 
 def code_of(done: subprocess.CompletedProcess[str]) -> str:
@@ -215,7 +220,7 @@ for number in range(7):
     RECOVERED[f"directory {number} gone"] = one_directory_gone(number)
 
 
-@pytest.mark.parametrize("name", RECOVERED)
+@pytest.mark.parametrize(("user", "name"), cases(RECOVERED), indirect=["user"])
 def test_damage_is_made_good(
     name: str,
     user: str,
@@ -266,7 +271,7 @@ SAID: dict[str, tuple[Damage, bool]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.parametrize(("user", "name"), cases(SAID), indirect=["user"])
 def test_damage_is_said_and_can_be_cured(
     name: str, user: str, built: Setting, context: Path, undisturbed: dict[str, Content]
 ) -> None:
@@ -344,7 +349,7 @@ REFUSED: dict[str, tuple[Damage, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize(("user", "name"), cases(REFUSED), indirect=["user"])
 def test_store_that_cannot_be_used_is_refused(
     name: str, user: str, built: Setting, further: Path
 ) -> None:

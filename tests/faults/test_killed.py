@@ -112,7 +112,7 @@ def test_next_build_goes_on_after_a_kill_at_a_commit_point(
     program: Path,
     undisturbed: dict[str, Content],
 ) -> None:
-    share = slice(0, None, 3) if user == "root" else slice(1, None, 6)
+    share = slice(0, None, 4) if user == "root" else slice(1, None, 12)
     kills_at_points(setting, undisturbed[user], program, share)
 
 

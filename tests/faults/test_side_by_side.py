@@ -80,7 +80,7 @@ def test_eight_different_builds_at_once(
 def test_builds_beside_prune_and_rmi(
     setting: Setting, user: str, undisturbed: dict[str, Content]
 ) -> None:
-    stop = time.monotonic() + 6
+    stop = time.monotonic() + 4
     problems: list[str] = []
 
     def remove() -> None:
@@ -118,7 +118,7 @@ def test_base_unpacked_twice_at_once_leaves_one_directory(
 ) -> None:
     write_context(place, base, "FROM {base}\nRUN true\n")
     setting.product.run("pull", base)
-    for _ in range(4):
+    for _ in range(2):
         finished(
             [
                 setting.start(*setting.product.command("build", "--no-cache", place))
@@ -142,7 +142,7 @@ def place(setting: Setting) -> Path:
 
 def test_prune_waits_for_a_dying_step(setting: Setting, place: Path, base: str) -> None:
     write_context(place, base, "FROM {base}\nRUN echo started; sleep 60\n")
-    for _ in range(5):
+    for _ in range(3):
         started = setting.start(*setting.product.command("build", "--progress", "plain", place))
         assert started.stderr is not None
         while " started" not in started.stderr.readline():

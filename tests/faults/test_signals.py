@@ -136,12 +136,21 @@ def test_pull_that_hangs_is_ended(
     assert litter(setting.root) == []
 
 
+def launched(pid: int) -> None:
+    """Wait until the program has begun: an interpreter that is interrupted while it starts says so itself."""
+    end = time.monotonic() + 10
+    while not Path(f"/proc/{pid}/task/{pid}/children").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 def test_signal_at_any_moment_of_a_build(setting: Setting, context: Path) -> None:
     words = setting.product.command(*setting.words(archive=False))
-    for number in range(8):
+    for number in range(6):
         for name in CODES:
             started = setting.start(*words)
-            time.sleep(0.03 * number)
+            launched(started.pid)
+            time.sleep(0.04 * number)
             sent = time.monotonic()
             started.send_signal(name)
             _, said = started.communicate(timeout=20)
