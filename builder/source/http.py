@@ -24,10 +24,16 @@ import msgspec
 from builder.errors import Cancelled, RegistryError, SourceError
 from builder.registry import backoff
 from builder.registry.address import Origin, origin_of, redact
-from builder.registry.exchange import Authorization, Request, Response, Transport, Unreachable
-
-LIMIT = 64 << 30
-"""Bytes of one file that are taken."""
+from builder.registry.exchange import Authorization, Request, Response, Transport
+from builder.source.answers import (
+    LIMIT,
+    in_our_words,
+    inflated,
+    range_start,
+    refused,
+    seconds,
+    too_large,
+)
 
 _PIECE = 1 << 20
 _REPORT_EVERY = 1 << 18
@@ -190,7 +196,7 @@ class _Fetching:
             except RegistryError as error:
                 failures += 1
                 if not error.temporary or failures >= backoff.ATTEMPTS:
-                    raise _in_our_words(error, self._url) from error
+                    raise in_our_words(error, self._url) from error
                 self._wait(backoff.delay(failures), self._cancelled)
 
     def _try(self) -> Download:
@@ -211,11 +217,11 @@ class _Fetching:
             if response.status == 416:
                 raise _Restart
             if response.status == 206 and partial is not None:
-                if _start(response) != size:
+                if range_start(response) != size:
                     raise _Restart
                 return self._take(response, partial, size)
             if response.status != 200:
-                raise _refused(response.status, self._url)
+                raise refused(response.status, self._url)
             self._forget()
             validators = _Record(
                 etag=response.header("etag") or "", modified=response.header("last-modified") or ""
@@ -243,10 +249,10 @@ class _Fetching:
         length = response.header("content-length")
         total = have + int(length) if length and length.isdecimal() and len(length) < 19 else None
         if total is not None and total > LIMIT:
-            raise _too_large(self._url)
+            raise too_large(self._url)
         chunks = response.chunks()
         if encoding in ("gzip", "x-gzip"):
-            chunks, total = _inflated(chunks, self._url), None
+            chunks, total = inflated(chunks, self._url), None
         else:
             _write(f"{self._partial}.record", validators)
         digest, size = self._save(chunks, have, total)
@@ -255,7 +261,7 @@ class _Fetching:
         self._check(digest)
         return self._keep(
             msgspec.structs.replace(
-                validators, digest=digest, size=size, mtime=_seconds(validators.modified)
+                validators, digest=digest, size=size, mtime=seconds(validators.modified)
             )
         )
 
@@ -274,7 +280,7 @@ class _Fetching:
                 size += len(chunk)
                 self._moved += len(chunk)
                 if size > LIMIT:
-                    raise _too_large(self._url)
+                    raise too_large(self._url)
                 digest.update(chunk)
                 file.write(chunk)
                 if size - reported > _REPORT_EVERY:
@@ -358,79 +364,6 @@ def _range(record: _Record | None, size: int) -> tuple[tuple[str, str], ...]:
     if record is None:
         return ()
     return (("Range", f"bytes={size}-"), ("If-Range", _strong(record)))
-
-
-def _start(response: Response) -> int:
-    """Return where the range of an answer begins, -1 if it does not say."""
-    unit, _, rest = (response.header("content-range") or "").partition(" ")
-    first = rest.partition("-")[0]
-    return int(first) if unit == "bytes" and first.isdecimal() and len(first) < 19 else -1
-
-
-def _seconds(modified: str) -> int:
-    """Return the seconds of an HTTP date, 0 where there is none: then the file's time is the epoch."""
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(0, int(parsedate_to_datetime(modified).timestamp()))
-    except (ValueError, TypeError, OverflowError):
-        return 0
-
-
-def _inflated(chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
-    """Undo the compression that a server adds unasked, a bounded piece at a time."""
-    import zlib
-
-    inflate = zlib.decompressobj(31)
-    try:
-        for chunk in chunks:
-            data = chunk
-            while data and not inflate.eof:
-                yield inflate.decompress(data, _PIECE)
-                data = inflate.unconsumed_tail
-        if not inflate.eof:
-            raise RegistryError("the connection broke", temporary=True)
-    except zlib.error as error:
-        raise SourceError(f"`{redact(url)}` is sent in a damaged gzip stream") from error
-
-
-def _refused(status: int, url: str) -> SourceError:
-    shown = redact(url)
-    if status in (404, 410):
-        return SourceError(
-            f"`{shown}` does not exist",
-            code="source.not-found",
-            notes=(f"the server answers {status}",),
-            hint="check the address",
-        )
-    if status in (401, 403, 407):
-        return SourceError(
-            f"`{shown}` may not be downloaded",
-            code="source.unauthorized",
-            notes=(f"the server answers {status}",),
-        )
-    return SourceError(f"`{shown}` cannot be downloaded", notes=(f"the server answers {status}",))
-
-
-def _too_large(url: str) -> SourceError:
-    return SourceError(f"`{redact(url)}` is larger than {LIMIT >> 30} GiB", code="source.too-large")
-
-
-def _in_our_words(error: RegistryError, url: str) -> SourceError:
-    """Return what to say about trouble with a server that is no registry."""
-    if isinstance(error, Unreachable):
-        host = origin_of(url).authority
-        return SourceError(
-            f"cannot reach `{host}` to download `{redact(url)}`",
-            notes=error.notes,
-            hint="check the address, the network and the proxy settings",
-        )
-    notes = (_without_registry(error.message), *map(_without_registry, error.notes))
-    return SourceError(f"`{redact(url)}` cannot be downloaded", notes=notes)
-
-
-def _without_registry(text: str) -> str:
-    return text.replace("the registry", "the server")
 
 
 def _read(path: str) -> _Record | None:
