@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-all fuzz quickstart bench bench-quick repro clean
+.PHONY: help check format test test-all fuzz quickstart docs bench bench-quick repro clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ quickstart: .venv/.runtime  ## build a small project, run it, build it again
 
 repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and compare the files
 	@.ci/repro
+
+docs: .venv/.dev  ## write docs/conformance.md from the cases
+	$(PYTHON) -m tests.conformance.page
 
 bench: .venv/.dev .venv/.test-tools  ## measure speed and memory (as root), into docs/benchmarks.md
 	$(PYTHON) -m tests.bench
