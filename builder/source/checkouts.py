@@ -69,7 +69,8 @@ class Checkouts:
 
     def here(self, op: GitSource) -> str | None:
         """Return a checkout of the very commit that is asked for, as a host path; None if git must be asked."""
-        commit = op.ref if is_commit(op.ref) or op.keep_git_dir else op.checksum.lower()
+        commit = op.ref
+        # A checksum alone is not enough: the ref beside it may have moved, which must be noticed.
         if not is_commit(commit):
             return None
         tree = f"{self._place(op)}/trees/{_version(op, commit, '')}"
