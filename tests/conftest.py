@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,15 @@ HERE = Path(__file__).parent
 hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=5_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def _take_signals() -> None:
+    """Let signals end what tests start, also where the suite runs in the background or under `nohup`."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(
+                number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -67,5 +77,6 @@ class SkipKeeper:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Watch the skips where that was asked for."""
+    _take_signals()
     if config.getoption("--strict-skips"):
         config.pluginmanager.register(SkipKeeper())
