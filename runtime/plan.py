@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from runtime import kernel_mounts
+from runtime import kernel_mounts, mounts
 from runtime import operations as op
 from runtime.errors import SetupFailed, StartFailed
 from runtime.features import Features
 from runtime.scene import Operation
-from runtime.spec import ContainerSpec, Mount, MountKind, Network
+from runtime.spec import (
+    BindMount,
+    ContainerSpec,
+    FileMount,
+    Mount,
+    Network,
+    SocketMount,
+    StackMount,
+    TmpfsMount,
+)
 from runtime.stubs import Target
 from runtime.syscalls import ATTR_NOEXEC, ATTR_NOSUID
 
@@ -61,14 +70,19 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.
     fresh_sys = own_network or not features.own_ids
     hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
-    mounts = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
+    ordered = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
     steps: list[Operation] = [
         op.MakeScratch(),
+        *(
+            mounts.PrepareStack(f"stack{number}", mount, features.layers_one_by_one)
+            for number, mount in enumerate(ordered)
+            if isinstance(mount, StackMount)
+        ),
         op.StackRoot(
             lowers=spec.rootfs.lowers,
             upper=spec.rootfs.upper,
             work=spec.rootfs.work,
-            targets=_targets(spec),
+            targets=_targets(ordered, spec.files),
             one_by_one=features.layers_one_by_one,
         ),
         op.FindUser(spec.process.user),
@@ -90,9 +104,9 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
         kernel_mounts.MountInDevices("mqueue", "mqueue"),
         kernel_mounts.Hide(HIDDEN_IN_PROC, hidden_in_sys),
         kernel_mounts.Freeze(FROZEN_IN_PROC),
-        *(_mount(mount) for mount in mounts),
+        *(_mount(mount, number) for number, mount in enumerate(ordered)),
         *(
-            op.ShowFile(f"file{number}", target, content)
+            mounts.ShowFile(f"file{number}", FileMount(target=target, content=content))
             for number, (target, content) in enumerate(spec.files)
         ),
         op.SetHostName(spec.hostname),
@@ -108,22 +122,42 @@ def describe(steps: tuple[Operation, ...]) -> str:
     return "\n".join(step.describe() for step in steps)
 
 
-def _mount(mount: Mount) -> Operation:
-    match mount.kind:
-        case MountKind.BIND:
-            return op.Bind(mount.source, mount.target, mount.read_only)
-        case MountKind.TMPFS:
-            return op.Tmpfs(mount.target, mount.mode, mount.size, mount.read_only)
+def _mount(mount: Mount, number: int) -> Operation:
+    match mount:
+        case BindMount():
+            return mounts.Bind(mount.source, mount.target, mount.read_only)
+        case TmpfsMount():
+            return mounts.Tmpfs(mount.target, mount.mode, mount.size, mount.read_only)
+        case StackMount():
+            return mounts.ShowPrepared(f"stack{number}", mount.target)
+        case FileMount():
+            return mounts.ShowFile(f"mount{number}", mount)
+        case SocketMount():
+            return mounts.ShowSocket(mount)
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _targets(spec: ContainerSpec) -> tuple[Target, ...]:
+def _targets(ordered: list[Mount], files: tuple[tuple[str, bytes], ...]) -> tuple[Target, ...]:
     return (
         *(Target(f"/{name}", real=True) for name in ("proc", "sys", "dev")),
-        *(Target(mount.target, source=mount.source) for mount in spec.mounts),
-        *(Target(target, directory=False) for target, _ in spec.files),
+        *(_target(mount, number) for number, mount in enumerate(ordered)),
+        *(Target(target, directory=False) for target, _ in files),
     )
+
+
+def _target(mount: Mount, number: int) -> Target:
+    match mount:
+        case BindMount():
+            return Target(mount.target, source=mount.source)
+        case TmpfsMount():
+            return Target(mount.target)
+        case StackMount():
+            return Target(mount.target, prepared=f"stack{number}")
+        case FileMount() | SocketMount():
+            return Target(mount.target, directory=False)
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _check(spec: ContainerSpec) -> None:

@@ -14,7 +14,17 @@ CLOSED = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC
 class Scene:
     """What the operations of one plan share: descriptors of mounts, and who the user is."""
 
-    __slots__ = ("device_null", "devices", "empty", "proc", "root", "scratch", "sys", "user")
+    __slots__ = (
+        "device_null",
+        "devices",
+        "empty",
+        "prepared",
+        "proc",
+        "root",
+        "scratch",
+        "sys",
+        "user",
+    )
 
     def __init__(self) -> None:
         self.scratch = -1
@@ -24,6 +34,7 @@ class Scene:
         self.devices = -1
         self.device_null = -1
         self.empty = -1
+        self.prepared: dict[str, int] = {}
         self.user = User(0, 0)
 
 

@@ -13,13 +13,6 @@ from enum import Enum
 import msgspec
 
 
-class MountKind(Enum):
-    """What is mounted at a target."""
-
-    BIND = "bind"
-    TMPFS = "tmpfs"
-
-
 class Network(Enum):
     """Which network a process sees: the host's, or its own with loopback only."""
 
@@ -38,21 +31,6 @@ class IsolationName(Enum):
     CHROOT = "chroot"
 
 
-class Mount(msgspec.Struct, frozen=True, kw_only=True):
-    """One mount beyond the standard ones; `source` is a host path of a BIND, `size` the bytes of a TMPFS.
-
-    A missing target is made (a directory or an empty file, like the source) and removed again after the
-    command, with the times of its parent restored, so that it leaves no trace in the layer.
-    """
-
-    kind: MountKind
-    target: str
-    source: str = ""
-    read_only: bool = False
-    mode: int = 0o1777
-    size: int | None = None
-
-
 class Rootfs(msgspec.Struct, frozen=True, kw_only=True):
     """The root file system: directories to be stacked, host paths, the *topmost lower first*.
 
@@ -63,6 +41,62 @@ class Rootfs(msgspec.Struct, frozen=True, kw_only=True):
     lowers: tuple[str, ...]
     upper: str | None = None
     work: str | None = None
+
+
+class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
+    """A file or directory of the host, with what is mounted below it; `source` is a host path."""
+
+    target: str
+    source: str
+    read_only: bool = False
+
+
+class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, tag="tmpfs"):
+    """An empty directory in memory; `size` is in bytes, None for half of the machine's memory."""
+
+    target: str
+    mode: int = 0o1777
+    size: int | None = None
+    read_only: bool = False
+
+
+class StackMount(msgspec.Struct, frozen=True, kw_only=True, tag="stack"):
+    """The directory or file at `path` ("" is the whole) of directories that are stacked as a root file system is.
+
+    `path` is resolved inside the stack. What is written goes to the stack's `upper`; without one it is read-only.
+    """
+
+    target: str
+    rootfs: Rootfs
+    path: str = ""
+
+
+class FileMount(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
+    """A small file of the builder's making, read-only; its bytes are in memory alone, and end with the step."""
+
+    target: str
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+class SocketMount(msgspec.Struct, frozen=True, kw_only=True, tag="socket"):
+    """A socket on which the builder listens; `source` is a host path, and takes the mode and owner given here."""
+
+    target: str
+    source: str
+    mode: int = 0o600
+    uid: int = 0
+    gid: int = 0
+
+
+Mount = BindMount | TmpfsMount | StackMount | FileMount | SocketMount
+"""One mount beyond the standard ones.
+
+A missing target is made (a directory or an empty file, like the source) and leaves no trace in the layer, nor do the
+times of its parent.
+"""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):

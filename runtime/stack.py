@@ -36,10 +36,12 @@ def overlay(
     work: str | None = None,
     one_by_one: bool = True,
     scratch: int = -1,
+    name: str = "",
 ) -> int:
     """Stack `lowers`, host paths, the topmost first, below `upper`.
 
-    `scratch` is an attached directory of one's own; it is used where the kernel does not take layers one by one.
+    `scratch` is an attached directory of one's own; a directory `name` is made in it where the kernel does not take
+    layers one by one.
 
     Returns: a descriptor of the root of the mount, which is attached nowhere.
     Raises: SetupFailed: there are more layers than the kernel stacks. OSError: the kernel refused.
@@ -53,7 +55,8 @@ def overlay(
     if upper is None and len(lowers) == 1:
         return _bind(calls, lowers[0])
     if not one_by_one:
-        return _overlay_in_one_text(calls, lowers, upper, work, scratch)
+        name = name or ("writable" if upper else "read-only")
+        return _overlay_in_one_text(calls, lowers, upper, work, (scratch, name))
     held: list[int] = []
     try:
         options = [("lowerdir+", _short(calls, path, held)) for path in lowers]
@@ -88,13 +91,17 @@ def _short(calls: Syscalls, path: str, held: list[int]) -> str:
 
 
 def _overlay_in_one_text(
-    calls: Syscalls, lowers: tuple[str, ...], upper: str | None, work: str | None, scratch: int
+    calls: Syscalls,
+    lowers: tuple[str, ...],
+    upper: str | None,
+    work: str | None,
+    links: tuple[int, str],
 ) -> int:
     """Stack by the old call, whose option text is limited to one page: by links with short names.
 
     The names of layers then contain nothing that the option text would read as a separator either.
     """
-    name = f"{'writable' if upper else 'read-only'}-{len(lowers)}"
+    scratch, name = links
     calls.make_directory(name, scratch, 0o700)
     place = calls.open(name, _DIRECTORY | os.O_NOFOLLOW, directory=scratch)
     calls.make_directory("m", place, 0o700)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Mapping
 
 import msgspec
 
@@ -33,21 +34,29 @@ _OWN = frozenset({"dev", "proc", "sys"})
 class Target(msgspec.Struct, frozen=True):
     """Something that will be mounted on; with a `source`, it must be of that kind, else a directory or a file.
 
+    `source` is a host path; with `prepared`, the source is the descriptor that is kept by that name.
     `real` ones must not be links: the file systems of the kernel go where they belong or nowhere.
     """
 
     path: str
     directory: bool = True
     source: str = ""
+    prepared: str = ""
     real: bool = False
 
 
 def make_stub_layer(
-    calls: Syscalls, root: int, targets: tuple[Target, ...], place: tuple[int, str]
+    calls: Syscalls,
+    root: int,
+    targets: tuple[Target, ...],
+    place: tuple[int, str],
+    *,
+    prepared: Mapping[str, int],
 ) -> str | None:
     """Make the missing `targets` in a new directory and return its path, or None where none is missing.
 
-    `root` is a view of the image, `place` the descriptor and the path of where the directory is made.
+    `root` is a view of the image, `place` the descriptor and the path of where the directory is made, `prepared` holds
+    descriptors of sources.
 
     Raises: SetupFailed: a target of the kernel's own file systems is no directory. OSError.
     """
@@ -58,7 +67,7 @@ def make_stub_layer(
         calls.close(found.descriptor)
         if found.missing:
             if found.path[0] not in _OWN or len(found.path) == 1:
-                missing.append((found.path, _is_directory(calls, target)))
+                missing.append((found.path, _is_directory(calls, target, prepared)))
         elif target.real and not stat.S_ISDIR(mode):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
             raise SetupFailed(
@@ -76,7 +85,9 @@ def make_stub_layer(
     return f"{place[1]}/{_LAYER}"
 
 
-def _is_directory(calls: Syscalls, target: Target) -> bool:
+def _is_directory(calls: Syscalls, target: Target, prepared: Mapping[str, int]) -> bool:
+    if target.prepared:
+        return stat.S_ISDIR(calls.status(prepared[target.prepared]).st_mode)
     if not target.source:
         return target.directory
     source = calls.open(target.source, os.O_PATH)

@@ -264,6 +264,12 @@ class Syscalls:
         finally:
             os.close(descriptor)
 
+    def give(self, descriptor: int, uid: int, gid: int, mode: int) -> None:
+        """Set owner and mode of what an O_PATH descriptor stands for, which is no link."""
+        place = f"/proc/self/fd/{descriptor}"
+        os.chown(place, uid, gid)
+        os.chmod(place, mode)
+
     def copy_attributes(self, source: int, target: int) -> None:
         """Give the directory `target` the owner, mode, extended attributes and times of `source`."""
         status = os.fstat(source)

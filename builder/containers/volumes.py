@@ -6,7 +6,7 @@ import os
 import posixpath
 
 from builder.errors import UsageError
-from runtime.spec import Mount, MountKind
+from runtime.spec import BindMount, Mount
 
 _ACCESS = {"ro": True, "rw": False}
 
@@ -42,8 +42,7 @@ def _mount_of(text: str) -> Mount:
             f"`-v {text}`: `{parts[1]}` is not an absolute path below the root of the container",
             hint="begin it with a slash: `-v /host/directory:/directory`",
         )
-    return Mount(
-        kind=MountKind.BIND,
+    return BindMount(
         source=_host_path(source, text),
         target="/" + target.lstrip("/"),
         read_only=_read_only(parts[2] if len(parts) == 3 else "rw", text),

@@ -15,7 +15,7 @@ import pytest
 from runtime.errors import Interrupted, SetupFailed, StartFailed
 from runtime.forward import Forward
 from runtime.launch import Cancellation
-from runtime.spec import ExitStatus, Mount, MountKind, Network
+from runtime.spec import ExitStatus, Network, TmpfsMount
 from tests.sandbox.harness import Sandbox, processes_of
 
 
@@ -289,7 +289,7 @@ def test_a_signal_before_the_command_has_started_ends_it(sandbox: Sandbox) -> No
     signals = Forward()
     null = os.open(os.devnull, os.O_RDWR)
     # Setting this up takes longer than a signal.
-    mounts = tuple(Mount(kind=MountKind.TMPFS, target=f"/m{number}") for number in range(400))
+    mounts = tuple(TmpfsMount(target=f"/m{number}") for number in range(400))
     spec = sandbox.spec("echo x > /ran; sleep 60", mounts=mounts)
     with ThreadPoolExecutor(1) as pool:
         over = pool.submit(

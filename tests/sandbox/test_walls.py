@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.errors import SetupFailed, StartFailed
-from runtime.spec import IsolationName, Mount, MountKind, Network
+from runtime.spec import BindMount, IsolationName, Network, TmpfsMount
 from tests.sandbox.harness import Sandbox, walls
 
 
@@ -159,8 +159,8 @@ def test_mount_targets_stay_inside(sandbox: Sandbox, tmp_path: Path) -> None:
         cwd="/tmp",
         lowers=(layer, sandbox.image),
         mounts=(
-            Mount(kind=MountKind.BIND, target="/link/in", source=str(tmp_path / "source")),
-            Mount(kind=MountKind.BIND, target="/../../a", source=str(tmp_path / "source")),
+            BindMount(target="/link/in", source=str(tmp_path / "source")),
+            BindMount(target="/../../a", source=str(tmp_path / "source")),
         ),
     )
     assert ran.out == "from the host" * 2
@@ -174,20 +174,14 @@ def test_impossible_mount_targets_are_refused(
     sandbox: Sandbox, tmp_path: Path, target: str
 ) -> None:
     with pytest.raises(SetupFailed):
-        sandbox.run(
-            "true", mounts=(Mount(kind=MountKind.BIND, target=target, source=str(tmp_path)),)
-        )
+        sandbox.run("true", mounts=(BindMount(target=target, source=str(tmp_path)),))
 
 
 def test_a_bind_may_be_read_only_and_never_has_devices(sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     ran = sandbox.run(
         "echo x > /mnt/x; grep ' /mnt ' /proc/self/mountinfo",
-        mounts=(
-            Mount(
-                kind=MountKind.BIND, target="/mnt", source=str(tmp_path / "source"), read_only=True
-            ),
-        ),
+        mounts=(BindMount(target="/mnt", source=str(tmp_path / "source"), read_only=True),),
     )
     assert "Read-only" in ran.err
     assert "ro,nodev" in ran.out
@@ -197,7 +191,7 @@ def test_a_bind_may_be_read_only_and_never_has_devices(sandbox: Sandbox, tmp_pat
 def test_a_tmpfs_has_its_size_and_mode(sandbox: Sandbox) -> None:
     ran = sandbox.run(
         "stat -c %a /secrets; dd if=/dev/zero of=/secrets/x bs=1k count=100",
-        mounts=(Mount(kind=MountKind.TMPFS, target="/secrets", mode=0o700, size=65536),),
+        mounts=(TmpfsMount(target="/secrets", mode=0o700, size=65536),),
     )
     assert ran.out == "700\n"
     assert "No space left" in ran.err
@@ -213,7 +207,7 @@ def test_the_layer_keeps_nothing_of_what_mounts_needed(
         "cat /etc/resolv.conf; stat -c %Y /etc; ls -d /cache/pip /run/secrets/one",
         lowers=(bare_image,),
         files=(("/etc/resolv.conf", b"shown\n"), ("/run/secrets/one", b"")),
-        mounts=(Mount(kind=MountKind.BIND, target="/cache/pip", source=str(tmp_path / "source")),),
+        mounts=(BindMount(target="/cache/pip", source=str(tmp_path / "source")),),
     )
     assert ran.out == "shown\n1000000000\n/cache/pip\n/run/secrets/one\n"
     assert list(ran.upper.rglob("*")) == []

@@ -98,6 +98,9 @@ class RecordingSyscalls(Syscalls):
     def make_directory(self, name, directory, mode=0o755):
         self._note("make_directory", name, directory)
 
+    def give(self, descriptor, uid, gid, mode):
+        self._note("give", descriptor, uid, gid, f"{mode:o}")
+
     def make_file(self, name, directory, content=b"", mode=0o644):
         self._note("make_file", name, directory, content)
 

@@ -13,7 +13,7 @@ from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.snapshots import Snapshots
-from runtime.spec import ContainerSpec, Mount, MountKind, Network, Process, Rootfs
+from runtime.spec import BindMount, ContainerSpec, Network, Process, Rootfs
 
 PIECE = 1 << 16
 TAIL_LINES = 10
@@ -37,12 +37,12 @@ def execute_run(
     behind.open()
     with snapshots.prepare(base) as active:
         lowers = active.lowers or (snapshots.empty(),)
-        mounts: tuple[Mount, ...] = ()
+        mounts: tuple[BindMount, ...] = ()
         if op.script is not None:
             # Bound, as the files that are shown from memory cannot be executed.
             path = f"{snapshots.scratch()}/{active.name}.script"
             _write_script(path, op.script)
-            mounts = (Mount(kind=MountKind.BIND, target=op.argv[-1], source=path, read_only=True),)
+            mounts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
         spec = ContainerSpec(
             rootfs=Rootfs(lowers=lowers, upper=active.upper, work=active.work),
             process=Process(

@@ -8,9 +8,10 @@ from runtime import kernel_mounts
 from runtime import operations as op
 from runtime.errors import SandboxError, SetupFailed
 from runtime.features import Features
+from runtime.mounts import Tmpfs
 from runtime.plan import DEVICES, describe, plan
 from runtime.scene import Operation, Scene
-from runtime.spec import ContainerSpec, Mount, MountKind, Network, Process, Rootfs
+from runtime.spec import BindMount, ContainerSpec, Network, Process, Rootfs, TmpfsMount
 from runtime.syscalls import ATTR_NODEV
 from runtime.user import User
 from tests.support.syscalls import RecordingSyscalls
@@ -36,7 +37,7 @@ def test_a_plan_can_be_read() -> None:
             spec(
                 network=Network.NONE,
                 files=(("/etc/hosts", b""),),
-                mounts=(Mount(kind=MountKind.TMPFS, target="/run/secrets"),),
+                mounts=(TmpfsMount(target="/run/secrets"),),
             ),
             Features(),
         )
@@ -68,10 +69,8 @@ def test_the_user_is_found_before_anything_is_mounted_over_the_image() -> None:
 
 
 def test_mounts_come_parents_first() -> None:
-    mounts = tuple(
-        Mount(kind=MountKind.TMPFS, target=target) for target in ("/a/b/c", "/a/", "/b", "a/b")
-    )
-    assert [step.target for step in steps_of(op.Tmpfs, mounts=mounts)] == [
+    mounts = tuple(TmpfsMount(target=target) for target in ("/a/b/c", "/a/", "/b", "a/b"))
+    assert [step.target for step in steps_of(Tmpfs, mounts=mounts)] == [
         "/a/",
         "/b",
         "a/b",
@@ -106,8 +105,8 @@ def test_sysfs_is_fresh_where_the_kernel_gives_one(
         {"process": Process(argv=("a",), env=("A=\0",))},
         {"rootfs": Rootfs(lowers=())},
         {"rootfs": Rootfs(lowers=("/a",), upper="/b")},
-        {"mounts": (Mount(kind=MountKind.TMPFS, target="/"),)},
-        {"mounts": (Mount(kind=MountKind.TMPFS, target="/a\0"),)},
+        {"mounts": (TmpfsMount(target="/"),)},
+        {"mounts": (TmpfsMount(target="/a\0"),)},
         {"files": (("", b""),)},
     ],
 )
@@ -161,7 +160,7 @@ def test_what_mounts_lack_is_made_in_a_layer_of_its_own_with_the_attributes_of_t
     execute(
         calls,
         files=(("/etc/hosts", b"h"),),
-        mounts=(Mount(kind=MountKind.TMPFS, target="/cache/pip"),),
+        mounts=(TmpfsMount(target="/cache/pip"),),
     )
     stubs = "/store/w/stubs"
     made = [asked for asked in calls.asked if str(asked.arguments[1:2]).startswith(f"('{stubs}")]
@@ -206,7 +205,7 @@ def test_all_that_is_mounted_from_outside_is_without_devices() -> None:
     execute(
         calls,
         files=(("/etc/hosts", b"h"),),
-        mounts=(Mount(kind=MountKind.BIND, target="/src", source="/home/me"),),
+        mounts=(BindMount(target="/src", source="/home/me"),),
     )
     restricted = {
         asked.arguments[0]: int(str(asked.arguments[1]), 16)
