@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help check format test test-all fuzz quickstart docs bench bench-quick repro clean
+.PHONY: help check format test test-all fuzz quickstart docs filters bench bench-quick repro clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and
 
 docs: .venv/.dev  ## write docs/conformance.md from the cases
 	$(PYTHON) -m tests.conformance.page
+
+filters: .venv/.dev  ## write the system call filters that are shipped, from their tables
+	$(PYTHON) -m runtime.filters
 
 bench: .venv/.dev .venv/.test-tools  ## measure speed and memory (as root), into docs/benchmarks.md
 	$(PYTHON) -m tests.bench

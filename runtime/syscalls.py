@@ -18,6 +18,9 @@ _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 _OLDER = {
     "x86_64": {"rt_sigaction": 13, "clone": 56, "pivot_root": 155, "capset": 126, "keyctl": 250},
     "aarch64": {"rt_sigaction": 134, "clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
+    "riscv64": {"rt_sigaction": 134, "clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
+    "ppc64le": {"rt_sigaction": 173, "clone": 120, "pivot_root": 203, "capset": 184, "keyctl": 271},
+    "s390x": {"rt_sigaction": 174, "clone": 120, "pivot_root": 217, "capset": 185, "keyctl": 280},
 }
 
 CLONE_NEWNS = 0x00020000
@@ -94,7 +97,8 @@ class Syscalls:
         # PyDLL keeps the interpreter's lock over the call: a raw clone must return into a consistent interpreter.
         self._libc = ctypes.PyDLL(None, use_errno=True)
         self._libc.syscall.restype = ctypes.c_long
-        self._older = _OLDER.get(os.uname().machine, {})
+        self._machine = os.uname().machine
+        self._older = _OLDER.get(self._machine, {})
 
     def _call(self, call: str, number: int | None, *arguments: object, path: str = "") -> int:
         if number is None:
@@ -293,7 +297,8 @@ class Syscalls:
         Nothing of the interpreter's own fork protocol runs: the caller has one thread, and the child must exec or
         end without returning to it.
         """
-        return self._call("clone", self._older.get("clone"), flags | 17, 0, 0, 0, 0)
+        first = (0, flags | 17) if self._machine == "s390x" else (flags | 17, 0)
+        return self._call("clone", self._older.get("clone"), *first, 0, 0, 0)
 
     def unshare(self, flags: int) -> None:
         """Move this process into new namespaces."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 
-_TIOCSPTLCK = 0x40045431
-_TIOCGPTPEER = 0x5441
+_POWER = os.uname().machine.startswith("ppc")
+_TIOCSPTLCK = 0x80045431 if _POWER else 0x40045431
+_TIOCGPTPEER = 0x20005441 if _POWER else 0x5441
 _TIOCSCTTY = 0x540E
 
 

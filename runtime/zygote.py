@@ -74,7 +74,7 @@ class _Launcher:
         import select
         import signal
 
-        from runtime import init, isolation, seccomp, worker
+        from runtime import filters, init, isolation, worker
         from runtime.syscalls import Syscalls
 
         self._control = control
@@ -84,7 +84,8 @@ class _Launcher:
         self._worker = worker
         self._calls: Syscalls = Syscalls()
         self._walls: Walls | None = None
-        self._filter = seccomp.program(os.uname().machine)
+        self._filters = filters
+        self._filter: bytes | None = None
         self._children: dict[int, _Child] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -135,8 +136,12 @@ class _Launcher:
                 pid = self._start_worker(request)
             else:
                 pid = self._run(request, data[1], streams, until_exec[1:])
-        except OSError as error:
-            refused = SetupFailed("start a process", str(error))
+        except (OSError, Unsupported) as error:
+            refused = (
+                error
+                if isinstance(error, Unsupported)
+                else SetupFailed("start a process", str(error))
+            )
             wire.send(request, self._init.encode_failure(refused))
             wire.send(request, ("exit", _BROKEN))
             wire.close_all(descriptors)
@@ -176,6 +181,8 @@ class _Launcher:
         until_exec: tuple[int, ...],
     ) -> int:
         assert self._walls is not None, "the builder opens first"
+        if self._filter is None:
+            self._filter = self._filters.load(self._walls.features.machine)
         flags = self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
             flags |= self._isolation.OWN_NETWORK
