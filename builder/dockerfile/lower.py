@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.diagnostics import Diagnostic, Span
-from builder.dockerfile import draft, remotes, scope, triggers
+from builder.dockerfile import draft, remotes, scope, supported, triggers
 from builder.dockerfile.checks.planned import survey_plan
 from builder.dockerfile.configuration import Configurator, HistoryStep
 from builder.dockerfile.copying import Fetched, transfer
@@ -27,7 +27,7 @@ from builder.dockerfile.stages import (
     Stage,
     StageBase,
 )
-from builder.errors import DockerfileError
+from builder.errors import DockerfileError, DockerfileErrors
 from builder.graph.operations import (
     SCRATCH,
     ContextSource,
@@ -40,6 +40,8 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
+
+_MOST_ERRORS = 20
 
 
 class Lowered(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +65,8 @@ class Lowered(msgspec.Struct, frozen=True, kw_only=True):
 def lower(plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> Lowered:
     """Make the graph of a plan; `bases` holds the configuration of every image that a stage begins from.
 
-    Raises: DockerfileError: an expansion fails or comes to something impossible, or `# check=error=true`
-        makes a warning an error. ValueError: the plan was made without the triggers of a base.
+    Raises: DockerfileError: an expansion fails or comes to something impossible, a flag is not supported
+        (DockerfileErrors when several are not), or `# check=error=true` makes a warning an error. ValueError: the plan was made without the triggers of a base.
     """
     return _Lowering(plan, bases).lower()
 
@@ -93,10 +95,17 @@ class _Lowering:
         self.sources: dict[Op, int] = {}
         self.states: dict[int, _StageState] = {}
         self.proxies = scope.proxy_environment(dict(plan.request.build_args))
+        self.refused: list[DockerfileError] = []
 
     def lower(self) -> Lowered:
         for stage in self.plan.stages:
             self.states[stage.index] = self._stage(stage)
+        if self.refused:
+            raise (
+                self.refused[0]
+                if len(self.refused) == 1
+                else DockerfileErrors(tuple(self.refused[:_MOST_ERRORS]))
+            )
         state = self.states[self.plan.target.index]
         state.draft.labels.update(self.plan.request.labels)
         return Lowered(
@@ -194,6 +203,13 @@ class _Lowering:
         return found
 
     def _run(self, stage: Stage, state: _StageState, run: Run) -> None:
+        lookup = state.draft.environment.get
+        self.refused += supported.refusals(
+            run,
+            self.source,
+            lambda word: self.expander.expand(word, lookup),
+            state.draft.working_dir,
+        )
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
         name = self._shown(shown, state, run.keyword, as_command=True)
         # Each RUN keeps a reference to every variable.

@@ -110,6 +110,23 @@ def read_mount(flag: Flag, source: SourceFile, expand: Expand | None = None) -> 
     return _MountReader(flag, source, expand).read()
 
 
+def check_target(mount: Mount, flag: Flag, directory: str, source: SourceFile) -> None:
+    """Check that a mount has a place of its own: without a target it is on the working directory.
+
+    Raises: DockerfileError: that is the root.
+    """
+    if mount.type in (SECRET, SSH) or rootpaths.join(directory, mount.target) != "/":
+        return
+    raise mistake(
+        flag.word,
+        "the mount has no target, and the working directory is `/`"
+        if not mount.target
+        else f"`{mount.target}` is `/` here, where nothing can be mounted",
+        source,
+        hint="write `target=PATH`, with a path below `/`",
+    )
+
+
 def read_device(flag: Flag, source: SourceFile) -> Device:
     """Return what a `--device` asks for.
 
@@ -150,7 +167,8 @@ class _MountReader:
         self._check_type()
         if self.type == SECRET:
             self._check_secret()
-        if self._text("target") and rootpaths.clean(self._text("target")) == "/":
+        target = self._text("target")
+        if target.startswith("/") and rootpaths.clean(target) == "/":
             raise self._refused("target", "nothing can be mounted on `/`")
         kind = self.type or BIND
         return Mount(
@@ -274,7 +292,8 @@ class _MountReader:
         if text is None:
             return None
         digits = "01234567" if base == 8 else "0123456789"
-        number = int(text, base) if 0 < len(text) <= 12 and set(text) <= set(digits) else -1
+        short = text.lstrip("0") or text[-1:]
+        number = int(short, base) if 0 < len(short) <= 12 and set(short) <= set(digits) else -1
         if not 0 <= number < 1 << 32:
             example = "0700" if base == 8 else "1000"
             raise self._refused(
@@ -286,19 +305,19 @@ class _MountReader:
         text = self.given.get("size")
         if text is None:
             return 0
-        number = text.strip().lower().removesuffix("b").removesuffix("i")
-        unit = number[-1:] if number[-1:] in _UNITS else ""
-        digits = number.removesuffix(unit).rstrip(" ")
-        whole, point, part = digits.partition(".")
-        correct = whole.isascii() and whole.isdecimal() and len(whole) <= _MOST_DIGITS
-        if point:
-            correct = correct and part.isascii() and part.isdecimal() and len(part) <= _MOST_DIGITS
-        if not correct:
+        digits = text[: len(text) - len(text.lstrip("0123456789."))]
+        unit = text[len(digits) :].removeprefix(" ").lower()
+        factor = unit.removesuffix("b").removesuffix("i") if unit != "ib" else unit
+        whole, _, part = digits.partition(".")
+        number = whole + part
+        if not (number.isdecimal() and len(number) <= _MOST_DIGITS) or (
+            factor not in _UNITS or unit.endswith("i")
+        ):
             raise self._refused(
                 "size", f"`{text[:60]}` is no size", "write it like `size=64m` or `size=1g`"
             )
-        scale = 1 << _UNITS[unit]
-        return int(whole) * scale + (int(part) * scale // 10 ** len(part) if point else 0)
+        scale: int = 10 ** len(part)
+        return (int(number) << _UNITS[factor]) // scale
 
 
 def _switch(field: Field, value: str, source: SourceFile) -> bool:

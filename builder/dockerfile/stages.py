@@ -130,8 +130,8 @@ def plan(
     `on_build` are the triggers of the base images known so far: they may need further images. See
     `bases.plan_with_bases`, which asks until all are known.
 
-    Raises: DockerfileError: an unknown target or stage, a cycle, a bad platform, or an instruction or flag
-        that is not supported (DockerfileErrors when there are several of these). ReferenceInvalid: FROM
+    Raises: DockerfileError: an unknown target or stage, a cycle, a bad platform, or a flag that cannot be
+        (DockerfileErrors when there are several of these). ReferenceInvalid: FROM
         names no possible image, or a platform of the request is none. UsageError: a build argument asks for
         something that is not supported.
     """
@@ -175,7 +175,7 @@ class _Planner:
         outlines.resolve(self.arguments)
         needed = self._needed(target)
         shown = outlines.shown_names()
-        self._refuse_unsupported(needed)
+        self._refuse_mistakes(needed)
         self.images.clear()
         for outline in needed:
             self.stages[outline.index] = self._stage(outline, shown[outline.index])
@@ -231,13 +231,13 @@ class _Planner:
             if texts:
                 self.outlines.prepend(outline.index, texts)
 
-    def _refuse_unsupported(self, needed: list[Outline]) -> None:
+    def _refuse_mistakes(self, needed: list[Outline]) -> None:
         _raise(
             [
                 error
                 for outline in needed
                 for instruction in outline.instructions
-                for error in supported.refusals(instruction, self.source)
+                for error in supported.mistakes(instruction, self.source)
             ]
         )
 

@@ -18,25 +18,36 @@ _WITHOUT_EFFECT = (
 )
 
 
-def refusals(instruction: Instruction, source: SourceFile) -> list[DockerfileError]:
-    """Return an error for each mistake in the mounts and devices of a RUN, or else for each of these."""
+def mistakes(instruction: Instruction, source: SourceFile) -> list[DockerfileError]:
+    """Return an error for each mistake in the mounts and devices of a RUN that shows before variables are known."""
     if not isinstance(instruction, Run):
         return []
-    flags: list[Flag] = [*instruction.mounts, *instruction.devices]
-    if instruction.security is not None and instruction.security.value != "sandbox":
-        flags.append(instruction.security)
-    if not flags:
-        return []
-    mistakes: list[DockerfileError] = []
-    for flag in flags:
+    found: list[DockerfileError] = []
+    for flag in (*instruction.mounts, *instruction.devices):
         try:
             if flag.name == "mount":
                 mounts.read_mount(flag, source)
-            elif flag.name == "device":
+            else:
                 mounts.read_device(flag, source)
         except DockerfileError as error:
-            mistakes.append(error)
-    return mistakes or [_flag_refused("RUN", flag, source) for flag in flags]
+            found.append(error)
+    return found
+
+
+def refusals(
+    run: Run, source: SourceFile, expand: mounts.Expand, directory: str
+) -> list[DockerfileError]:
+    """Return an error for each flag of a RUN that is not supported.
+
+    Raises: DockerfileError: a mount that cannot be, in the working directory `directory`.
+    """
+    for flag in run.mounts:
+        mount = mounts.read_mount(flag, source, expand)
+        mounts.check_target(mount, flag, directory, source)
+    flags: list[Flag] = [*run.mounts, *run.devices]
+    if run.security is not None and run.security.value != "sandbox":
+        flags.append(run.security)
+    return [_flag_refused("RUN", flag, source) for flag in flags]
 
 
 def check_arguments(given: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from builder.dockerfile.instructions import Run, Word
 from builder.dockerfile.mounts import Device, Mount, read_device, read_mount
 from builder.errors import DockerfileError, DockerfileErrors
-from tests.unit.builder.dockerfile.dockerfiles import error_of, marked, planned, read
+from tests.unit.builder.dockerfile.dockerfiles import error_of, lowered, marked, planned, read
 
 
 def mount(value: str, **variables: str) -> Mount:
@@ -58,6 +58,11 @@ def device(value: str) -> Device:
             "type=tmpfs,target=/a,size=64",
             Mount(type="tmpfs", target="/a", read_only=False, size=64),
         ),
+        (
+            "type=tmpfs,target=/a,size=.5k",
+            Mount(type="tmpfs", target="/a", read_only=False, size=512),
+        ),
+        ("type=secret,id=s,mode=0000000000000400", Mount(type="secret", id="s", mode=0o400)),
         ("type=secret,id=s,required", Mount(type="secret", id="s", required=True)),
         ("type=secret,id=s,env=E,required=false", Mount(type="secret", id="s", env="E")),
         ("type=ssh", Mount(type="ssh")),
@@ -86,7 +91,9 @@ def test_a_mount(value: str, expected: Mount) -> None:
         ("type=cache,target=/a,uid=-1", "-1"),
         ("type=cache,target=/a,gid=4294967296", "4294967296"),
         ("type=tmpfs,target=/a,size=1x", "1x"),
-        ("type=tmpfs,target=/a,size=.5k", ".5k"),
+        ("type=tmpfs,target=/a,size=1ib", "1ib"),
+        ("type=tmpfs,target=/a,size=.k", ".k"),
+        ("type=tmpfs,target=/a,size=1.2.3", "1.2.3"),
         ("type=secret", "type=secret"),
         ("type=secret,id=a,source=b", "a"),
         ("type=secret,id=a,from=b", "b"),
@@ -145,7 +152,7 @@ def test_a_mistake_in_a_device_is_marked(value: str, under: str) -> None:
 
 def test_what_is_correct_is_refused_by_name_and_all_of_it() -> None:
     text = "FROM scratch\nRUN --mount=target=/a --security=insecure --device=d x"
-    error = error_of(planned, text)
+    error = error_of(lowered, text)
     assert isinstance(error, DockerfileErrors)
     assert [marked(each) for each in error.errors] == [
         "--mount=target=/a",
@@ -155,9 +162,40 @@ def test_what_is_correct_is_refused_by_name_and_all_of_it() -> None:
     assert {each.code for each in error.errors} == {"dockerfile.unsupported"}
 
 
+def test_what_is_refused_in_several_lines_is_named_together() -> None:
+    error = error_of(lowered, "FROM scratch\nRUN --mount=target=/a x\nRUN --device=a x")
+    assert isinstance(error, DockerfileErrors)
+    assert [marked(each) for each in error.errors] == ["--mount=target=/a", "--device=a"]
+
+
 def test_mistakes_come_before_the_refusal() -> None:
     error = error_of(planned, "FROM scratch\nRUN --mount=target=/a --mount=type=x x")
     assert (error.code, marked(error)) == ("dockerfile.syntax", "x")
+
+
+def test_what_a_variable_holds_is_checked_before_the_refusal() -> None:
+    error = error_of(lowered, "FROM scratch\nENV t=x\nRUN --mount=type=$t,target=/a x")
+    assert (error.code, marked(error)) == ("dockerfile.syntax", "$t")
+
+
+@pytest.mark.parametrize(
+    ("directory", "value", "code"),
+    [
+        ("/", "type=cache", "dockerfile.syntax"),
+        ("/", "type=tmpfs,target=.", "dockerfile.syntax"),
+        ("/a", "target=..", "dockerfile.syntax"),
+        ("/", "type=secret,id=s", "dockerfile.unsupported"),
+        ("/", "type=ssh", "dockerfile.unsupported"),
+        ("/a", "target=.", "dockerfile.unsupported"),
+        ("/a", "type=cache", "dockerfile.unsupported"),
+        ("/", "target=b", "dockerfile.unsupported"),
+    ],
+)
+def test_a_mount_is_below_the_working_directory_but_not_on_the_root(
+    directory: str, value: str, code: str
+) -> None:
+    text = f"FROM scratch\nWORKDIR {directory}\nRUN --mount={value} x"
+    assert error_of(lowered, text).code == code
 
 
 @pytest.mark.parametrize("source", ["b", "B"])

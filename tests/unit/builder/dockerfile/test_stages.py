@@ -7,7 +7,7 @@ import time
 import pytest
 
 from builder.dockerfile.stages import BuildPlan, ImageBase, ScratchBase, StageBase
-from builder.errors import DockerfileErrors, ReferenceInvalid, UsageError
+from builder.errors import ReferenceInvalid, UsageError
 from tests.unit.builder.dockerfile.dockerfiles import error_of, marked, planned
 
 THREE = """\
@@ -111,17 +111,6 @@ def test_a_stage_that_comes_later_is_no_base() -> None:
         ("FROM --platform=linux/s390x debian\nRUN x", "dockerfile.unsupported", "linux/s390x"),
         ("# syntax=foo/bar:1\nFROM scratch", "dockerfile.unsupported", "foo/bar:1"),
         ("# check=foo=bar\nFROM scratch", "dockerfile.syntax", "foo=bar"),
-        (
-            "FROM scratch\nRUN --mount=type=cache,target=/x y",
-            "dockerfile.unsupported",
-            "--mount=type=cache,target=/x",
-        ),
-        (
-            "FROM scratch\nRUN --security=insecure y",
-            "dockerfile.unsupported",
-            "--security=insecure",
-        ),
-        ("FROM scratch\nRUN --device=x y", "dockerfile.unsupported", "--device=x"),
     ],
 )
 def test_a_plan_that_cannot_be_made_is_marked(text: str, code: str, under: str) -> None:
@@ -144,12 +133,6 @@ def test_a_plan_that_cannot_be_made_is_marked(text: str, code: str, under: str) 
 )
 def test_what_changes_nothing_is_accepted(text: str) -> None:
     assert planned(text).stages
-
-
-def test_unsupported_things_are_named_together() -> None:
-    error = error_of(planned, "FROM scratch\nRUN --mount=target=/a x\nRUN --device=a x")
-    assert isinstance(error, DockerfileErrors)
-    assert len(error.errors) == 2
 
 
 def test_a_later_stage_is_refused_only_where_it_is_needed() -> None:
