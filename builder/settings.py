@@ -17,7 +17,12 @@ from runtime.spec import IsolationName
 PROGRESS_MODES = ("auto", "plain", "tty", "quiet", "rawjson")
 """How progress can be shown; `none`, as Docker knows it, is read as `quiet`."""
 
-_ISOLATIONS = (IsolationName.AUTO, IsolationName.ROOT, IsolationName.ROOTLESS)
+_ISOLATIONS = (
+    IsolationName.AUTO,
+    IsolationName.ROOT,
+    IsolationName.USERNS_ROOT,
+    IsolationName.ROOTLESS,
+)
 """Those that can be entered: the others are refused at once, not only by the first build that needs walls."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _SYSTEM_ROOT = "/var/lib/lapstrake"

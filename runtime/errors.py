@@ -27,8 +27,15 @@ class SandboxError(Exception):
 class Unsupported(SandboxError):
     """This kernel or user does not allow `feature`; `reason` says what was tried and what came back."""
 
-    def __init__(self, feature: str, reason: str, *, hint: str | None = None) -> None:
-        super().__init__(f"{feature} is not possible here: {reason}", hint=hint)
+    def __init__(
+        self,
+        feature: str,
+        reason: str,
+        *,
+        notes: tuple[str, ...] = (),
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(f"{feature} is not possible here: {reason}", notes=notes, hint=hint)
         self.feature = feature
         self.reason = reason
 

@@ -10,7 +10,13 @@ import os
 import msgspec
 
 from runtime.errors import Unsupported
-from runtime.syscalls import SyscallError, Syscalls
+from runtime.syscalls import (
+    ATTR_READ_ONLY,
+    CLONE_NEWNET,
+    CLONE_NEWPID,
+    SyscallError,
+    Syscalls,
+)
 
 SUBORDINATE_FILES = ("/etc/subuid", "/etc/subgid")
 _KNOBS = (
@@ -33,10 +39,13 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     `layers_one_by_one`: overlay takes its lower directories one at a time (Linux 6.7), so their number and
     names are not limited by the length of one option text. `own_ids`: the sandbox lives in a user namespace.
+    `fresh_proc` and `fresh_sys`: it may mount its own; not where a container around us hides parts of its own.
     """
 
     layers_one_by_one: bool = True
     own_ids: bool = False
+    fresh_proc: bool = True
+    fresh_sys: bool = True
     last_capability: int = 40
     machine: str = "x86_64"
 
@@ -54,12 +63,34 @@ def probe(syscalls: Syscalls, *, own_ids: bool) -> Features:
             f"the kernel refused an overlay file system ({error})",
             hint="load the module with `modprobe overlay`; Linux 5.12 or newer is needed",
         ) from error
+    fresh = _kernel_views(syscalls) if own_ids else {"proc": True, "sysfs": True}
     return Features(
         layers_one_by_one=one_by_one,
         own_ids=own_ids,
+        fresh_proc=fresh["proc"],
+        fresh_sys=fresh["sysfs"],
         last_capability=int(_first_line("/proc/sys/kernel/cap_last_cap") or 40),
         machine=os.uname().machine,
     )
+
+
+def _kernel_views(syscalls: Syscalls) -> dict[str, bool]:
+    """Try which of the kernel's file systems may be mounted in namespaces of one's own.
+
+    A user namespace may not see more of them than what is around it shows.
+    """
+    kinds = ("proc", "sysfs")
+    child = syscalls.clone(CLONE_NEWPID | CLONE_NEWNET)
+    if child == 0:
+        code = 0
+        for bit, kind in enumerate(kinds):
+            try:
+                syscalls.new_mount(kind, attributes=ATTR_READ_ONLY)
+            except OSError:
+                code |= 1 << bit
+        os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return {kind: not code & 1 << bit for bit, kind in enumerate(kinds)}
 
 
 def why_no_user_namespace(error: OSError) -> Unsupported:

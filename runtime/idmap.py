@@ -28,6 +28,15 @@ def subordinate(text: str, login: str | None, number: int) -> tuple[tuple[int, i
     return tuple(dict.fromkeys(ranges))[:_MOST_RANGES]
 
 
+def mapped(text: str) -> IdRanges:
+    """Return the ranges of a map as the kernel shows it, `/proc/self/uid_map`."""
+    found = []
+    for line in text.splitlines():
+        inside, outside, count = line.split()
+        found.append((int(inside), int(outside), int(count)))
+    return tuple(found)
+
+
 def with_own(own: int, ranges: tuple[tuple[int, int], ...]) -> IdRanges:
     """Return the map in which `own` is 0 and `ranges` follow one another."""
     result = [(0, own, 1)]

@@ -66,7 +66,7 @@ def encode_failure(error: SandboxError) -> tuple[str, str, dict[str, object]]:
             fields |= {"message": error.message, "exit_code": error.exit_code, "notes": error.notes}
             return ("failed", "start", fields)
         case Unsupported():
-            fields |= {"feature": error.feature, "reason": error.reason}
+            fields |= {"feature": error.feature, "reason": error.reason, "notes": error.notes}
             return ("failed", "unsupported", fields)
         case SetupFailed():
             fields |= {"operation": error.operation, "reason": error.reason}
@@ -112,7 +112,7 @@ def explained(operation: str, error: OSError) -> SetupFailed:
     elif error.errno == errno.EPERM and "of proc" in reason:
         hint = "inside a container, run that one with an unmasked /proc (`--security-opt systempaths=unconfined`)"
     elif error.errno == errno.EPERM and isinstance(error, SyscallError) and error.call in _MOUNTING:
-        hint = "root may not mount here: give `--isolation rootless`, or run in a namespace that may (a privileged container)"
+        hint = "root may not mount here: give `--isolation userns-root`, or run in a namespace that may (a privileged container)"
     elif error.errno == errno.ENOSPC:
         hint = "free space on the store's file system, for example with `lapstrake prune`"
     return SetupFailed(operation, reason, hint=hint)

@@ -20,15 +20,24 @@ _REAL_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class MountProc(Operation, frozen=True):
-    """The processes of this PID namespace."""
+    """The processes of this PID namespace; where a fresh proc is refused, all those that are around us.
+
+    What belongs to another user namespace cannot be looked into, but names and arguments are seen, and a process is
+    shown by its outer number: `/proc/self` is right, `/proc/$$` is not.
+    """
+
+    fresh: bool = True
 
     def describe(self) -> str:
         """Return what is done."""
         return "mount proc on `/proc`"
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Mount a fresh proc."""
-        scene.proc = calls.new_mount("proc", attributes=CLOSED)
+        """Mount a fresh proc, or bind all that is around us there."""
+        if self.fresh:
+            scene.proc = calls.new_mount("proc", attributes=CLOSED)
+        else:
+            scene.proc = _around(calls, "/proc", CLOSED)
         _attach_on_directory(calls, scene.proc, scene.root, "proc")
 
 
@@ -46,10 +55,7 @@ class MountSys(Operation, frozen=True):
         if self.fresh:
             scene.sys = calls.new_mount("sysfs", attributes=CLOSED | ATTR_READ_ONLY)
         else:
-            host = calls.open("/sys", _REAL_DIRECTORY)
-            scene.sys = calls.clone_tree(host, recursive=True)
-            calls.close(host)
-            calls.restrict(scene.sys, CLOSED | ATTR_READ_ONLY, recursive=True)
+            scene.sys = _around(calls, "/sys", CLOSED | ATTR_READ_ONLY)
         _attach_on_directory(calls, scene.sys, scene.root, "sys")
 
 
@@ -164,6 +170,15 @@ class Freeze(Operation, frozen=True):
             calls.attach(mount, target)
             calls.close(mount)
             calls.close(target)
+
+
+def _around(calls: Syscalls, path: str, attributes: int) -> int:
+    """Return a mount of what is mounted at and below a path around us, restricted."""
+    host = calls.open(path, _REAL_DIRECTORY)
+    tree = calls.clone_tree(host, recursive=True)
+    calls.close(host)
+    calls.restrict(tree, attributes, recursive=True)
+    return tree
 
 
 def _attach_on_directory(calls: Syscalls, mount: int, base: int, name: str) -> None:

@@ -70,6 +70,15 @@ class Cancellation:
         self._requests.pop(id(request), None)
 
 
+class Entered(msgspec.Struct, frozen=True, array_like=True):
+    """The walls that stand, as the builder knows them: their name, both id maps, and why no stronger ones."""
+
+    name: IsolationName
+    uids: IdRanges
+    gids: IdRanges
+    passed_over: tuple[str, ...]
+
+
 class Launcher:
     """A launcher process; its methods may be called from many threads at once."""
 
@@ -77,7 +86,7 @@ class Launcher:
         self._control = control
         self._pid = pid
         self._reap = reap
-        self._opened: tuple[IsolationName, IdRanges, IdRanges] | None = None
+        self._opened: Entered | None = None
         self._refused: Unsupported | None = None
         self._opening = allocate_lock()
         self._idle: list[wire.Socket] = []
@@ -127,7 +136,7 @@ class Launcher:
 
         Raises: Unsupported: they cannot be entered here, or others stand already. LauncherGone.
         """
-        name = self._enter(isolation)[0]
+        name = self._enter(isolation).name
         if isolation not in {IsolationName.AUTO, name}:
             raise Unsupported(
                 f"isolation `{isolation.value}`", f"this process already uses `{name.value}`"
@@ -137,12 +146,17 @@ class Launcher:
     @property
     def id_map(self) -> IdRanges:
         """User ids: `(inside, on the host, count)`; the identity for root. Opens the walls."""
-        return self._enter(IsolationName.AUTO)[1]
+        return self._enter(IsolationName.AUTO).uids
 
     @property
     def gid_map(self) -> IdRanges:
         """Group ids, as `id_map`."""
-        return self._enter(IsolationName.AUTO)[2]
+        return self._enter(IsolationName.AUTO).gids
+
+    @property
+    def passed_over(self) -> tuple[str, ...]:
+        """Why each stronger kind of walls cannot be had here. Opens the walls."""
+        return self._enter(IsolationName.AUTO).passed_over
 
     def run(
         self,
@@ -248,7 +262,7 @@ class Launcher:
             with suppress(ChildProcessError):  # somebody else may have reaped it
                 self._reap()
 
-    def _enter(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
+    def _enter(self, isolation: IsolationName) -> Entered:
         if self._opened is None:
             with self._opening:
                 if self._refused is not None:
@@ -262,7 +276,7 @@ class Launcher:
                         raise
         return self._opened
 
-    def _open(self, isolation: IsolationName) -> tuple[IsolationName, IdRanges, IdRanges]:
+    def _open(self, isolation: IsolationName) -> Entered:
         request = self._request(OPEN, 0, ())
         try:
             _send_first(request, isolation.value)
@@ -271,8 +285,7 @@ class Launcher:
             request.close()
         if answer[0] == "failed":
             raise _failure(answer)
-        _, name, uids, gids = cast("tuple[str, str, IdRanges, IdRanges]", answer)
-        return IsolationName(name), _ranges(uids), _ranges(gids)
+        return msgspec.convert(answer[1:], Entered)
 
     def _request(self, kind: bytes, options: int, descriptors: tuple[int, ...]) -> wire.Socket:
         if not self._pid:
@@ -386,7 +399,3 @@ def _failure(answer: tuple[object, ...]) -> SandboxError:
     if "notes" in arguments:
         arguments["notes"] = tuple(cast("list[str]", arguments["notes"]))
     return cast("Callable[..., SandboxError]", sort)(**arguments)
-
-
-def _ranges(value: IdRanges) -> IdRanges:
-    return tuple((inside, host, count) for inside, host, count in value)

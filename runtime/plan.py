@@ -68,7 +68,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     _check(spec)
     own_network = spec.network is Network.NONE
     # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.
-    fresh_sys = own_network or not features.own_ids
+    fresh_sys = features.fresh_sys and (own_network or not features.own_ids)
     hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
     ordered = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
     steps: list[Operation] = [
@@ -86,7 +86,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             one_by_one=features.layers_one_by_one,
         ),
         op.FindUser(spec.process.user),
-        kernel_mounts.MountProc(),
+        kernel_mounts.MountProc(features.fresh_proc),
         kernel_mounts.MountSys(fresh_sys),
         kernel_mounts.MountDevices(DEVICES, DEVICE_LINKS),
         kernel_mounts.MountInDevices(

@@ -171,7 +171,10 @@ class _Launcher:
             wire.send(request, self._init.encode_failure(refused))
         else:
             walls = self._walls
-            wire.send(request, ("opened", walls.name.value, walls.uids, walls.gids))
+            wire.send(
+                request,
+                ("opened", walls.name.value, walls.uids, walls.gids, walls.passed_over),
+            )
 
     def _run(
         self,

@@ -118,10 +118,13 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
         own = version("lapstrake")
     except PackageNotFoundError:  # run from a source tree
         own = "unknown"
+    passed_over: tuple[str, ...] = ()
     try:
         isolation = behind.open().value
+        passed_over = behind.launcher.passed_over
     except LapstrakeError as error:
         isolation = f"none: {error.message}"
+        passed_over = error.notes
     kernel = os.uname()
     used = usage(store)
     return {
@@ -129,6 +132,7 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
         "Platform": str(Platform.host()),
         "Kernel": f"{kernel.sysname} {kernel.release}",
         "Isolation": isolation,
+        "Passed over": passed_over,
         "Root": store.root,
         "Images": used.images,
         "Layers": used.layers,

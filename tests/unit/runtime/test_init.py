@@ -11,10 +11,10 @@ from runtime.syscalls import SyscallError
 
 
 @pytest.mark.parametrize("call", ["fsopen", "open_tree", "mount_setattr"])
-def test_root_that_may_not_mount_is_told_of_rootless(call: str) -> None:
+def test_root_that_may_not_mount_is_told_of_user_namespaces(call: str) -> None:
     error = explained("mount sysfs on `/sys`", SyscallError(errno.EPERM, call, "sysfs"))
     assert error.hint is not None
-    assert "--isolation rootless" in error.hint
+    assert "--isolation userns-root" in error.hint
 
 
 def test_other_refusals_keep_their_own_advice() -> None:

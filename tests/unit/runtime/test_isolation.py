@@ -21,7 +21,7 @@ class Forbidding(RecordingSyscalls):
         raise SyscallError(1, "unshare")
 
 
-@pytest.mark.parametrize("name", ["userns-root", "single-id", "chroot"])
+@pytest.mark.parametrize("name", ["single-id", "chroot"])
 def test_walls_that_are_not_there_yet_are_refused_by_name(name: str) -> None:
     with pytest.raises(Unsupported, match=f"`{name}` is not possible here") as caught:
         isolation.enter(IsolationName(name), RecordingSyscalls())
@@ -64,3 +64,13 @@ def test_a_refused_user_namespace_names_the_switch(
     refused = features.why_no_user_namespace(SyscallError(1, "unshare"))
     assert knob in refused.message
     assert "sysctl -w" in str(refused.hint)
+
+
+def test_auto_says_of_each_kind_why_it_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(Unsupported, match="none of the walls") as caught:
+        isolation.enter(IsolationName.AUTO, Forbidding())
+    notes = " | ".join(caught.value.notes)
+    assert "isolation `root`" in notes
+    assert "a user namespace" in notes
+    assert caught.value.hint

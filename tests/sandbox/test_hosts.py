@@ -1,0 +1,43 @@
+"""The same tests once more on hosts that allow less, made by taking things away from root."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.hosts import MASKED, WITHOUT_MOUNTS, Host
+from tests.support.unprivileged import CHECKOUT
+
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="optional: taking things away needs root"),
+]
+
+
+def run_on(host: Host, ground: Path, *words: str) -> str:
+    """Run tests of this folder on a host; return what pytest said."""
+    # fmt: off
+    done = subprocess.run(
+        host.command(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={ground}/t", *words),
+        cwd=CHECKOUT, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "LAPSTRAKE_TEST_WALLS": host.walls.value, "LAPSTRAKE_TEST_HOST": host.name},
+    )
+    # fmt: on
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize("module", ["test_run", "test_walls", "test_jobs", "test_mounts"])
+@pytest.mark.parametrize("host", [WITHOUT_MOUNTS], ids=lambda host: host.name)
+def test_the_walls_hold_there(host: Host, module: str, tmp_path: Path) -> None:
+    run_on(host, tmp_path, f"tests/sandbox/{module}.py")
+
+
+def test_what_a_container_hides_stays_hidden(tmp_path: Path) -> None:
+    run_on(MASKED, tmp_path, "tests/sandbox/test_hidden_proc.py")
