@@ -85,17 +85,15 @@ def gather(
     archives = {index for index, each in enumerate(found) if _is_archive(each)}
     gathered.plain = 0 in archives
     resolved = base.resolve(dest)
-    into = _is_directory(base, resolved) or (
-        dest.endswith("/")
-        or not resolved
-        or len(found) + len(inline) > 1
-        or bool(archives)
-        or any(top.is_directory for _, top, _, _ in found)
-    )
+    into = not resolved or dest.endswith("/") or _is_directory(base, resolved)
     if into:
         _refuse_file(base, resolved)
     streams: list[Iterable[Object]] = []
     for index, each in enumerate(found):
+        # One by one: several files for a name overwrite each other, until something makes it a directory.
+        if not into and (index in archives or each[1].is_directory):
+            _refuse_file(base, resolved, written=bool(streams))
+            into = True
         stream = (
             _unpacked(each, resolved, base, ids, scratch, stack)
             if index in archives
@@ -136,7 +134,13 @@ def _is_directory(base: Destination, path: bytes) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
-def _refuse_file(base: Destination, path: bytes) -> None:
+def _refuse_file(base: Destination, path: bytes, *, written: bool = False) -> None:
+    """Refuse a file where a directory is needed: the image's, or what an earlier source has `written` there."""
+    if written:
+        raise BuildError(
+            f"two sources give `/{os.fsdecode(path)}`: one a file, one a directory",
+            code="build.copy-failed",
+        )
     status = base.look(path)
     if status is not None and not stat.S_ISDIR(status.st_mode):
         raise BuildError(
