@@ -1,6 +1,7 @@
 """The parser directives at the top of a Dockerfile: `# syntax=`, `# escape=`, `# check=`.
 
 They stand before everything else; the first line that is no directive ends them, and each comes once.
+A file in a language with other comments may name its syntax in those: `// syntax=`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def read(source: SourceFile, lines: list[str]) -> tuple[Directives, int]:
         )
     return (
         Directives(
-            syntax=found.get("syntax"),
+            syntax=found.get("syntax") or _slashed_syntax(lines, first),
             escape=escape.text if escape is not None else "\\",
             check=found.get("check"),
         ),
@@ -60,12 +61,24 @@ def read(source: SourceFile, lines: list[str]) -> tuple[Directives, int]:
     )
 
 
-def _directive(line: str, number: int) -> tuple[str, Word] | None:
-    """Read `# name = value`."""
+def _slashed_syntax(lines: list[str], first: int) -> Word | None:
+    """Return the syntax among the directives that stand in `//` comments, from the line at `first`."""
+    for index in range(first, len(lines)):
+        directive = _directive(lines[index], index + 1, mark="//")
+        if directive is None:
+            return None
+        name, value = directive
+        if name == "syntax":
+            return value
+    return None
+
+
+def _directive(line: str, number: int, *, mark: str = "#") -> tuple[str, Word] | None:
+    """Read `# name = value`, or the same after another mark of comments."""
     stripped = line.lstrip(SPACE)
-    if not stripped.startswith("#"):
+    if not stripped.startswith(mark):
         return None
-    name, equals, value = stripped[1:].lstrip(SPACE).partition("=")
+    name, equals, value = stripped.removeprefix(mark).lstrip(SPACE).partition("=")
     name = name.rstrip(SPACE).lower()
     text = value.strip(SPACE)
     if not equals or not text or name not in _NAMES:

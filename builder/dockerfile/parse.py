@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.diagnostics import SourceFile
-from builder.dockerfile import grammar, lines, readers
+from builder.dockerfile import grammar, lines, readers, supported
 from builder.dockerfile import split as splitting
 from builder.dockerfile.instructions import Arg, Dockerfile, From, Instruction
 from builder.dockerfile.lines import LogicalLine
@@ -85,6 +85,8 @@ def read(source: SourceFile, *, split: Split = splitting.split) -> Reading:
                 break
     if not errors:
         errors = _misplaced(source, instructions)
+    elif (foreign := supported.foreign_syntax(found.directives, source)) is not None:
+        errors = [foreign]  # in another language, they may be none
     dockerfile = Dockerfile(
         source=source,
         directives=found.directives,

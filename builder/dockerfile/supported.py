@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
 from builder.dockerfile import mounts
-from builder.dockerfile.instructions import Dockerfile, Flag, Instruction, Run
+from builder.dockerfile.instructions import Directives, Dockerfile, Flag, Instruction, Run
 from builder.errors import DockerfileError, UsageError
 
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
@@ -87,19 +87,35 @@ def check_syntax(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
 
     Raises: DockerfileError: it names the image of a foreign front end.
     """
-    directive = dockerfile.directives.syntax
-    text = build_args.get("BUILDKIT_SYNTAX") or (directive.text if directive is not None else "")
+    asked = build_args.get("BUILDKIT_SYNTAX")
+    foreign = (
+        _foreign(asked, None, dockerfile.source)
+        if asked
+        else foreign_syntax(dockerfile.directives, dockerfile.source)
+    )
+    if foreign is not None:
+        raise foreign
+
+
+def foreign_syntax(directives: Directives, source: SourceFile) -> DockerfileError | None:
+    """Return an error if the syntax directive of a file names another language than this one."""
+    word = directives.syntax
+    return None if word is None else _foreign(word.text, word.span, source)
+
+
+def _foreign(text: str, span: Span | None, source: SourceFile) -> DockerfileError | None:
     image = text.split(" ", 1)[0].partition("@")[0]
     name = image.rpartition("/")[2].partition(":")[0]
-    if name not in ("", *_FRONTENDS):
-        raise DockerfileError(
-            f"the syntax `{text[:100]}` is not supported",
-            code="dockerfile.unsupported",
-            span=directive.span if directive is not None and directive.text == text else None,
-            source=dockerfile.source,
-            notes=("the Dockerfile is read by the builder itself, no front end image is run",),
-            hint="leave it out if the file is a usual Dockerfile",
-        )
+    if name in ("", *_FRONTENDS):
+        return None
+    return DockerfileError(
+        f"the syntax `{text[:100]}` is not supported",
+        code="dockerfile.unsupported",
+        span=span,
+        source=source,
+        notes=("the Dockerfile is read by the builder itself, no front end image is run",),
+        hint="leave it out if the file is a usual Dockerfile",
+    )
 
 
 def _flag_refused(name: str, flag: Flag, source: SourceFile) -> DockerfileError:
