@@ -91,9 +91,9 @@ class DockerfileError(LapstrakeError):
 
 
 class DockerfileErrors(DockerfileError):
-    """Several independent mistakes in one Dockerfile, each a diagnostic of its own."""
+    """Several independent mistakes in one Dockerfile, each a diagnostic of its own, and how many `more` there are."""
 
-    def __init__(self, errors: tuple[DockerfileError, ...]) -> None:
+    def __init__(self, errors: tuple[LapstrakeError, ...], *, more: int = 0) -> None:
         first = errors[0]
         super().__init__(
             first.message,
@@ -104,6 +104,13 @@ class DockerfileErrors(DockerfileError):
             hint=first.hint,
         )
         self.errors = errors
+        self.more = more
+
+    def located(self, span: Span | None, source: SourceFile | None) -> LapstrakeError:
+        """Add the file to each mistake that has a place in it."""
+        for error in self.errors:
+            error.located(error.span, source)
+        return super().located(span, source)
 
 
 class ContextError(LapstrakeError):

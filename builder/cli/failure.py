@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import click
 
 from builder.cli.catalogue import ABSENT, VERBS
-from builder.diagnostics import Diagnostic
+from builder.diagnostics import Diagnostic, Severity
 from builder.errors import DockerfileErrors, LapstrakeError, UsageError
 from runtime.errors import SandboxError
 
@@ -19,10 +19,15 @@ INTERRUPTED = 130
 
 
 def diagnostics_of(error: LapstrakeError) -> tuple[Diagnostic, ...]:
-    """Return what to tell about an error: one thing, or each of several mistakes in a Dockerfile."""
-    if isinstance(error, DockerfileErrors):
-        return tuple(one.diagnostic() for one in error.errors)
-    return (error.diagnostic(),)
+    """Return what to tell about an error: one thing, or each of several mistakes and how many more there are."""
+    if not isinstance(error, DockerfileErrors):
+        return (error.diagnostic(),)
+    told = [one.diagnostic() for one in error.errors]
+    if error.more:
+        noun = "mistake is" if error.more == 1 else "mistakes are"
+        message = f"{error.more} more {noun} not shown"
+        told.append(Diagnostic(severity=Severity.NOTE, code="", message=message))
+    return tuple(told)
 
 
 def unexpected(error: BaseException) -> LapstrakeError:

@@ -1,11 +1,20 @@
-"""Planning with the base images at hand: their ONBUILD triggers may need further stages and images."""
+"""Planning with the base images at hand: their ONBUILD triggers may need further stages and images.
+
+`prospect` does it with those that are here, and finds as many mistakes as can be found without the others, so
+that nobody waits for an image of a file that cannot be built.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from builder.dockerfile.instructions import Dockerfile
-from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan
+from builder.dockerfile.lower import look_further
+from builder.dockerfile.mistakes import Mistakes
+from builder.dockerfile.parse import Reading
+from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan, plan_as_far
 from builder.oci.config import ImageConfig
 
 Configurations = dict[ImageNeeded, ImageConfig]
@@ -33,6 +42,48 @@ def plan_with_bases(
             found[_key(image)] = configuration(image, planned)
         if not any(found[_key(image)].config.on_build for image in new):
             return planned, {image: found[_key(image)] for image in planned.images}
+
+
+class Prospect(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan, as far as there is one, with the images that are here; `complete` when these are all."""
+
+    plan: BuildPlan | None
+    bases: Configurations
+    mistakes: Mistakes
+    complete: bool
+
+
+def prospect(
+    reading: Reading, request: PlanRequest, known: Callable[[ImageNeeded], ImageConfig | None]
+) -> Prospect:
+    """Plan with the images that `known` has, and collect the mistakes of reading, planning and lowering.
+
+    Lowering is looked at only where there may be something to find now: a complete plan without mistakes will
+    be lowered anyway.
+
+    Raises: ReferenceInvalid: a platform of the request is none; whatever `known` raises.
+    """
+    if reading.dockerfile is None:
+        return Prospect(plan=None, bases={}, mistakes=reading.mistakes, complete=False)
+    found: dict[tuple[str, str], ImageConfig | None] = {}
+    while True:
+        on_build = {key: each.config.on_build for key, each in found.items() if each is not None}
+        mistakes = Mistakes(reading.mistakes.told())
+        planned = plan_as_far(reading.dockerfile, request, on_build, mistakes)
+        if planned is None:
+            return Prospect(plan=None, bases={}, mistakes=mistakes, complete=False)
+        new = [image for image in planned.images if _key(image) not in found]
+        found.update({_key(image): known(image) for image in new})
+        if not any(
+            each is not None and each.config.on_build for each in map(found.get, map(_key, new))
+        ):
+            break
+    pairs = [(image, found[_key(image)]) for image in planned.images]
+    bases = {image: config for image, config in pairs if config is not None}
+    complete = len(bases) == len(pairs)
+    if mistakes or not complete:
+        look_further(planned, bases, mistakes)
+    return Prospect(plan=planned, bases=bases, mistakes=mistakes, complete=complete)
 
 
 def _key(image: ImageNeeded) -> tuple[str, str]:

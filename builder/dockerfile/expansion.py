@@ -5,6 +5,7 @@ from __future__ import annotations
 from builder.diagnostics import SourceFile
 from builder.dockerfile import words
 from builder.dockerfile.instructions import Word
+from builder.dockerfile.mistakes import LimitPassed
 from builder.dockerfile.words import BadWord, Lookup
 from builder.errors import DockerfileError
 
@@ -66,11 +67,11 @@ class Expander:
     def count(self, size: int, word: Word | None) -> None:
         """Count characters that the graph or the history will hold.
 
-        Raises: DockerfileError: there are more than `MAX_TOTAL`, which only a hostile file comes to.
+        Raises: LimitPassed: there are more than `MAX_TOTAL`, which only a hostile file comes to.
         """
         self._total += size
         if self._total > MAX_TOTAL:
-            raise DockerfileError(
+            raise LimitPassed(
                 f"variables expand to more than {MAX_TOTAL >> 20} MiB of text",
                 code="dockerfile.bad-expansion",
                 span=word.span if word is not None else None,

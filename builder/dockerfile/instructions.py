@@ -277,10 +277,21 @@ class Directives(msgspec.Struct, frozen=True, kw_only=True):
     check: Word | None = None
 
 
+class Hole(msgspec.Struct, frozen=True):
+    """A line with an instruction that cannot be read; `name` is which it seems to be, "" for any."""
+
+    name: str
+    line: int
+
+
 class Dockerfile(msgspec.Struct, frozen=True, kw_only=True):
-    """A Dockerfile that has been read: at least one FROM, only ARG before it."""
+    """A Dockerfile that has been read: at least one FROM, only ARG before it.
+
+    One with mistakes has `holes`, and may lack these.
+    """
 
     source: SourceFile
     directives: Directives
     instructions: tuple[Instruction, ...]
     warnings: tuple[Diagnostic, ...] = ()
+    holes: tuple[Hole, ...] = ()

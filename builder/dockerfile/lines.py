@@ -35,7 +35,8 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
     """One instruction: `text` begins with the keyword and has no white space around it.
 
     `marks` are (offset, line, column) of each stretch of the text, offsets counted `lead` characters before
-    it. The instruction itself ends on `last_line`, its here-documents on `end_line`.
+    it. The instruction itself ends on `last_line`, its here-documents on `end_line`. Of an `open` one the end of
+    a here-document was not found.
     """
 
     text: str
@@ -46,6 +47,7 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
     end_line: int
     heredocs: tuple[Heredoc, ...] = ()
     comments: tuple[str, ...] = ()
+    open: bool = False
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return the line and column, from 1, of character `offset` of the text."""
@@ -62,19 +64,22 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
-    """What the reader found; `physical` are all lines of the file without their ends."""
+    """What the reader found; `physical` are all lines of the file without their ends.
+
+    `errors` are the mistakes of lines that are `open`.
+    """
 
     directives: Directives
     logical: tuple[LogicalLine, ...]
     warnings: tuple[Diagnostic, ...]
     physical: tuple[str, ...]
+    errors: tuple[DockerfileError, ...] = ()
 
 
 def read(source: SourceFile) -> Lines:
     """Read the logical lines.
 
-    Raises: DockerfileError: not text, too large, a line too long, a here-document that does not end, a bad
-        directive, or nothing but comments.
+    Raises: DockerfileError: not text, too large, a line too long, a bad directive, or nothing but comments.
     """
     return _Reader(source).read()
 
@@ -89,6 +94,7 @@ class _Reader:
         self.escape = self.directives.escape
         self.at = 0
         self.warnings: list[Diagnostic] = []
+        self.errors: list[DockerfileError] = []
 
     def read(self) -> Lines:
         logical: list[LogicalLine] = []
@@ -129,6 +135,7 @@ class _Reader:
             logical=tuple(logical),
             warnings=tuple(self.warnings),
             physical=tuple(self.physical),
+            errors=tuple(self.errors),
         )
 
     def _logical(self, comments: tuple[str, ...]) -> LogicalLine | None:
@@ -195,12 +202,20 @@ class _Reader:
     def _with_heredocs(self, line: LogicalLine) -> LogicalLine:
         if "<<" not in line.text:
             return line
-        found = [self._body(line, opening) for opening in openings(line.text, self.escape)]
+        found: list[Heredoc] = []
+        for opening in openings(line.text, self.escape):
+            body = self._body(opening)
+            if body is None:
+                self.errors.append(self._not_closed(line, opening))
+                return msgspec.structs.replace(
+                    line, end_line=max(self.at, line.end_line), open=True
+                )
+            found.append(body)
         if not found:
             return line
         return msgspec.structs.replace(line, heredocs=tuple(found), end_line=self.at)
 
-    def _body(self, line: LogicalLine, opening: Opening) -> Heredoc:
+    def _body(self, opening: Opening) -> Heredoc | None:
         start = self.at
         for index in range(start, len(self.physical)):
             text = self.physical[index]
@@ -214,13 +229,45 @@ class _Reader:
                     descriptor=opening.descriptor,
                     span=Span(start + 1, 1, index + 1, len(text) + 1),
                 )
+        return None
+
+    def _not_closed(self, line: LogicalLine, opening: Opening) -> DockerfileError:
+        """Return the error, and go on after the line that was meant as the end, or else at the end of the file."""
         at = max(line.text.rfind("<<"), 0) if opening.at < 0 else opening.at
-        raise DockerfileError(
+        notes, hint = _meant_end(self.physical, self.at, opening)
+        for index in range(self.at, len(self.physical)):
+            if self.physical[index].strip().lower() == opening.name.lower():
+                self.at = index + 1
+                break
+        else:
+            self.at = len(self.physical)
+        return DockerfileError(
             f"the here-document `{opening.name}` is not closed",
             span=line.span(at, len(line.text) if opening.at < 0 else opening.end),
             source=self.source,
-            hint=f"end it with a line that holds `{opening.name}` and nothing else",
+            notes=notes,
+            hint=hint,
         )
+
+
+def _meant_end(lines: list[str], start: int, opening: Opening) -> tuple[tuple[str, ...], str]:
+    """Return what stands where the end of a here-document seems to be meant, and what to do."""
+    name = opening.name
+    for index in range(start, len(lines)):
+        text = lines[index]
+        if text.strip().lower() != name.lower():
+            continue
+        if text.strip() != name:
+            what, hint = f"holds `{text.strip()}`", f"write it as `{name}`, in the same case"
+        elif text.rstrip() != text:
+            what, hint = f"holds `{name}` with blanks after it", "remove the blanks at its end"
+        else:
+            what = f"holds `{name}` with blanks before it"
+            hint = f"move `{name}` to the start of its line"
+            if not text.removesuffix(name).strip("\t"):
+                hint += f", or open the here-document with `<<-{name}`, which allows tabs"
+        return (f"line {index + 1} {what}, which does not end it",), hint
+    return (), f"end it with a line that holds `{name}` and nothing else"
 
 
 def _physical_lines(source: SourceFile) -> tuple[list[str], list[str]]:

@@ -16,7 +16,8 @@ from builder.dockerfile.configuration import Configurator, HistoryStep
 from builder.dockerfile.copying import Fetched, transfer
 from builder.dockerfile.draft import Draft
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Add, Copy, Instruction, Run, Word, Workdir
+from builder.dockerfile.instructions import Add, Arg, Copy, Env, Instruction, Run, Word, Workdir
+from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes, uses_variables
 from builder.dockerfile.running import run_operation
 from builder.dockerfile.stages import (
     Base,
@@ -27,7 +28,7 @@ from builder.dockerfile.stages import (
     Stage,
     StageBase,
 )
-from builder.errors import DockerfileError, DockerfileErrors
+from builder.errors import DockerfileError
 from builder.graph.operations import (
     SCRATCH,
     ContextSource,
@@ -40,8 +41,6 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
-
-_MOST_ERRORS = 20
 
 
 class Lowered(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,10 +64,31 @@ class Lowered(msgspec.Struct, frozen=True, kw_only=True):
 def lower(plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> Lowered:
     """Make the graph of a plan; `bases` holds the configuration of every image that a stage begins from.
 
-    Raises: DockerfileError: an expansion fails or comes to something impossible, a flag is not supported
-        (DockerfileErrors when several are not), or `# check=error=true` makes a warning an error. ValueError: the plan was made without the triggers of a base.
+    Raises: DockerfileError: an expansion fails or comes to something impossible, a flag is not supported, or
+        `# check=error=true` makes a warning an error. DockerfileErrors: several. ValueError: the plan was made
+        without the triggers of a base.
     """
-    return _Lowering(plan, bases).lower()
+    for stage in plan.stages:
+        if isinstance(stage.base, ImageBase) and stage.base.image not in bases:
+            raise KeyError(f"no configuration is given for {stage.base.image.reference}")
+    mistakes = Mistakes()
+    lowering = _Lowering(plan, bases, mistakes)
+    lowering.lower_stages()
+    mistakes.raise_any()
+    return lowering.lowered()
+
+
+def look_further(
+    plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig], mistakes: Mistakes
+) -> None:
+    """Add to `mistakes` what only lowering finds, in a plan that may have some.
+
+    The variables of images that are not in `bases` are not known: what depends on them is not judged.
+    """
+    try:
+        _Lowering(plan, bases, mistakes).lower_stages()
+    except LimitPassed as error:
+        mistakes.add(error)
 
 
 class _StageState(msgspec.Struct, kw_only=True):
@@ -81,12 +101,19 @@ class _StageState(msgspec.Struct, kw_only=True):
     total: int = 0
     step: int = 0
     is_trigger: bool = False
+    unsure_from: int = NEVER
 
 
 class _Lowering:
-    def __init__(self, plan: BuildPlan, bases: Mapping[ImageNeeded, ImageConfig]) -> None:
+    def __init__(
+        self,
+        plan: BuildPlan,
+        bases: Mapping[ImageNeeded, ImageConfig],
+        mistakes: Mistakes,
+    ) -> None:
         self.plan = plan
         self.bases = bases
+        self.mistakes = mistakes
         self.source = plan.dockerfile.source
         self.expander = Expander(self.source, plan.dockerfile.directives.escape)
         self.configurator = Configurator(self.expander, plan)
@@ -95,17 +122,14 @@ class _Lowering:
         self.sources: dict[Op, int] = {}
         self.states: dict[int, _StageState] = {}
         self.proxies = scope.proxy_environment(dict(plan.request.build_args))
-        self.refused: list[DockerfileError] = []
 
-    def lower(self) -> Lowered:
+    def lower_stages(self) -> None:
+        """Make the vertices; mistakes are collected."""
         for stage in self.plan.stages:
             self.states[stage.index] = self._stage(stage)
-        if self.refused:
-            raise (
-                self.refused[0]
-                if len(self.refused) == 1
-                else DockerfileErrors(tuple(self.refused[:_MOST_ERRORS]))
-            )
+
+    def lowered(self) -> Lowered:
+        """Return what was made."""
         state = self.states[self.plan.target.index]
         state.draft.labels.update(self.plan.request.labels)
         return Lowered(
@@ -141,11 +165,21 @@ class _Lowering:
             state.is_trigger = index < stage.triggered
             try:
                 self._instruction(stage, state, index, instruction)
-            except DockerfileError as error:
-                if state.is_trigger:
-                    raise triggers.explained(error, instruction) from error
+            except LimitPassed:
                 raise
+            except DockerfileError as error:
+                self._take(error, state, instruction)
         return state
+
+    def _take(self, error: DockerfileError, state: _StageState, instruction: Instruction) -> None:
+        """Take a mistake, unless it may come from a variable that is not certain."""
+        if isinstance(instruction, Arg | Env):
+            state.unsure_from = min(state.unsure_from, instruction.span.line)
+        elif uses_variables(instruction) and instruction.span.line >= state.unsure_from:
+            return
+        if state.is_trigger:
+            error = triggers.explained(error, instruction)
+        self.mistakes.add(error)
 
     def _instruction(
         self, stage: Stage, state: _StageState, index: int, instruction: Instruction
@@ -170,22 +204,32 @@ class _Lowering:
                 history=list(below.history),
                 base=below.base,
                 total=total,
+                unsure_from=stage.unsure_from if below.unsure_from == NEVER else ALWAYS,
             )
-        if isinstance(base, ImageBase):
-            config = self._configuration(base.image)
-            if config.config.on_build and not stage.triggered:
-                raise ValueError(f"the triggers of {base.image.reference} were not planned")
-            state = _StageState(
-                draft=Draft(config), vertex=None, history=[], base=base.image, total=total + 1
-            )
-            text = f"FROM {base.image.reference}"
-            state.vertex = self._image(base.image, self._named(stage, state, text), stage.shown)
-            return state
+        if isinstance(base, ImageBase) and base.image in self.bases:
+            return self._begin_with_image(stage, base.image, total)
         platform = Platform.parse(stage.platform)
         config = draft.empty(platform.os, platform.architecture, platform.variant)
         state = _StageState(draft=Draft(config), vertex=None, history=[], base=None, total=total)
+        state.unsure_from = ALWAYS if isinstance(base, ImageBase) else stage.unsure_from
         if isinstance(base, ContextBase):
             self._begin_with_files(stage, state, base)
+        return state
+
+    def _begin_with_image(self, stage: Stage, image: ImageNeeded, total: int) -> _StageState:
+        config = self.bases[image]
+        if config.config.on_build and not stage.triggered:
+            raise ValueError(f"the triggers of {image.reference} were not planned")
+        state = _StageState(
+            draft=Draft(config),
+            vertex=None,
+            history=[],
+            base=image,
+            total=total + 1,
+            unsure_from=stage.unsure_from,
+        )
+        text = f"FROM {image.reference}"
+        state.vertex = self._image(image, self._named(stage, state, text), stage.shown)
         return state
 
     def _begin_with_files(self, stage: Stage, state: _StageState, base: ContextBase) -> None:
@@ -196,20 +240,16 @@ class _Lowering:
         self._add(stage, state, operation, stage.head.span, f"FROM {base.name}", inputs)
         state.history.append(HistoryStep(created_by=f"FROM {base.name}", vertex=state.vertex))
 
-    def _configuration(self, image: ImageNeeded) -> ImageConfig:
-        found = self.bases.get(image)
-        if found is None:
-            raise KeyError(f"no configuration is given for {image.reference}")
-        return found
-
     def _run(self, stage: Stage, state: _StageState, run: Run) -> None:
         lookup = state.draft.environment.get
-        self.refused += supported.refusals(
-            run,
-            self.source,
-            lambda word: self.expander.expand(word, lookup),
-            state.draft.working_dir,
-        )
+        if not self.mistakes.within(run.span):  # one thing after the other
+            for refused in supported.refusals(
+                run,
+                self.source,
+                lambda word: self.expander.expand(word, lookup),
+                state.draft.working_dir,
+            ):
+                self.mistakes.add(refused)
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
         name = self._shown(shown, state, run.keyword, as_command=True)
         # Each RUN keeps a reference to every variable.
@@ -236,7 +276,8 @@ class _Lowering:
         if base is None:
             return self._shared(ContextSource(), "[internal] load build context")
         if isinstance(base, StageBase):
-            vertex = self.states[base.index].vertex
+            below = self.states.get(base.index)  # none where it comes too late, which is a mistake
+            vertex = below.vertex if below is not None else None
             return self._scratch() if vertex is None else vertex
         if isinstance(base, ImageBase):
             return self._image(base.image, f"FROM {base.image.reference}", "")

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import msgspec
 
-from builder.diagnostics import SourceFile
+from builder.diagnostics import Span
 from builder.dockerfile import mounts, suggest, triggers
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import (
     Copy,
+    Dockerfile,
     Flag,
     From,
     Instruction,
@@ -18,6 +19,7 @@ from builder.dockerfile.instructions import (
     Run,
     Word,
 )
+from builder.dockerfile.mistakes import NEVER, LimitPassed, Mistakes, unsure_lines
 from builder.dockerfile.words import nothing
 from builder.errors import DockerfileError
 
@@ -36,7 +38,8 @@ class Outline(msgspec.Struct, kw_only=True):
     """A stage as written: what it begins from and takes files from are stage indexes or names of images.
 
     The first `triggered` of the instructions are ONBUILD triggers of the base. `copies` has one item per
-    `COPY --from`, by the index of the instruction; `mounts` the `from=` of `RUN --mount`.
+    `COPY --from`, by the index of the instruction; `mounts` the `from=` of `RUN --mount`. From `unsure_from`,
+    a line of the file, its variables may be anything, because of a mistake; a base of "" is not known either.
     """
 
     index: int
@@ -44,6 +47,7 @@ class Outline(msgspec.Struct, kw_only=True):
     instructions: list[Instruction]
     triggered: int = 0
     base: int | str = ""
+    unsure_from: int = NEVER
     copies: dict[int, Used] = {}
     mounts: list[Used] = []
 
@@ -53,21 +57,33 @@ class Outline(msgspec.Struct, kw_only=True):
 
 
 class Outlines:
-    """The stages of one Dockerfile, `names` those that have one; of equal names the last counts."""
+    """The stages of one Dockerfile, `names` those that have one; of equal names the last counts.
 
-    def __init__(
-        self, source: SourceFile, instructions: tuple[Instruction, ...], expander: Expander
-    ) -> None:
-        self.source = source
+    What is wrong with them is added to `mistakes`.
+
+    Raises: LimitPassed: there are too many.
+    """
+
+    def __init__(self, dockerfile: Dockerfile, expander: Expander, mistakes: Mistakes) -> None:
+        self.source = source = dockerfile.source
         self.expander = expander
+        self.mistakes = mistakes
         self.stages: list[Outline] = []
-        for instruction in instructions:
+        self.globals_unsure, unsure = unsure_lines(dockerfile)
+        """The line from which global arguments may be anything, because of a mistake."""
+        self._has_broken_heads = any(hole.name == "FROM" for hole in dockerfile.holes)
+        for instruction in dockerfile.instructions:
             if isinstance(instruction, From):
                 self.stages.append(
-                    Outline(index=len(self.stages), head=instruction, instructions=[])
+                    Outline(
+                        index=len(self.stages),
+                        head=instruction,
+                        instructions=[],
+                        unsure_from=unsure.get(len(self.stages), NEVER),
+                    )
                 )
                 if len(self.stages) > MAX_STAGES:
-                    raise DockerfileError(
+                    raise LimitPassed(
                         f"there are more than {MAX_STAGES} stages",
                         span=instruction.span,
                         source=source,
@@ -85,24 +101,25 @@ class Outlines:
         self._triggers = 0
 
     def target(self, name: str | None) -> int:
-        """Return the stage to build: by name in any case, by number, or the last.
-
-        Raises: DockerfileError: `dockerfile.unknown-stage`.
-        """
+        """Return the stage to build: by name in any case, by number, or the last; that also where there is none."""
         if not name:
             return len(self.stages) - 1
         found = self.names.get(name.lower())
         if found is None:
             number = _number(name)
             found = number if number is not None and number < len(self.stages) else None
-        if found is None:
-            raise DockerfileError(
-                f"there is no stage `{name[:100]}` to build",
-                code="dockerfile.unknown-stage",
-                notes=(self.listed(),),
-                hint=suggest.hint(name.lower(), self.names),
+        if found is not None:
+            return found
+        if not self._has_broken_heads:
+            self.mistakes.add(
+                DockerfileError(
+                    f"there is no stage `{name[:100]}` to build",
+                    code="dockerfile.unknown-stage",
+                    notes=(self.listed(),),
+                    hint=suggest.hint(name.lower(), self.names),
+                )
             )
-        return found
+        return len(self.stages) - 1
 
     def listed(self) -> str:
         """Return the fact which stages there are."""
@@ -121,10 +138,10 @@ class Outlines:
         """Find what FROM, `COPY --from` and `RUN --mount` name, in all stages: names are part of the language.
 
         FROM sees the stages before it; `--from` sees all, to tell a stage that comes too late from an image.
-        A stage built on another one gets its ONBUILD triggers.
+        A stage built on another one gets its ONBUILD triggers. It is a mistake when a name is blank after
+        expansion, holds a variable where none may be, or is the number of no stage.
 
-        Raises: DockerfileError: a name is blank after expansion, holds a variable where none may be, or is
-            the number of no stage.
+        Raises: LimitPassed: there are too many triggers.
         """
         before: dict[str, int] = {}
         kept = [
@@ -133,47 +150,65 @@ class Outlines:
         ]
         for stage in self.stages:
             head = stage.head
-            name = self.expander.expand(head.image, arguments.get)
-            if not name:
-                raise DockerfileError(
-                    f"the image `{head.image.text}` is blank after expansion",
-                    code="dockerfile.bad-expansion",
-                    span=head.image.span,
-                    source=self.source,
-                    hint=argument_hint(head.image.text, arguments),
-                )
             if head.name is not None and head.name.text in self.replaced:
                 stage.base = head.name.text
                 before.pop(head.name.text, None)
                 continue
+            name = self._base_name(stage, arguments)
             stage.base = before.get(name, name)
             if isinstance(stage.base, int):
                 below = kept[stage.base]
                 self._count_triggers(len(below), head)
-                found = triggers.of_stage(below, self.source, self.expander.escape)
-                stage.instructions[:0] = found
-                stage.triggered = len(found)
+                with self.mistakes.collecting():
+                    found = triggers.of_stage(below, self.source, self.expander.escape)
+                    stage.instructions[:0] = found
+                    stage.triggered = len(found)
             if head.name is not None:
                 before[head.name.text] = stage.index
         for stage in self.stages:
             self._find_references(stage)
 
+    def _base_name(self, stage: Outline, arguments: Mapping[str, str]) -> str:
+        """Return the name after FROM, "" for one that is not known because of a mistake."""
+        word = stage.head.image
+        unsure = self.globals_unsure <= word.span.line and "$" in word.text
+        try:
+            name = self.expander.expand(word, arguments.get)
+            if not name and not unsure:
+                self.mistakes.add(
+                    DockerfileError(
+                        f"the image `{word.text}` is blank after expansion",
+                        code="dockerfile.bad-expansion",
+                        span=word.span,
+                        source=self.source,
+                        hint=argument_hint(word.text, arguments),
+                    )
+                )
+        except LimitPassed:
+            raise
+        except DockerfileError as error:
+            if not unsure:
+                self.mistakes.add(error)
+            return ""
+        return "" if unsure else name
+
     def prepend(self, index: int, texts: tuple[str, ...]) -> None:
         """Run the triggers of its base image before a stage's own instructions.
 
-        Raises: DockerfileError: a text is no instruction, or there are too many.
+        Raises: LimitPassed: there are too many.
         """
         stage = self.stages[index]
         self._count_triggers(len(texts), stage.head)
-        found = triggers.of_image(texts, stage.head.image.span, self.source)
-        stage.instructions[:0] = found
-        stage.triggered += len(found)
-        self._find_references(stage)
+        with self.mistakes.collecting():
+            found = triggers.of_image(texts, stage.head.image.span, self.source)
+            stage.instructions[:0] = found
+            stage.triggered += len(found)
+            self._find_references(stage)
 
     def _count_triggers(self, count: int, head: From) -> None:
         self._triggers += count
         if self._triggers > triggers.MAX_TRIGGERS:
-            raise DockerfileError(
+            raise LimitPassed(
                 f"there are more than {triggers.MAX_TRIGGERS} ONBUILD triggers to run",
                 span=head.image.span,
                 source=self.source,
@@ -185,13 +220,15 @@ class Outlines:
         stage.mounts = []
         for index, instruction in enumerate(stage.instructions):
             if isinstance(instruction, Copy) and instruction.from_ is not None:
-                word = instruction.from_.word
-                stage.copies[index] = Used(self._copied(instruction.from_), word)
+                with self.mistakes.collecting():
+                    found = self._copied(instruction.from_)
+                    stage.copies[index] = Used(found, instruction.from_.word)
             elif isinstance(instruction, Run) and instruction.mounts:
                 for flag in instruction.mounts:
-                    found = mounts.origin(flag, self.source)
-                    if found is not None:
-                        stage.mounts.append(Used(self._named(found.text), found))
+                    with self.mistakes.collecting():
+                        origin = mounts.origin(flag, self.source)
+                        if origin is not None:
+                            stage.mounts.append(Used(self._named(origin.text), origin))
 
     def _named(self, name: str) -> int | str:
         lower = name.lower()
@@ -222,32 +259,44 @@ class Outlines:
             number if head.name is None or head.name.text not in self.replaced else head.name.text
         )
 
-    def needed(self, target: int) -> list[int]:
-        """Return the stages that the target needs, in the order of the file; the target is the last.
+    def needed(self, target: int | None) -> list[int]:
+        """Return the stages that the target needs, in the order of the file, the target last; all for None.
 
-        Raises: DockerfileError: a cycle anywhere, or a stage that is needed copies from one that comes later.
+        It is a mistake when stages need each other, anywhere, or one that is needed copies from a later one.
         """
+        cycles = self._cycles()
+        found = range(len(self.stages)) if target is None else sorted(self._reachable(target))
+        for number in found:
+            for used in self.stages[number].references():
+                late = isinstance(used.source, int) and used.source > number
+                if late and used.word.span not in cycles:
+                    self.mistakes.add(self._too_late(used))
+        return [number for number in found if target is None or number <= target]
+
+    def _cycles(self) -> set[Span]:
+        """Tell of stages that need each other; return where."""
         reached: dict[int, set[int]] = {}
+        places: set[Span] = set()
         for stage in self.stages:
             for used in stage.references():
                 if isinstance(used.source, int) and used.source >= stage.index:
                     if used.source not in reached:
                         reached[used.source] = self._reachable(used.source)
                     if stage.index in reached[used.source]:
-                        raise self._cycle(stage, used)
-        found = sorted(self._reachable(target))
-        for number in found:
-            for used in self.stages[number].references():
-                if isinstance(used.source, int) and used.source > number:
-                    raise DockerfileError(
-                        f"the stage `{used.word.text}` comes after the stage that takes files from it",
-                        code="dockerfile.unknown-stage",
-                        span=used.word.span,
-                        source=self.source,
-                        notes=(f"it begins on line {self.stages[used.source].head.span.line}",),
-                        hint="move that stage up",
-                    )
-        return found
+                        self.mistakes.add(self._cycle(stage, used))
+                        places.add(used.word.span)
+        return places
+
+    def _too_late(self, used: Used) -> DockerfileError:
+        assert isinstance(used.source, int)
+        return DockerfileError(
+            f"the stage `{used.word.text}` comes after the stage that takes files from it",
+            code="dockerfile.unknown-stage",
+            span=used.word.span,
+            source=self.source,
+            notes=(f"it begins on line {self.stages[used.source].head.span.line}",),
+            hint="move that stage up",
+        )
 
     def _cycle(self, stage: Outline, used: Used) -> DockerfileError:
         itself = used.source == stage.index

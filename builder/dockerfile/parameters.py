@@ -20,6 +20,7 @@ from builder.dockerfile.checks.walk import (
 )
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Arg, Argument, Flag, From, Instruction, Run
+from builder.dockerfile.mistakes import Mistakes
 from builder.dockerfile.outline import Outlines
 from builder.dockerfile.targets import description
 
@@ -63,10 +64,12 @@ def parameters(scene: Scene) -> Parameters:
     dockerfile = scene.dockerfile
     arguments = global_arguments(scene, scene.build_args)
     expander = Expander(dockerfile.source, dockerfile.directives.escape)
-    outlines = Outlines(dockerfile.source, dockerfile.instructions, expander)
+    mistakes = Mistakes()
+    outlines = Outlines(dockerfile, expander, mistakes)
     target = outlines.target(scene.target)
     outlines.resolve(arguments)
     needed = frozenset(outlines.needed(target))
+    mistakes.raise_any()
     stages = stage_texts(dockerfile)
     collected = _Collected(scene, arguments)
     moments: dict[int, list[Moment]] = {index: [] for index in needed}

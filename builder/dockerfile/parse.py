@@ -10,22 +10,22 @@ import msgspec
 from builder.diagnostics import SourceFile
 from builder.dockerfile import grammar, lines, readers, supported
 from builder.dockerfile import split as splitting
-from builder.dockerfile.instructions import Arg, Dockerfile, From, Instruction
-from builder.dockerfile.lines import LogicalLine
+from builder.dockerfile.instructions import Arg, Dockerfile, From, Hole, Instruction
+from builder.dockerfile.lines import Lines, LogicalLine
+from builder.dockerfile.mistakes import NEVER, Mistakes
 from builder.dockerfile.split import Split, SplitInstruction
-from builder.errors import DockerfileError, DockerfileErrors
-
-_MOST_ERRORS = 20
+from builder.errors import DockerfileError
 
 
 class Reading(msgspec.Struct, frozen=True):
     """What could be read of a text, and what is wrong with the rest.
 
-    `dockerfile` holds the instructions without mistakes, None where there are not even lines.
+    `dockerfile` holds the instructions without mistakes, and holes where the others stand; None where there are
+    not even lines. A FROM with a mistake counts as far as it can be read: what follows it is its stage.
     """
 
     dockerfile: Dockerfile | None
-    errors: tuple[DockerfileError, ...]
+    mistakes: Mistakes
 
 
 def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
@@ -37,10 +37,7 @@ def parse(source: SourceFile, *, split: Split = splitting.split) -> Dockerfile:
     Raises: DockerfileError: the text is not a Dockerfile; DockerfileErrors when there are several mistakes.
     """
     reading = read(source, split=split)
-    if len(reading.errors) > 1:
-        raise DockerfileErrors(reading.errors)
-    if reading.errors:
-        raise reading.errors[0]
+    reading.mistakes.raise_any()
     assert reading.dockerfile is not None
     return reading.dockerfile
 
@@ -54,7 +51,7 @@ def parse_dockerfile(text: str, name: str = "Dockerfile") -> Dockerfile:
 
 
 def read(source: SourceFile, *, split: Split = splitting.split) -> Reading:
-    """Read as much of a Dockerfile as is right; for those who look at files that are being written.
+    """Read as much of a Dockerfile as is right: for those who have more to say about it.
 
     Raises: nothing; what `parse` would raise is in the answer.
     """
@@ -64,36 +61,108 @@ def read(source: SourceFile, *, split: Split = splitting.split) -> Reading:
             code="dockerfile.empty",
             hint="begin it with FROM and the name of an image",
         )
-        return Reading(None, (empty,))
+        return Reading(None, Mistakes([empty]))
     try:
         found = lines.read(source)
     except DockerfileError as error:
-        return Reading(None, (error,))
-    pieces = {piece.start_line: piece for piece in split(splitting.plain_text(found))}
-    errors: list[DockerfileError] = []
-    instructions: list[Instruction] = []
-    escape = found.directives.escape
-    for line in found.logical:
-        keyword = _agreed_keyword(line, pieces.get(line.start_line))
-        try:
-            instructions.append(
-                readers.read(grammar.statement(source, line, escape, keyword=keyword))
-            )
-        except DockerfileError as error:
-            errors.append(error)
-            if len(errors) == _MOST_ERRORS:
+        return Reading(None, Mistakes([error]))
+    return _Reader(source, found, split(splitting.plain_text(found))).read()
+
+
+class _Reader:
+    """One pass over the logical lines."""
+
+    def __init__(
+        self, source: SourceFile, found: Lines, pieces: tuple[SplitInstruction, ...]
+    ) -> None:
+        self.source = source
+        self.lines = found
+        self.pieces = {piece.start_line: piece for piece in pieces}
+        self.mistakes = Mistakes(found.errors)
+        self.instructions: list[Instruction] = []
+        self.holes: list[Hole] = []
+        self.strangers: list[LogicalLine] = []
+        """The lines right before this one that begin with no instruction, nor anything like one."""
+
+    def read(self) -> Reading:
+        for line in self.lines.logical:
+            self._line(line)
+            if self.mistakes.full:
                 break
-    if not errors:
-        errors = _misplaced(source, instructions)
-    elif (foreign := supported.foreign_syntax(found.directives, source)) is not None:
-        errors = [foreign]  # in another language, they may be none
-    dockerfile = Dockerfile(
-        source=source,
-        directives=found.directives,
-        instructions=tuple(instructions),
-        warnings=found.warnings,
-    )
-    return Reading(dockerfile, tuple(errors))
+        self._tell_strangers()
+        self._check_order()
+        foreign = supported.foreign_syntax(self.lines.directives, self.source)
+        if self.mistakes and foreign is not None:
+            self.mistakes = Mistakes([foreign])  # in another language, they may be none
+        dockerfile = Dockerfile(
+            source=self.source,
+            directives=self.lines.directives,
+            instructions=tuple(self.instructions),
+            warnings=self.lines.warnings,
+            holes=tuple(self.holes),
+        )
+        return Reading(dockerfile, self.mistakes)
+
+    def _line(self, line: LogicalLine) -> None:
+        keyword = _agreed_keyword(line, self.pieces.get(line.start_line))
+        given = grammar.statement(self.source, line, self.lines.directives.escape, keyword=keyword)
+        meant = readers.meant(given)
+        if self.strangers and meant != given.name and not given.keyword.text.isupper():
+            meant = ""  # in the middle of a text a word like an instruction is just a word
+        if meant:
+            self._tell_strangers()
+        else:
+            self.strangers.append(line)
+        if meant and not line.open:
+            try:
+                self.instructions.append(readers.read(given))
+            except DockerfileError as error:
+                self.mistakes.add(error)
+            else:
+                return
+        self.holes.append(Hole(meant, line.start_line))
+        if meant == "FROM":
+            with self.mistakes.collecting():
+                self.instructions.append(readers.recovered_head(given))
+
+    def _tell_strangers(self) -> None:
+        """Tell of lines that begin with no instruction; those that follow each other are one mistake."""
+        if not self.strangers:
+            return
+        first, *others = self.strangers
+        self.strangers = []
+        statement = grammar.statement(self.source, first, self.lines.directives.escape)
+        self.mistakes.add(readers.unknown(statement, [line.start_line for line in others]))
+
+    def _check_order(self) -> None:
+        """Tell of something but ARG before the first FROM, or of no FROM; not where a hole may be one."""
+        before = min([hole.line for hole in self.holes if hole.name in ("", "FROM")], default=NEVER)
+        for instruction in self.instructions:
+            if isinstance(instruction, From) or instruction.span.line > before:
+                return
+            if not isinstance(instruction, Arg):
+                self.mistakes.add(self._misplaced(instruction))
+                return
+        if before != NEVER:
+            return
+        self.mistakes.add(
+            DockerfileError(
+                f"`{self.source.name}` has no FROM, so there is nothing to build",
+                code="dockerfile.empty",
+                span=self.instructions[-1].span if self.instructions else None,
+                source=self.source,
+                hint="add FROM and the name of an image",
+            )
+        )
+
+    def _misplaced(self, instruction: Instruction) -> DockerfileError:
+        return DockerfileError(
+            f"{instruction.keyword.text.upper()} stands before the first FROM",
+            span=instruction.keyword.span,
+            source=self.source,
+            notes=("only ARG may stand there",),
+            hint="begin with FROM and the name of an image",
+        )
 
 
 def _agreed_keyword(line: LogicalLine, piece: SplitInstruction | None) -> str | None:
@@ -104,29 +173,3 @@ def _agreed_keyword(line: LogicalLine, piece: SplitInstruction | None) -> str | 
     if keyword.upper() != piece.keyword or (value and value[0] not in " \t\v\f\r"):
         return None
     return keyword if value.strip() == piece.value.strip() else None
-
-
-def _misplaced(source: SourceFile, instructions: list[Instruction]) -> list[DockerfileError]:
-    """Return what is wrong with the order: something but ARG before the first FROM, or no FROM."""
-    for instruction in instructions:
-        if isinstance(instruction, From):
-            return []
-        if not isinstance(instruction, Arg):
-            return [
-                DockerfileError(
-                    f"{instruction.keyword.text.upper()} stands before the first FROM",
-                    span=instruction.keyword.span,
-                    source=source,
-                    notes=("only ARG may stand there",),
-                    hint="begin with FROM and the name of an image",
-                )
-            ]
-    return [
-        DockerfileError(
-            f"`{source.name}` has no FROM, so there is nothing to build",
-            code="dockerfile.empty",
-            span=instructions[-1].span,
-            source=source,
-            hint="add FROM and the name of an image",
-        )
-    ]

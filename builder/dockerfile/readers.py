@@ -5,7 +5,7 @@ Source: moby/buildkit, frontend/dockerfile/instructions and docs/reference.md (b
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from builder.dockerfile import suggest
 from builder.dockerfile.arguments import BLANK, SPACE, Piece, keyword_end, skip
@@ -35,6 +35,7 @@ from builder.dockerfile.instructions import (
     Workdir,
 )
 from builder.dockerfile.transfers import read_add, read_copy
+from builder.errors import DockerfileError
 
 _RUN_FLAGS = {"mount": LIST, "network": VALUE, "security": VALUE, "device": LIST}
 
@@ -46,19 +47,52 @@ def read(given: Statement) -> Instruction:
     """
     reader = _READERS.get(given.name)
     if reader is None:
-        raise given.error(
-            f"unknown instruction `{given.keyword.text[:60]}`",
-            code="dockerfile.unknown-instruction",
-            hint=suggest.hint(given.keyword.text, KEYWORDS, fold=True)
-            or _of_a_command(given.keyword.text),
-        )
+        raise unknown(given)
     return reader(given)
+
+
+def meant(given: Statement) -> str:
+    """Return the instruction that a keyword is, or the one that it is near to, or ""."""
+    if given.name in _READERS:
+        return given.name
+    near = suggest.nearest(given.keyword.text, KEYWORDS, fold=True)
+    if near is None and given.rest.lower().split()[1:2] == ["as"]:
+        return "FROM"
+    return (near or "").upper()
+
+
+def unknown(given: Statement, others: Sequence[int] = ()) -> DockerfileError:
+    """Return the error for a keyword that is none; the lines `others`, right after it, begin with none either."""
+    word = given.keyword.text
+    notes: tuple[str, ...] = ()
+    if others:
+        last = f"lines {others[0]} to {others[-1]} do" if others[1:] else f"line {others[0]} does"
+        notes = (f"{last} not begin with an instruction either",)
+    return given.error(
+        f"unknown instruction `{word[:60]}`",
+        code="dockerfile.unknown-instruction",
+        notes=notes,
+        hint=suggest.hint(word, KEYWORDS, fold=True) or _of_a_command(word),
+    )
 
 
 def _of_a_command(word: str) -> str | None:
     if word.startswith(("&&", "||", "|", "-")) or word in ("then", "do", "fi", "done", "else"):
         return "end the line above with a backslash if this continues it"
     return None
+
+
+def recovered_head(given: Statement) -> From:
+    """Return what can be read of a FROM with a mistake, so that the rest of its stage can be judged."""
+    words = given.words()
+    name = words[2] if len(words) > 2 and words[1].text.lower() == "as" else None
+    if name is not None:
+        name = Word(name.text.lower(), name.span)
+    return From(
+        image=words[0] if words else Word("scratch", given.keyword_word().span),
+        name=name if name is not None and _is_stage_name(name.text) else None,
+        **given.common(),
+    )
 
 
 def _from(given: Statement) -> From:

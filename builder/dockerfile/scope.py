@@ -8,6 +8,7 @@ from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile import suggest
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Arg, Instruction
+from builder.dockerfile.mistakes import Mistakes
 from builder.errors import UsageError
 from builder.oci.platform import Platform
 
@@ -55,10 +56,12 @@ def global_arguments(
     values: dict[str, str],
     given: Mapping[str, str],
     expander: Expander,
+    mistakes: Mistakes,
 ) -> dict[str, str]:
     """Return `values` with what is given for them, and the ARGs before the first FROM.
 
-    An ARG sees those before it; without default and without a value given it stays unknown.
+    An ARG sees those before it; without default and without a value given, or with one that cannot be
+    expanded, it stays unknown.
     """
     known = {name: given.get(name, value) for name, value in values.items()}
     for instruction in instructions:
@@ -69,7 +72,8 @@ def global_arguments(
             if name in given:
                 known[name] = given[name]
             elif argument.default is not None:
-                known[name] = expander.expand(argument.default, known.get)
+                with mistakes.collecting():
+                    known[name] = expander.expand(argument.default, known.get)
     return known
 
 

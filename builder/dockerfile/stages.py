@@ -15,12 +15,12 @@ from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Run, Word
+from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes
 from builder.dockerfile.outline import Outline, Outlines, Used, argument_hint
-from builder.errors import DockerfileError, DockerfileErrors, ReferenceInvalid
+from builder.errors import DockerfileError, LapstrakeError, ReferenceInvalid
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 
-_MOST_ERRORS = 20
 SCRATCH_NAME = "scratch"
 
 
@@ -28,10 +28,12 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a Dockerfile: platforms as `os/architecture[/variant]`, build arguments and labels by name.
 
     `target_platform` "" is the host's. `ignore` is the text of the context's ignore file, for the checks.
-    `contexts` are named contexts, by name: "local", or "image:" and a reference.
+    `contexts` are named contexts, by name: "local", or "image:" and a reference. `all_stages` counts what the
+    target does not need as needed too; there is no other target then than the last.
     """
 
     target: str | None = None
+    all_stages: bool = False
     build_args: tuple[tuple[str, str], ...] = ()
     host_platform: str
     target_platform: str = ""
@@ -78,7 +80,9 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that is needed: `index` is its place in the file, `shown` its name in progress, "" for none.
 
     `copied` are the sources of the `COPY --from` among `instructions`, by the index in these; the first
-    `triggered` instructions are ONBUILD triggers of the base. `platform` is that of its files.
+    `triggered` instructions are ONBUILD triggers of the base. `platform` is that of its files. Because of a
+    mistake variables may be anything from the line `unsure_from`, and the base is not what it says where that
+    is 0.
     """
 
     index: int
@@ -90,6 +94,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     instructions: tuple[Instruction, ...]
     triggered: int
     copied: dict[int, Base]
+    unsure_from: int = NEVER
 
 
 class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,20 +135,49 @@ def plan(
     `on_build` are the triggers of the base images known so far: they may need further images. See
     `bases.plan_with_bases`, which asks until all are known.
 
-    Raises: DockerfileError: an unknown target or stage, a cycle, a bad platform, or a flag that cannot be
-        (DockerfileErrors when there are several of these). ReferenceInvalid: FROM
-        names no possible image, or a platform of the request is none. UsageError: a build argument asks for
-        something that is not supported.
+    Raises: DockerfileError: an unknown target or stage, a cycle, a bad platform, or a flag that cannot be.
+        ReferenceInvalid: FROM names no possible image, or a platform of the request is none. UsageError: a
+        build argument asks for something that is not supported. DockerfileErrors: several.
     """
-    return _Planner(dockerfile, request, on_build or {}).plan()
+    mistakes = Mistakes()
+    found = plan_as_far(dockerfile, request, on_build or {}, mistakes)
+    mistakes.raise_any()
+    assert found is not None
+    return found
+
+
+def plan_as_far(
+    dockerfile: Dockerfile, request: PlanRequest, on_build: Triggers, mistakes: Mistakes
+) -> BuildPlan | None:
+    """Find what the target needs as far as mistakes allow, and add these to `mistakes`.
+
+    The plan of a file with mistakes is for those who look for more; None where there is no stage to plan.
+
+    Raises: ReferenceInvalid: a platform of the request is none.
+    """
+    try:
+        return _Planner(dockerfile, request, on_build, mistakes).plan()
+    except supported.ForeignSyntax as error:
+        mistakes.clear()
+        mistakes.add(error)
+    except LimitPassed as error:
+        mistakes.add(error)
+    return None
 
 
 class _Planner:
-    def __init__(self, dockerfile: Dockerfile, request: PlanRequest, on_build: Triggers) -> None:
+    def __init__(
+        self,
+        dockerfile: Dockerfile,
+        request: PlanRequest,
+        on_build: Triggers,
+        mistakes: Mistakes,
+    ) -> None:
         self.dockerfile = dockerfile
         self.source = dockerfile.source
         self.request = request
         self.on_build = on_build
+        self.mistakes = mistakes
         self.expander = Expander(dockerfile.source, dockerfile.directives.escape)
         self.given = dict(request.build_args)
         self.contexts = NamedContexts(request.contexts)
@@ -151,31 +185,42 @@ class _Planner:
         self.target_platform = (
             Platform.parse(request.target_platform) if request.target_platform else self.host
         )
-        self.outlines = Outlines(dockerfile.source, dockerfile.instructions, self.expander)
+        self.outlines = Outlines(dockerfile, self.expander, mistakes)
         self.images: dict[tuple[str, str], ImageNeeded] = {}
         self.stages: dict[int, Stage] = {}
 
-    def plan(self) -> BuildPlan:
+    def plan(self) -> BuildPlan | None:
         instructions = self.dockerfile.instructions
         outlines = self.outlines
-        checked = read_checks(self.dockerfile, self.given)
         supported.check_syntax(self.dockerfile, self.given)
-        supported.check_arguments(self.given)
+        checked = Checks()
+        with self.mistakes.collecting():
+            checked = read_checks(self.dockerfile, self.given)
+        with self.mistakes.collecting():
+            supported.check_arguments(self.given)
+        if not outlines.stages:
+            return None
         target = outlines.target(self.request.target)
         last = outlines.stages[-1].head.name
         asked = self.request.target or (last.text if last is not None else None)
+        before = len(self.mistakes)
         self.arguments = scope.global_arguments(
             instructions,
             scope.predefined(self.host, self.target_platform, asked),
             self.given,
             self.expander,
+            self.mistakes,
         )
-        epoch = scope.epoch(self.given, self.arguments)
+        if len(self.mistakes) > before:
+            outlines.globals_unsure = ALWAYS
+        epoch = None
+        with self.mistakes.collecting():
+            epoch = scope.epoch(self.given, self.arguments)
         self._replace_stages()
         outlines.resolve(self.arguments)
-        needed = self._needed(target)
+        needed = self._needed(None if self.request.all_stages else target)
         shown = outlines.shown_names()
-        self._refuse_mistakes(needed)
+        self._refuse_mistakes()
         self.images.clear()
         for outline in needed:
             self.stages[outline.index] = self._stage(outline, shown[outline.index])
@@ -208,8 +253,8 @@ class _Planner:
                 )
             )
 
-    def _needed(self, target: int) -> list[Outline]:
-        """Return the stages that the target needs; triggers of base images may add some."""
+    def _needed(self, target: int | None) -> list[Outline]:
+        """Return the stages that the target needs, or all; triggers of base images may add some."""
         outlines = self.outlines
         asked: set[int] = set()
         while True:
@@ -225,59 +270,54 @@ class _Planner:
         if not self.on_build or isinstance(outline.base, int):
             return
         head = outline.head
-        base = self._base(outline.base, head.image, self._platform(head.platform))
+        try:
+            base = self._base(outline.base, head.image, self._platform(head.platform))
+        except LapstrakeError:
+            return  # told when the stage itself is planned
         if isinstance(base, ImageBase):
             texts = self.on_build.get((base.image.reference, base.image.platform), ())
             if texts:
                 self.outlines.prepend(outline.index, texts)
 
-    def _refuse_mistakes(self, needed: list[Outline]) -> None:
-        _raise(
-            [
-                error
-                for outline in needed
-                for instruction in outline.instructions
-                for error in supported.mistakes(instruction, self.source)
-            ]
-        )
+    def _refuse_mistakes(self) -> None:
+        for outline in self.outlines.stages:
+            for instruction in outline.instructions:
+                for error in supported.mistakes(instruction, self.source):
+                    self.mistakes.add(error)
 
     def _refuse_foreign(self, needed: list[Outline]) -> None:
         """Refuse to run commands of another platform; to copy its files needs nothing."""
-        errors = []
         for outline in needed:
             runs = [each for each in outline.instructions if isinstance(each, Run)]
             platform = Platform.parse(self.stages[outline.index].platform)
-            if runs and not platform.matches(self.host):
-                errors.append(self._foreign(outline, runs[0], platform))
-        _raise(errors)
-
-    def _foreign(self, outline: Outline, run: Run, platform: Platform) -> DockerfileError:
-        """Point at the `--platform` that leads to a command which cannot run, or else at the command."""
-        while isinstance(outline.base, int):
-            outline = self.outlines.stages[outline.base]
-        flag = outline.head.platform
-        return DockerfileError(
-            f"commands of the platform `{platform}` cannot be run on this machine",
-            code="dockerfile.unsupported",
-            span=run.keyword.span if flag is None else flag.value_span,
-            source=self.source,
-            notes=(
-                f"this machine is `{self.host}`; running commands of others is not supported yet",
-                f"the first of them stands on line {run.span.line}",
-            ),
-            hint="leave `--platform` out"
-            if flag is not None
-            else "run it in a stage of `--platform=$BUILDPLATFORM` and copy the result",
-        )
+            if not runs or platform.matches(self.host):
+                continue
+            bottom = outline
+            while isinstance(bottom.base, int):
+                bottom = self.outlines.stages[bottom.base]
+            error = supported.foreign_platform(
+                bottom.head, runs[0], platform, host=self.host, source=self.source
+            )
+            self.mistakes.add(error)
 
     def _stage(self, outline: Outline, shown: str) -> Stage:
         head = outline.head
-        asked = self._platform(head.platform)
-        base = self._base(outline.base, head.image, asked)
+        unsure_from = outline.unsure_from
+        asked, base = self.target_platform, None
+        with self.mistakes.collecting():
+            asked = self._platform(head.platform)
+        with self.mistakes.collecting():
+            base = self._base(outline.base, head.image, asked) if outline.base != "" else None
+        if base is None:
+            base, unsure_from = ScratchBase(), ALWAYS
         if isinstance(base, StageBase):
             platform = self.stages[base.index].platform
         else:
             platform = str(self.target_platform if isinstance(base, ScratchBase) else asked)
+        copied: dict[int, Base] = {}
+        for index, used in outline.copies.items():
+            with self.mistakes.collecting():
+                copied[index] = self._copied(used)
         return Stage(
             index=outline.index,
             name=head.name.text if head.name is not None else None,
@@ -287,7 +327,8 @@ class _Planner:
             platform=platform,
             instructions=tuple(outline.instructions),
             triggered=outline.triggered,
-            copied={index: self._copied(used) for index, used in outline.copies.items()},
+            copied=copied,
+            unsure_from=unsure_from,
         )
 
     def _copied(self, used: Used) -> Base:
@@ -352,10 +393,3 @@ class _Planner:
         if name.lower() in self.outlines.names:
             return f"write the stage's name as `{name.lower()}`"
         return suggest.hint(name.lower(), self.outlines.names)
-
-
-def _raise(errors: list[DockerfileError]) -> None:
-    if len(errors) > 1:
-        raise DockerfileErrors(tuple(errors[:_MOST_ERRORS]))
-    if errors:
-        raise errors[0]

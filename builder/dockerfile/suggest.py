@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _FARTHEST = 2
+_SHORT = 4
+"""Letters of a word of which one edit at most can be a slip: two leave little of it."""
 _LONGEST = 64
 
 
@@ -26,8 +28,9 @@ def nearest(word: str, known: Iterable[str], *, fold: bool = False) -> str | Non
         if abs(len(compared) - len(wanted)) >= best_distance:
             continue
         distance = _distance(wanted, compared)
-        # Two edits of a two-letter word leave nothing of it.
-        if distance < best_distance and distance < max(len(wanted), len(compared)):
+        longer = max(len(wanted), len(compared))
+        allowed = min(1 if longer <= _SHORT else _FARTHEST, longer - 1)
+        if distance < best_distance and distance <= allowed:
             best, best_distance = candidate, distance
     if best is not None and fold and word == word.lower():
         return best.lower()

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
 from builder.dockerfile import mounts
-from builder.dockerfile.instructions import Directives, Dockerfile, Flag, Instruction, Run
+from builder.dockerfile.instructions import Directives, Dockerfile, Flag, From, Instruction, Run
 from builder.errors import DockerfileError, UsageError
+from builder.oci.platform import Platform
 
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
 _OFF = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
@@ -16,6 +17,10 @@ _WITHOUT_EFFECT = (
     ("BUILDKIT_SBOM_SCAN_CONTEXT", "no bill of materials is made"),
     ("BUILDKIT_SBOM_SCAN_STAGE", "no bill of materials is made"),
 )
+
+
+class ForeignSyntax(DockerfileError):
+    """The file is in another language: nothing in it means what it does here."""
 
 
 def mistakes(instruction: Instruction, source: SourceFile) -> list[DockerfileError]:
@@ -48,6 +53,29 @@ def refusals(
     if run.security is not None and run.security.value != "sandbox":
         flags.append(run.security)
     return [_flag_refused("RUN", flag, source) for flag in flags]
+
+
+def foreign_platform(
+    head: From, run: Run, platform: Platform, *, host: Platform, source: SourceFile
+) -> DockerfileError:
+    """Return the error for a command of a foreign platform: at the `--platform` that leads to it, if there is one.
+
+    `head` is the FROM at the bottom of the stage.
+    """
+    flag = head.platform
+    return DockerfileError(
+        f"commands of the platform `{platform}` cannot be run on this machine",
+        code="dockerfile.unsupported",
+        span=run.keyword.span if flag is None else flag.value_span,
+        source=source,
+        notes=(
+            f"this machine is `{host}`; running commands of others is not supported yet",
+            f"the first of them stands on line {run.span.line}",
+        ),
+        hint="leave `--platform` out"
+        if flag is not None
+        else "run it in a stage of `--platform=$BUILDPLATFORM` and copy the result",
+    )
 
 
 def check_arguments(given: Mapping[str, str]) -> None:
@@ -85,7 +113,7 @@ def without_effect(given: Mapping[str, str]) -> list[Diagnostic]:
 def check_syntax(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
     """Refuse a `# syntax=`, or a build argument BUILDKIT_SYNTAX, that names another language than this one.
 
-    Raises: DockerfileError: it names the image of a foreign front end.
+    Raises: ForeignSyntax: it names the image of a foreign front end.
     """
     asked = build_args.get("BUILDKIT_SYNTAX")
     foreign = (
@@ -97,18 +125,18 @@ def check_syntax(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> None:
         raise foreign
 
 
-def foreign_syntax(directives: Directives, source: SourceFile) -> DockerfileError | None:
+def foreign_syntax(directives: Directives, source: SourceFile) -> ForeignSyntax | None:
     """Return an error if the syntax directive of a file names another language than this one."""
     word = directives.syntax
     return None if word is None else _foreign(word.text, word.span, source)
 
 
-def _foreign(text: str, span: Span | None, source: SourceFile) -> DockerfileError | None:
+def _foreign(text: str, span: Span | None, source: SourceFile) -> ForeignSyntax | None:
     image = text.split(" ", 1)[0].partition("@")[0]
     name = image.rpartition("/")[2].partition(":")[0]
     if name in ("", *_FRONTENDS):
         return None
-    return DockerfileError(
+    return ForeignSyntax(
         f"the syntax `{text[:100]}` is not supported",
         code="dockerfile.unsupported",
         span=span,

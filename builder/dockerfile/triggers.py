@@ -78,7 +78,10 @@ def _read(text: str, place: Span, source: SourceFile) -> Instruction:
 
 
 def _instruction(text: str, place: Span, source: SourceFile) -> Instruction:
-    found = lines.read(SourceFile("ONBUILD", text)).logical
+    read = lines.read(SourceFile("ONBUILD", text))
+    if read.errors:
+        raise read.errors[0]
+    found = read.logical
     if len(found) != 1:
         raise DockerfileError("an ONBUILD trigger is one instruction, not several")
     instruction = readers.read(grammar.statement(source, _placed(found[0], place), _BACKSLASH))

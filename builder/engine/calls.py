@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from builder.diagnostics import Diagnostic, SourceFile
-from builder.dockerfile.bases import Configurations, plan_with_bases
+from builder.dockerfile.bases import prospect
 from builder.dockerfile.checks import NOT_A_RULE, Checks, read_checks
 from builder.dockerfile.checks.options import ChecksFailed
 from builder.dockerfile.checks.planned import triggers_of
@@ -20,7 +20,8 @@ from builder.dockerfile.checks.survey import survey
 from builder.dockerfile.checks.walk import Scene, expand, global_arguments, stage_texts
 from builder.dockerfile.ignore import IgnoreRules
 from builder.dockerfile.instructions import Dockerfile, Instruction
-from builder.dockerfile.lower import lower
+from builder.dockerfile.lower import look_further
+from builder.dockerfile.mistakes import Mistakes
 from builder.dockerfile.parameters import Parameters, parameters
 from builder.dockerfile.parse import parse, read
 from builder.dockerfile.printing import last_line
@@ -30,8 +31,6 @@ from builder.engine.requests import CallRequest
 from builder.engine.texts import context_of, dockerfile_of
 from builder.errors import (
     ContextError,
-    DockerfileError,
-    DockerfileErrors,
     LapstrakeError,
     ReferenceInvalid,
 )
@@ -121,66 +120,51 @@ class _Check:
         self.source = source
         self.context = context
         self.config_of = config_of
-        self.errors: list[LapstrakeError] = []
-        self.complete = True
-        """Whether every image that the plan names is here."""
+        self.mistakes = Mistakes()
 
     def run(self) -> Checked:
         reading = read(self.source)
-        self.errors += reading.errors
-        if reading.dockerfile is None:
-            return self._answer((), (), ())
+        found = prospect(reading, self._plan_request(), self._configuration)
+        self.mistakes = found.mistakes
         dockerfile = reading.dockerfile
+        if dockerfile is None:
+            return self._answer((), (), ())
+        if found.plan is not None and found.complete:
+            look_further(found.plan, found.bases, self.mistakes)
         checks = self._checks(dockerfile)
-        planned = None if reading.errors else self._plan(dockerfile)
-        scene = self._scene(dockerfile, planned[0] if planned is not None else None)
-        found = (*dockerfile.warnings, *survey(scene, checks))
+        scene = self._scene(dockerfile, found.plan)
+        warnings = (*dockerfile.warnings, *survey(scene, checks))
         remarks: tuple[Diagnostic, ...] = ()
-        if planned is not None:
-            self._lower(*planned)
-            remarks = tuple(each for each in planned[0].warnings if each.code in NOT_A_RULE)
+        if found.plan is not None:
+            remarks = tuple(each for each in found.plan.warnings if each.code in NOT_A_RULE)
         try:
-            shown = checks.shown(found)
+            shown = checks.shown(warnings)
         except ChecksFailed as failed:
             shown = failed.warnings
-            self.errors.append(failed)
+            self.mistakes.add(failed)
         return self._answer(dockerfile.instructions, shown, remarks)
 
     def _checks(self, dockerfile: Dockerfile) -> Checks:
         try:
             return read_checks(dockerfile, dict(self.request.build_args))
         except LapstrakeError as error:
-            self.errors.append(error)
+            self.mistakes.add(error)
             return Checks()
 
-    def _plan(self, dockerfile: Dockerfile) -> tuple[BuildPlan, Configurations] | None:
-        """Plan with the base images that are here, their triggers included; one that is not counts as empty."""
-        request = PlanRequest(
+    def _plan_request(self) -> PlanRequest:
+        """Return the request of a build; without a target all stages are looked at."""
+        return PlanRequest(
             target=self.request.target,
+            all_stages=not self.request.target,
             build_args=self.request.build_args,
             host_platform=str(Platform.host()),
             target_platform=self.request.platform or "",
             ignore=self.context.ignore,
             ignore_name=self.context.ignore_name,
         )
-        try:
-            return plan_with_bases(dockerfile, request, self._configuration)
-        except LapstrakeError as error:
-            self._take(error)
-            return None
 
-    def _configuration(self, image: ImageNeeded, _plan: BuildPlan) -> ImageConfig:
-        platform = Platform.parse(image.platform)
-        config = self._local(image.reference, platform)
-        if config is None:
-            self.complete = False
-        return config or ImageConfig(architecture=platform.architecture, os=platform.os)
-
-    def _take(self, error: LapstrakeError) -> None:
-        """Remember an error, or each of several, once."""
-        each = error.errors if isinstance(error, DockerfileErrors) else (error,)
-        known = {(one.code, one.span, one.message) for one in self.errors}
-        self.errors += [one for one in each if (one.code, one.span, one.message) not in known]
+    def _configuration(self, image: ImageNeeded) -> ImageConfig | None:
+        return self._local(image.reference, Platform.parse(image.platform))
 
     def _scene(self, dockerfile: Dockerfile, planned: BuildPlan | None) -> Scene:
         scene = _scene(self.request, dockerfile)
@@ -201,7 +185,7 @@ class _Check:
         try:
             return IgnoreRules.parse(self.context.ignore, self.context.ignore_name)
         except ContextError as error:
-            self.errors.append(error)
+            self.mistakes.add(error)
             return None
 
     def _bases(self, scene: Scene) -> dict[int, ImageConfig]:
@@ -225,25 +209,13 @@ class _Check:
         except ReferenceInvalid:
             return None
 
-    def _lower(self, planned: BuildPlan, bases: Configurations) -> None:
-        """Look for what only lowering finds."""
-        silent = msgspec.structs.replace(planned, checks=Checks(skip_all=True))
-        try:
-            lower(silent, bases)
-        except DockerfileError as error:
-            # A variable that is missing may be one that an image sets.
-            if self.complete or error.code != "dockerfile.bad-expansion":
-                self._take(error)
-        except LapstrakeError as error:
-            self._take(error)
-
     def _answer(
         self,
         instructions: tuple[Instruction, ...],
         warnings: tuple[Diagnostic, ...],
         remarks: tuple[Diagnostic, ...],
     ) -> Checked:
-        located = [error.located(error.span, self.source) for error in self.errors]
+        located = [error.located(error.span, self.source) for error in self.mistakes.told()]
         return Checked(
             source=self.source,
             warnings=_placed(instructions, warnings),

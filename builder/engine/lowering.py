@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,9 @@ from builder.graph.keys import framed_digest
 from builder.graph.vertex import Graph
 from builder.oci.config import ImageConfig
 from builder.store.cache import CacheIndex
+
+if TYPE_CHECKING:
+    from builder.dockerfile.stages import PlanRequest
 
 
 class Needed(msgspec.Struct, frozen=True, array_like=True):
@@ -105,7 +109,7 @@ def planned(
     Raises: DockerfileError: see `dockerfile.parse`, `plan` and `lower`; whatever `resolve` raises.
     """
     digest = question.digest()
-    plan = _remembered(digest, cache, local) or _worked_out(question, digest, cache, resolve)
+    plan = _remembered(digest, cache, local) or _worked_out(question, digest, cache, local, resolve)
     return _with_source(plan, question.source)
 
 
@@ -140,34 +144,39 @@ def _worked_out(
     question: Question,
     digest: str,
     cache: CacheIndex,
+    local: Callable[[Needed], Found | None],
     resolve: Callable[[Needed, NearStage], Found],
 ) -> Plan:
-    from builder.dockerfile.bases import plan_with_bases
+    from builder.dockerfile.bases import plan_with_bases, prospect
     from builder.dockerfile.lower import lower
-    from builder.dockerfile.parse import parse
-    from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest
+    from builder.dockerfile.parse import read
+    from builder.dockerfile.stages import BuildPlan, ImageNeeded
 
     ids: dict[Needed, str] = {}
+
+    def known(image: ImageNeeded) -> ImageConfig | None:
+        needed = Needed(image.reference, image.platform, image.span)
+        found = local(needed)
+        if found is None:
+            return None
+        ids[needed], config = found
+        return config
 
     def configuration(image: ImageNeeded, plan: BuildPlan) -> ImageConfig:
         needed = Needed(image.reference, image.platform, image.span)
         ids[needed], config = resolve(needed, plan.near_stage)
         return config
 
-    stages, configs = plan_with_bases(
-        parse(question.source),
-        PlanRequest(
-            target=question.target,
-            build_args=question.build_args,
-            host_platform=question.host_platform,
-            target_platform=question.target_platform,
-            labels=question.labels,
-            ignore=question.ignore,
-            ignore_name=question.ignore_name,
-            contexts=question.contexts,
-        ),
-        configuration,
-    )
+    reading = read(question.source)
+    request = _request(question)
+    # Before anything is pulled: mistakes that need no image to be found are told now, all of them.
+    expected = prospect(reading, request, known)
+    expected.mistakes.raise_any()
+    stages, configs = expected.plan, expected.bases
+    if stages is None or not expected.complete:
+        assert reading.dockerfile is not None
+        ids.clear()
+        stages, configs = plan_with_bases(reading.dockerfile, request, configuration)
     lowered = lower(stages, configs)
     answer = Plan(
         lowered.graph,
@@ -181,6 +190,21 @@ def _worked_out(
     cache.remember_parsed(digest, encode(list(ids)))
     cache.remember_parsed(framed_digest((digest, list(ids.values()))), encode(answer))
     return answer
+
+
+def _request(question: Question) -> PlanRequest:
+    from builder.dockerfile.stages import PlanRequest
+
+    return PlanRequest(
+        target=question.target,
+        build_args=question.build_args,
+        host_platform=question.host_platform,
+        target_platform=question.target_platform,
+        labels=question.labels,
+        ignore=question.ignore,
+        ignore_name=question.ignore_name,
+        contexts=question.contexts,
+    )
 
 
 def _code() -> str:

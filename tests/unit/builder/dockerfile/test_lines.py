@@ -133,9 +133,28 @@ class TestHeredocs:
         assert one("ONBUILD RUN <<EOF\nx\nEOF").heredocs[0].body == "x\n"
 
     def test_one_that_does_not_end_is_refused_at_its_start(self) -> None:
-        error = refused("RUN cat <<EOF && b\nx\n EOF")
+        found = read(SourceFile("D", "RUN cat <<EOF && b\nx\n"))
+        [error] = found.errors
         assert marked(error) == "<<EOF"
         assert "EOF" in error.message
+        assert found.logical[0].open
+
+    @pytest.mark.parametrize(
+        ("opening", "end", "note"),
+        [
+            ("<<EOF", "EOF  ", "blanks after it"),
+            ("<<EOF", "  EOF", "blanks before it"),
+            ("<<EOF", "eof", "`eof`"),
+            ("<<-EOF", " EOF", "blanks before it"),
+        ],
+    )
+    def test_what_is_nearly_its_end_is_named_and_reading_goes_on_there(
+        self, opening: str, end: str, note: str
+    ) -> None:
+        found = read(SourceFile("D", f"RUN cat {opening}\nx\n{end}\nCMD x"))
+        [error] = found.errors
+        assert note in error.notes[0]
+        assert [line.text for line in found.logical] == [f"RUN cat {opening}", "CMD x"]
 
 
 class TestDirectives:

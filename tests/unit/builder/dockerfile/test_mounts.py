@@ -156,8 +156,8 @@ def test_what_is_correct_is_refused_by_name_and_all_of_it() -> None:
     assert isinstance(error, DockerfileErrors)
     assert [marked(each) for each in error.errors] == [
         "--mount=target=/a",
-        "--device=d",
         "--security=insecure",
+        "--device=d",
     ]
     assert {each.code for each in error.errors} == {"dockerfile.unsupported"}
 
