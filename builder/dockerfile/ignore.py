@@ -13,13 +13,16 @@ import msgspec
 
 from builder.diagnostics import SourceFile, Span
 from builder.dockerfile.arguments import SPACE
-from builder.dockerfile.globs import BadGlob, Glob, compile_glob
+from builder.dockerfile.automaton import Automaton, Place, set_bits
+from builder.dockerfile.classes import BadGlob
+from builder.dockerfile.globs import Glob, compile_glob
 from builder.errors import ContextError
 from builder.graph.keys import framed_digest
 
 MAX_LINE = 65535
 MAX_RULES = 10_000
 _REMEMBERED = 4096
+_LONGEST = 4096  # characters of a path that is remembered
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,25 +44,36 @@ class Verdict(msgspec.Struct, frozen=True):
 _KEPT = Verdict(ignored=False)
 
 
+class _Inside:
+    """What directories have in common that look the same to the rules.
+
+    `above` are the rules that match one of them or what is above, as bits; `verdicts` are those on names in
+    them, with the rules that match these or what is above, by the rules that match the names themselves.
+    """
+
+    __slots__ = ("above", "place", "verdicts")
+
+    def __init__(self, place: Place, above: int) -> None:
+        self.place = place
+        self.above = above
+        self.verdicts: dict[int, tuple[Verdict, int]] = {}
+
+
 class IgnoreRules:
     """The rules of one file.
 
-    Matching one path costs a comparison with each rule; directories above are remembered, so a walk from the
-    top down pays for each name once. Safe to use from several threads.
+    Matching a path costs about one look-up for each character of its last name, however many rules there are:
+    what is known of directories is remembered. Safe to use from several threads.
     """
 
     def __init__(self, name: str, rules: tuple[Rule, ...], globs: tuple[Glob, ...]) -> None:
         self.name = name
         self.rules = rules
-        self._globs = globs
-        self._steps = tuple(
-            (1 << index, rule.includes, glob.matches)
-            for index, (rule, glob) in enumerate(zip(rules, globs, strict=True))
+        self._automaton = Automaton(globs)
+        self._including = self._automaton.positions(
+            index for index, rule in enumerate(rules) if rule.includes
         )
-        self._including = tuple(
-            glob for rule, glob in zip(rules, globs, strict=True) if rule.includes
-        )
-        self._directories: dict[str, int] = {}
+        self._forget()
 
     @classmethod
     def parse(cls, text: str, name: str) -> IgnoreRules:
@@ -90,59 +104,79 @@ class IgnoreRules:
     @property
     def identity(self) -> str:
         """What the rules mean, as a digest: comments, blanks and the file's name do not count."""
-        return framed_digest(("ignore/1", [(rule.includes, rule.pattern) for rule in self.rules]))
+        return framed_digest(("ignore/2", [(rule.includes, rule.pattern) for rule in self.rules]))
 
     def match(self, path: str) -> Verdict:
         """Return the verdict on a path, relative to the context, with slashes and without dots."""
         if not self.rules or path in ("", "."):
             return _KEPT
-        _, ignored, decided = self._evaluate(path, self._above(path))
-        return Verdict(ignored, None if decided < 0 else self.rules[decided])
+        at = path.rfind("/")
+        if at < 0:
+            return self._decided(self._top, path)[0]
+        inside = self._directories.get(path[:at])
+        if inside is None:
+            inside = self._enter(path[:at])
+        return self._decided(inside, path[at + 1 :])[0]
 
     def prunable(self, directory: str) -> bool:
         """Tell whether a directory is hidden and nothing below it can be brought back, so need not be walked."""
         if not self.match(directory).ignored:
             return False
-        parts = directory.split("/")
-        return not any(glob.reaches_below(directory, parts) for glob in self._including)
+        return not self._enter(directory).place.positions & self._including
 
-    def _above(self, path: str) -> int:
-        """Return which rules match the directories above a path, as bits."""
-        end = path.rfind("/")
-        if end < 0:
-            return 0
-        known = self._directories.get(path[:end])
-        if known is not None:
-            return known
-        found = 0
-        at = path.find("/")
-        while at >= 0:
-            directory = path[:at]
-            known = self._directories.get(directory)
-            if known is None:
-                known = self._evaluate(directory, found)[0]
-                if len(self._directories) >= _REMEMBERED:
-                    self._directories.clear()
-                self._directories[directory] = known
-            found = known
-            at = path.find("/", at + 1)
-        return found
+    def _forget(self) -> None:
+        self._automaton.forget()
+        self._top = _Inside(self._automaton.start, 0)
+        self._alike: dict[tuple[Place, int], _Inside] = {}
+        self._directories: dict[str, _Inside] = {}
 
-    def _evaluate(self, path: str, above: int) -> tuple[int, bool, int]:
-        """Return the rules that match as bits, whether the path is hidden, and the last rule that changed that."""
-        parts = path.split("/")
+    def _enter(self, directory: str) -> _Inside:
+        """Return what is known of names in a directory."""
+        if self._automaton.full or len(self._directories) >= _REMEMBERED:
+            self._forget()
+        inside = self._top
+        start = 0
+        while start <= len(directory):
+            end = directory.find("/", start)
+            if end < 0:
+                end = len(directory)
+            path = directory[:end] if end <= _LONGEST else ""
+            below = self._directories.get(path)
+            if below is None:
+                below = self._below(inside, directory[start:end])
+                if path:
+                    self._directories[path] = below
+            inside = below
+            start = end + 1
+        return inside
+
+    def _below(self, inside: _Inside, name: str) -> _Inside:
+        _, matching = self._decided(inside, name)
+        place = self._automaton.follow(inside.place, f"{name}/")
+        return self._alike.setdefault((place, matching), _Inside(place, matching))
+
+    def _decided(self, inside: _Inside, name: str) -> tuple[Verdict, int]:
+        """Return the verdict on a name in a directory, and the rules that match it or what is above, as bits."""
+        matching = self._automaton.follow(inside.place, name).accepts
+        known = inside.verdicts.get(matching)
+        if known is None:
+            known = inside.verdicts[matching] = self._evaluate(matching, inside.above)
+        return known
+
+    def _evaluate(self, matching: int, above: int) -> tuple[Verdict, int]:
         ignored = False
-        decided = -1
-        matching = 0
-        for index, (bit, includes, matches) in enumerate(self._steps):
+        decided: Rule | None = None
+        counted = 0
+        for index in set_bits(matching | above):
+            rule = self.rules[index]
             # A rule that could change nothing is not asked; nor does it then count for what lies below.
-            if not above & bit and (includes != ignored or not matches(path, parts)):
+            if rule.includes != ignored and not above >> index & 1:
                 continue
-            matching |= bit
-            if ignored == includes:
-                decided = index
-            ignored = not includes
-        return matching, ignored, decided
+            counted |= 1 << index
+            if ignored == rule.includes:
+                decided = rule
+            ignored = not rule.includes
+        return Verdict(ignored, decided), counted
 
 
 def _rule(line: str, number: int) -> Rule | None:
@@ -151,15 +185,19 @@ def _rule(line: str, number: int) -> Rule | None:
     text = line.strip(SPACE)
     if not text:
         return None
-    includes = text.startswith("!")
-    pattern = text[1:].strip(SPACE) if includes else text
-    if pattern:
-        pattern = _clean(pattern)
-        if len(pattern) > 1:
-            pattern = pattern.removeprefix("/")
-        elif includes and pattern == "/":
-            pattern = ""
-    return Rule(line=number, text=text, pattern=pattern, includes=includes)
+    # Docker cleans twice, in two programs: a `!` that comes first only then counts too.
+    cleaned = _relative(text[1:]) if text.startswith("!") else _relative(text)
+    pattern = _clean((f"!{cleaned}" if text.startswith("!") else cleaned).strip(SPACE))
+    includes = pattern.startswith("!")
+    return Rule(line=number, text=text, pattern=pattern.removeprefix("!"), includes=includes)
+
+
+def _relative(pattern: str) -> str:
+    pattern = pattern.strip(SPACE)
+    if not pattern:
+        return ""
+    cleaned = _clean(pattern)
+    return cleaned.removeprefix("/") if len(cleaned) > 1 else cleaned
 
 
 def _clean(path: str) -> str:

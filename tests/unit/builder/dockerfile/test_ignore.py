@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings
@@ -61,9 +62,51 @@ def ignored(text: str, path: str) -> bool:
         (".", "a", False),
         ("..", "a", False),
         ("ä*", "äö", True),
+        ("[^a]b", "/b", True),
+        ("a[^b]c", "a/c", True),
+        ("foo**bar", "foo/x/bar", True),
+        ("foo**bar", "fooxbar", False),
+        ("a**/b", "ab", True),
+        ("***.py", "x/a.py", True),
+        ("?\udcff", "a\udcfe", True),
+        ("a\udcff", "a\udcfe", False),
     ],
 )
 def test_a_pattern_hides(text: str, path: str, expected: bool) -> None:
+    assert ignored(text, path) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "expected"),
+    [
+        # The expression that Docker makes of a pattern leaves these as they are.
+        ("^a*", "ab", True),
+        ("a^*", "a^b", False),
+        ("a^b", "a^b", True),
+        ("a|b*", "ax", True),
+        ("a|b*", "xb", True),
+        ("x*|b", "ab", True),
+        ("x|m|*y", "am.", True),
+        ("\\d?", "1a", True),
+        ("\\d?", "da", False),
+        ("\\D?", "da", True),
+        ("[[:digit:]]*", "1a", True),
+        ("[[:^digit:]]*", "1a", False),
+        ("a*[\\w-]x", "a-x", True),
+        ("[^\\W]x", "-x", False),
+        ("[*]", "*", False),
+        ("[*]", "^/]", True),
+        ("[a-c]{x,y}", "b{x,y}", True),
+        ("x\\n?", "x\na", True),
+        ("**/*a", "x\n/a", False),
+        # A `!` that only comes first when the pattern has been cleaned counts.
+        ("*\n/!a", "a", False),
+        ("*\n./!a", "a", False),
+        ("x/..\n/ a", "a", True),
+        ("a /b/..", "a", True),
+    ],
+)
+def test_an_odd_pattern_means_what_it_means_to_docker(text: str, path: str, expected: bool) -> None:
     assert ignored(text, path) is expected
 
 
@@ -99,7 +142,11 @@ def test_the_verdict_names_the_line_that_decided() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["!", "a\n! \n", "!/", "[", "[]", "[a", "[a-]", "[b-a]", "a\\", "[-a]"]
+    "text",
+    [
+        *("!", "a\n! \n", "!/", "/!", "[", "[]", "[a", "[a-]", "[b-a]", "a\\", "[-a]", "*[b"),
+        *("bin\\q", "[[:letter:]]", "[a-\\d]", "\\ä*", "[^]", "*x{2}", "*[b-a]"),
+    ],
 )
 def test_a_malformed_pattern_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(ContextError) as caught:
@@ -152,6 +199,27 @@ def test_hostile_patterns_take_linear_time() -> None:
     found.match("a" * 250)
     found.match("/".join(["a"] * 500))
     assert time.process_time() - started < 5
+
+
+LARGE = "\n".join(["x" * 60_000] * 5)  # leaves little room for what is remembered
+
+
+def test_what_is_remembered_is_bounded_and_forgetting_changes_no_verdict() -> None:
+    found = rules("**/*a*b*c*d*\n!keep/**\n**/*.tmp\n" + LARGE)
+    names = [
+        f"{'keep' if n % 7 == 0 else n}/{chr(0x4E00 + n)}a{n}b{'c' * (n % 2)}d" for n in range(3000)
+    ]
+    verdicts = [found.match(name).ignored for name in names]
+    assert verdicts == [n % 7 != 0 and n % 2 == 1 for n in range(3000)]
+    assert [found.match(name).ignored for name in reversed(names)] == verdicts[::-1]
+
+
+def test_several_threads_may_ask_at_once() -> None:
+    found = rules("**/*.tmp\n!**/keep*\n" + LARGE)
+    names = [f"d{n % 50}/{'keep' if n % 3 else 'other'}{n}.tmp" for n in range(2000)]
+    with ThreadPoolExecutor(4) as pool:
+        several = pool.map(lambda _: [found.match(name).ignored for name in names], range(8))
+    assert all(verdicts == [n % 3 == 0 for n in range(2000)] for verdicts in several)
 
 
 # The slow way: moby's translation to a regular expression, and its walk with the results of the parents.
