@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from builder.diagnostics import Diagnostic, SourceFile, Span
+from builder.diagnostics import Diagnostic
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
 from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
+from builder.engine.places import locator
 from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
@@ -175,7 +176,7 @@ class Build:
             surroundings=self._surroundings(),
             events=self._events,
             first_id=self._next_id,
-            located=_locator(source),
+            located=locator(source),
         ).solve()
         image = self._image(plan, solved)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=plan.warnings)
@@ -299,35 +300,3 @@ def _append(config: ImageConfig, step: Step, solved: Solved, created: str) -> Im
     if step.vertex is None:
         return append_history(config, entry)
     return append_layer(config, Digest(solved.layers[step.vertex].diff_id), entry)
-
-
-def _locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeError]:
-    def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
-        if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
-            error.hint = "the output above shows what went wrong; finished steps stay cached"
-        return error.located(_narrow(error, vertex.span, source), source)
-
-    return locate
-
-
-def _narrow(error: LapstrakeError, span: Span | None, source: SourceFile) -> Span | None:
-    """Return the span of the word that a message quotes, where it stands in the instruction's line."""
-    quoted = error.message.split("`")[1:2]
-    if span is None or not quoted or not error.code.startswith(("context.", "build.copy-failed")):
-        return span
-    line = source.text.splitlines()[span.line - 1]
-    for word in (quoted[0], quoted[0].lstrip("/")):
-        at = _whole_word(line, word, span.column - 1)
-        if at is not None:
-            return Span(span.line, at + 1, span.line, at + 1 + len(word))
-    return span
-
-
-def _whole_word(line: str, word: str, start: int) -> int | None:
-    at = line.find(word, start) if word else -1
-    while at >= 0:
-        around = line[at - 1 : at] + line[at + len(word) : at + len(word) + 1]
-        if not any(each.isalnum() or each in "._-" for each in around):
-            return at
-        at = line.find(word, at + 1)
-    return None

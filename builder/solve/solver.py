@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.errors import BuildError, Cancelled, LapstrakeError, LayerLost
+from builder.errors import BuildError, Cancelled, ContextError, LapstrakeError, LayerLost
 from builder.events import (
     EventSink,
     Outcome,
@@ -115,6 +115,7 @@ class Solver:
             try:
                 self._take_cached()
                 if len(self._inputs) < len(self._graph.vertices):
+                    self._refuse_missing()
                     self._execute_rest()
                 break
             except LayerLost as lost:
@@ -171,11 +172,18 @@ class Solver:
                 key = self._key(op, inputs)
                 layer = self._lookup.find(key, self._below(op, inputs))
             except LapstrakeError as error:
+                if isinstance(error, ContextError):
+                    self._refuse_missing()  # which tells of the others too
                 self._start(index)
                 raise self._failed(index, error) from error
             if layer is not None:
                 self._start(index)
                 self._finish(index, _Result(layer, cached=True))
+
+    def _refuse_missing(self) -> None:
+        from builder.solve.presence import refuse_missing
+
+        refuse_missing(self._graph, self._inputs, self._store, self._located)
 
     def _key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
         match op:

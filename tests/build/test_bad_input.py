@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.build.workshop import Workshop
+from builder.diagnostics import Span
+from builder.engine.requests import BuildRequest
+from builder.errors import DockerfileErrors
+from tests.build.workshop import Watch, Workshop
 from tests.support.product import Product
 
 
@@ -124,6 +127,36 @@ def test_a_mistake_is_told_with_its_place_and_something_to_try(
     assert diagnostic.source is not None
     assert workshop.leftovers() == []
     assert workshop.build(filled, "COPY app.txt /x").image["x"].text == "x"
+
+
+def test_sources_that_are_missing_are_told_together_before_any_command(
+    workshop: Workshop, filled: Path
+) -> None:
+    text = """
+        FROM base AS other
+        ARG NAME=apq
+        RUN echo first
+        COPY $NAME.txt \\
+             app.txt a.secret /x/
+        FROM base
+        RUN echo second
+        ADD [a- no*such /y/
+        COPY --parents ./d/./none /z/
+        COPY --from=other /nothing /x/
+    """
+    workshop.write(filled, text)
+    watch = Watch()
+    with pytest.raises(DockerfileErrors) as caught:
+        workshop.engine.build(BuildRequest(context=str(filled)), watch)
+    found = caught.value.errors
+    assert [(each.code, each.span) for each in found] == [
+        ("context.missing-source", Span(4, 6, 4, 15)),
+        ("context.ignored-source", Span(5, 14, 5, 22)),
+        ("context.bad-pattern", Span(8, 5, 8, 8)),
+        ("context.missing-source", Span(9, 16, 9, 26)),
+    ]
+    assert watch.output() == ""
+    assert workshop.leftovers() == []
 
 
 def test_a_base_that_does_not_exist_names_the_stage_that_may_be_meant(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from builder.errors import ContextError
 from builder.source.known import KnownFiles
 from builder.source.listing import contents_digest
 from builder.source.select import Digester
@@ -77,6 +78,32 @@ def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
                 if known is not None:
                     known.save()
     return {"contents": contents_digest(tops), "files": files, "bytes": size}
+
+
+def missing_of(arguments: object, fds: tuple[int, ...], report: object) -> object:
+    """Return a refusal for each path of a `Selection` that names nothing; a pattern may match nothing.
+
+    One is code, message, notes and hint, as plain data.
+    """
+    del fds, report
+    found: list[tuple[str, str, tuple[str, ...], str | None]] = []
+    for source in msgspec.convert(arguments, Selection).sources:
+        with _source_tree(source) as (tree, _):
+            for path in source.paths:
+                try:
+                    _look_for(tree, path, source)
+                except ContextError as error:
+                    found.append((error.code, error.message, error.notes, error.hint))
+    return found
+
+
+def _look_for(tree: Tree, path: str, source: SourceTree) -> None:
+    if source.exclude or source.parents:
+        from builder.source.choice import narrowed
+
+        narrowed(tree, (path,), source.exclude, parents=source.parents)
+    else:
+        resolve(tree, (path,))
 
 
 @contextmanager

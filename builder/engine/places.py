@@ -1,0 +1,86 @@
+"""Where in the Dockerfile a step that failed is written, as exactly as its error tells: the guilty word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from builder.diagnostics import SourceFile, Span
+from builder.errors import LapstrakeError
+from builder.graph.operations import CopyOp, RunOp
+from builder.graph.vertex import Vertex
+
+
+def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeError]:
+    """Return what adds the place of a vertex to an error of its step."""
+
+    def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
+        if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
+            error.hint = "the output above shows what went wrong; finished steps stay cached"
+        return error.located(_narrow(error, vertex, source), source)
+
+    return locate
+
+
+def _narrow(error: LapstrakeError, vertex: Vertex, source: SourceFile) -> Span | None:
+    """Return the span of the word that a message quotes, or else that of the instruction."""
+    span = vertex.span
+    quoted = error.message.split("`")[1:2]
+    if span is None or not quoted or not error.code.startswith(("context.", "build.copy-failed")):
+        return span
+    return (
+        _source_word(vertex, quoted[0], source)
+        or _word_in(source, span, quoted[0])
+        or _word_in(source, span, quoted[0].lstrip("/"))
+        or span
+    )
+
+
+def _source_word(vertex: Vertex, path: str, source: SourceFile) -> Span | None:
+    """Return the place of the source of a copy that comes to a path, which may be written with variables."""
+    from builder.dockerfile.instructions import Add, Copy
+    from builder.dockerfile.parse import read
+    from builder.dockerfile.remotes import BadRemote, read_remote
+
+    op = vertex.op
+    dockerfile = read(source, split=lambda _text: ()).dockerfile
+    if not isinstance(op, CopyOp) or dockerfile is None:
+        return None
+    paths = [each for one in op.sources for each in one.paths if each]
+    for instruction in dockerfile.instructions:
+        if instruction.span != vertex.span or not isinstance(instruction, Copy | Add):
+            continue
+        words = []
+        for word in instruction.sources:
+            try:
+                is_remote = read_remote(word.text) is not None
+            except BadRemote:
+                return None
+            if not is_remote:
+                words.append(word)
+        if len(words) != len(paths):
+            return None
+        for word, each in zip(words, paths, strict=True):
+            if path.lstrip("/") in (each.replace("/./", "/"), each.partition("/./")[0]):
+                return word.span
+    return None
+
+
+def _word_in(source: SourceFile, span: Span, word: str) -> Span | None:
+    """Return the place of a word as it is written in an instruction."""
+    lines = source.text.removeprefix("\ufeff").split("\n")
+    for number in range(span.line, span.end_line + 1):
+        start = span.column - 1 if number == span.line else 0
+        at = _whole_word(lines[number - 1], word, start)
+        if at is not None:
+            return Span(number, at + 1, number, at + 1 + len(word))
+    return None
+
+
+def _whole_word(line: str, word: str, start: int) -> int | None:
+    at = line.find(word, start) if word else -1
+    while at >= 0:
+        around = line[at - 1 : at] + line[at + len(word) : at + len(word) + 1]
+        if not any(each.isalnum() or each in "._-" for each in around):
+            return at
+        at = line.find(word, at + 1)
+    return None

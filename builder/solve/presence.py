@@ -1,0 +1,65 @@
+"""Whether contexts have what the copies of a build name: found out before anything is executed.
+
+A name that is misspelt ends a build before its first command, and all of them are told together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from builder.dockerfile.mistakes import Mistakes
+from builder.errors import ContextError, LapstrakeError
+from builder.graph.operations import CopyOp
+from builder.graph.vertex import Graph, Vertex
+from builder.solve.context import LocalContext
+from builder.solve.lookup import Input
+from builder.solve.steps.copy import SELECTING, source_trees
+from builder.store.root import Store
+
+Refusal = tuple[str, str, tuple[str, ...], str | None]
+
+
+def refuse_missing(
+    graph: Graph,
+    inputs: Mapping[int, Input],
+    store: Store,
+    located: Callable[[LapstrakeError, Vertex], LapstrakeError],
+) -> None:
+    """Look for the sources of the copies that are still to be made, as far as these are from contexts.
+
+    Raises: ContextError: one is not there, is ignored, or is a malformed pattern. DockerfileErrors: several.
+    """
+    mistakes = Mistakes()
+    for index, vertex in enumerate(graph.vertices):
+        if index in inputs or not isinstance(vertex.op, CopyOp):
+            continue
+        for error in _missing_of(vertex, vertex.op, inputs, store):
+            mistakes.add(located(error, vertex))
+    mistakes.raise_any()
+
+
+def _missing_of(
+    vertex: Vertex, op: CopyOp, inputs: Mapping[int, Input], store: Store
+) -> list[LapstrakeError]:
+    given = [inputs.get(each) for each in vertex.inputs]
+    origins = [each if isinstance(each, LocalContext) else None for each in given]
+    sources = tuple([each for each in op.sources if not each.inline and origins[each.input]])
+    if not sources:
+        return []
+    here = tuple([each or LocalContext(root="") for each in origins])
+    trees = source_trees(
+        msgspec.structs.replace(op, sources=sources), here, store.snapshots, store.root
+    )
+    request = {"sources": [{**tree, "known": ""} for tree in trees]}
+    if any(each is not None and each.owners for each in origins):
+        found = store.jobs.call(f"{SELECTING}:missing_of", request)
+    else:
+        from builder.solve.steps.selecting import missing_of
+
+        found = missing_of(request, (), None)
+    return [
+        ContextError(message, code=code, notes=notes, hint=hint)
+        for code, message, notes, hint in msgspec.convert(found, list[Refusal])
+    ]
