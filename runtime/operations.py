@@ -14,7 +14,7 @@ from runtime.mounts import make_missing
 from runtime.network import bring_up_loopback
 from runtime.scene import CLOSED, Operation, Scene
 from runtime.stack import overlay
-from runtime.stubs import Target, make_stub_layer
+from runtime.stubs import Target, find_missing, make_stub_layer
 from runtime.syscalls import Syscalls
 from runtime.user import find_user
 
@@ -60,15 +60,18 @@ class StackRoot(Operation, frozen=True, kw_only=True):
         place, place_path = scene.scratch, f"/proc/self/fd/{scene.scratch}"
         if self.work is not None:
             place, place_path = calls.open(self.work, _REAL_DIRECTORY), self.work
-        stubs = make_stub_layer(
-            calls, look, self.targets, (place, place_path), prepared=scene.prepared
-        )
+        missing = find_missing(calls, look, self.targets, prepared=scene.prepared)
+        kept = tuple(each for each in missing if each.real and self.upper is not None)
+        shown = tuple(each for each in missing if each not in kept)
+        stubs = make_stub_layer(calls, look, shown, (place, place_path))
         if stubs is None and self.upper is None:
             scene.root = look
         else:
             calls.close(look)
             scene.root = self._stack(calls, scene, place, stubs)
         calls.attach(scene.root, scene.scratch)
+        for each in kept:
+            calls.make_directory(each.path[0], scene.root, 0o755)
 
     def _stack(self, calls: Syscalls, scene: Scene, place: int, stubs: str | None) -> int:
         lowers, work = self.lowers, self.work

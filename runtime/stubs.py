@@ -8,7 +8,8 @@ between the writable directory and the image's layers:
     lower   the image
 
 The writable directory is therefore never touched, whatever happens to the process; there is nothing to remove and no
-time to restore afterwards. Parents take all attributes of the image's own, so that a command that changes
+time to restore afterwards. Only `/proc`, `/sys` and `/dev` are made in it: an image without them has them after its first
+RUN, as everywhere. Parents take all attributes of the image's own, so that a command that changes
 them finds, and copies up, what the image had.
 """
 
@@ -45,29 +46,30 @@ class Target(msgspec.Struct, frozen=True):
     real: bool = False
 
 
-def make_stub_layer(
-    calls: Syscalls,
-    root: int,
-    targets: tuple[Target, ...],
-    place: tuple[int, str],
-    *,
-    prepared: Mapping[str, int],
-) -> str | None:
-    """Make the missing `targets` in a new directory and return its path, or None where none is missing.
+class Missing(msgspec.Struct, frozen=True):
+    """A target that the root file system lacks: where it belongs, links resolved, and what it is to be."""
 
-    `root` is a view of the image, `place` the descriptor and the path of where the directory is made, `prepared` holds
-    descriptors of sources.
+    path: tuple[str, ...]
+    directory: bool
+    real: bool
+
+
+def find_missing(
+    calls: Syscalls, root: int, targets: tuple[Target, ...], *, prepared: Mapping[str, int]
+) -> tuple[Missing, ...]:
+    """Return which of `targets` are missing in `root`, a view of the image; `prepared` are descriptors of sources.
 
     Raises: SetupFailed: a target of the kernel's own file systems is no directory. OSError.
     """
-    missing: list[tuple[tuple[str, ...], bool]] = []
+    missing: list[Missing] = []
     for target in targets:
         found = walk(calls, root, target.path, follow=not target.real)
         mode = calls.status(found.descriptor).st_mode
         calls.close(found.descriptor)
         if found.missing:
             if found.path[0] not in _OWN or len(found.path) == 1:
-                missing.append((found.path, _is_directory(calls, target, prepared)))
+                directory = _is_directory(calls, target, prepared)
+                missing.append(Missing(found.path, directory, target.real))
         elif target.real and not stat.S_ISDIR(mode):
             kind = "a symbolic link" if stat.S_ISLNK(mode) else "not a directory"
             raise SetupFailed(
@@ -75,12 +77,24 @@ def make_stub_layer(
                 f"it is {kind} in the root file system",
                 hint=f"use a base image in which `{target.path}` is a directory",
             )
+    return tuple(missing)
+
+
+def make_stub_layer(
+    calls: Syscalls, root: int, missing: tuple[Missing, ...], place: tuple[int, str]
+) -> str | None:
+    """Make what is `missing` in a new directory and return its path, or None where nothing is.
+
+    `root` is a view of the image, `place` the descriptor and the path of where the directory is made.
+
+    Raises: OSError.
+    """
     if not missing:
         return None
     calls.make_directory(_LAYER, place[0], 0o755)
     layer = _Layer(calls, root, calls.open(_LAYER, _DIRECTORY, directory=place[0]))
-    for path, directory in missing:
-        layer.add(path, directory=directory)
+    for each in missing:
+        layer.add(each.path, directory=each.directory)
     layer.finish()
     return f"{place[1]}/{_LAYER}"
 
