@@ -7,7 +7,8 @@ import os
 from builder.errors import LayerError
 from builder.layer.read import Member
 
-_HARD_LINK = 0x31
+_HARD_LINK, _DIRECTORY = 0x31, 0x35
+_ROOTS = frozenset({b"", b".", b"./", b"/"})
 
 
 def tidy(member: Member) -> None:
@@ -20,6 +21,9 @@ def tidy(member: Member) -> None:
         member.name = _shortest(member.name)
     if member.typeflag == _HARD_LINK and b".." in member.link:
         member.link = _shortest(member.link)
+    if member.typeflag != _DIRECTORY and member.name in _ROOTS:
+        # Where it is unpacked there is a directory already, which stays, whatever the archive calls its root.
+        member.typeflag = _DIRECTORY
     if b".wh." in member.name and any(part.startswith(b".wh.") for part in member.name.split(b"/")):
         raise LayerError(
             f"it holds `{_shown(member.name)}`, and in an image such a name removes a file"
