@@ -116,8 +116,7 @@ def _fail(invocation: Invocation, error: LapstrakeError, origin: Exception | Non
     if error.code == "internal":
         _show_origin(invocation, origin or error)
     try:
-        for diagnostic in failure.diagnostics_of(error):
-            invocation.tell(diagnostic)
+        invocation.tell_all(failure.diagnostics_of(error))
     except LapstrakeError as second:  # the settings, which say how to show the first, are wrong
         sys.stderr.write(f"error[{second.code}]: {second.message}\n")
         return second.exit_code

@@ -19,7 +19,7 @@ from builder.ui.style import palette_for
 
 if TYPE_CHECKING:
     from builder.diagnostics import Diagnostic
-    from builder.engine import BuildRequest, BuildResult, Output
+    from builder.engine import BuildRequest, BuildResult, CallRequest, Output
 
 _ABSENT = [
     *absent(
@@ -157,8 +157,9 @@ def command(
                 build_args=build_args,
                 target=target,
                 platform=platform,
+                contexts=_contexts(contexts),
             )
-            return answer(invocation, call, question)
+            return answer(invocation, call, question, _stdin(question))
     if push and not tags:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
     if isolation is not None:
@@ -201,7 +202,7 @@ def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     return tuple(dict(word.split("=", 1) for word in words).items())
 
 
-def _stdin(request: BuildRequest) -> BinaryIO | None:
+def _stdin(request: BuildRequest | CallRequest) -> BinaryIO | None:
     """Return standard input where the request reads from it."""
     if "-" not in (request.context, request.dockerfile):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -69,13 +69,18 @@ def _read(text: str) -> Call:
     return Call(method or "build", json, ignore_status)
 
 
-def answer(invocation: Invocation, call: Call, request: CallRequest) -> int:
-    """Print the answer on standard output, and what would end the build as errors; return the exit code."""
+def answer(
+    invocation: Invocation, call: Call, request: CallRequest, stdin: BinaryIO | None = None
+) -> int:
+    """Print the answer on standard output, and what would end the build as errors; return the exit code.
+
+    `stdin` is what `-` in the request means.
+    """
     from builder.engine.calls import Checked
     from builder.ui.calls import as_json, as_text
 
     with invocation.engine() as engine:
-        result = engine.call(request)
+        result = engine.call(request) if stdin is None else engine.call(request, stdin)
     if call.json:
         sys.stdout.write(as_json(result) + "\n")
     else:
@@ -85,10 +90,10 @@ def answer(invocation: Invocation, call: Call, request: CallRequest) -> int:
         return 0
     sys.stdout.flush()
     if not call.json:
-        for found in result.errors:
-            invocation.tell(found.diagnostic)
-        for remark in result.remarks:
-            invocation.tell(remark)
+        told = [*(found.diagnostic for found in result.errors), *result.remarks]
+        if told and result.warnings:
+            sys.stderr.write("\n")
+        invocation.tell_all(told)
     if result.errors:
         return 1
     return 1 if result.warnings and not call.ignore_status else 0

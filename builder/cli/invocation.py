@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,14 @@ class Invocation:
             text = render(diagnostic, palette=palette, columns=_columns())
         with suppress(OSError):  # a full or broken standard error: the exit code has to say it
             sys.stderr.write(text)
+
+    def tell_all(self, diagnostics: Iterable[Diagnostic]) -> None:
+        """Show several diagnostics, on a terminal or in a log with an empty line between them."""
+        for index, diagnostic in enumerate(diagnostics):
+            if index and not self.machine:
+                with suppress(OSError):
+                    sys.stderr.write("\n")
+            self.tell(diagnostic)
 
     def note(self, message: str) -> None:
         """Tell something that changes nothing, such as a flag that has no effect."""

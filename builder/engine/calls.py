@@ -5,7 +5,6 @@ Nothing is executed and nothing pulled: what base images set is known where they
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Callable
 
@@ -27,17 +26,17 @@ from builder.dockerfile.parse import parse, read
 from builder.dockerfile.printing import last_line
 from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest
 from builder.dockerfile.targets import Target, targets
+from builder.engine.contexts import Beginning
 from builder.engine.requests import CallRequest
-from builder.engine.texts import context_of, dockerfile_of
 from builder.errors import (
     ContextError,
+    DockerfileError,
     LapstrakeError,
     ReferenceInvalid,
 )
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.solve.context import LocalContext
 
 ConfigOf = Callable[[str, Platform], "ImageConfig | None"]
 """Returns the configuration of an image of the store, by canonical reference and platform."""
@@ -77,26 +76,26 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 CallResult = Checked | Outlined | Listed
 
 
-def call(request: CallRequest, config_of: ConfigOf) -> CallResult:
-    """Answer a request.
+def call(
+    request: CallRequest,
+    beginning: Beginning,
+    config_of: ConfigOf,
+    contexts: tuple[tuple[str, str], ...] = (),
+) -> CallResult:
+    """Answer a request about the Dockerfile of `beginning`; `contexts` are the kinds of named contexts.
 
-    Raises: LapstrakeError: there is no such context or Dockerfile; for anything but checks also what is wrong
-        with it, which checks answer with.
+    Raises: LapstrakeError: for anything but checks, what is wrong with the Dockerfile, which checks answer with.
     """
-    root = os.path.abspath(request.context)
-    if not os.path.isdir(root):
-        raise ContextError(
-            f"the build context `{request.context}` is not a directory",
-            code="context.not-found",
-            hint="name the directory that COPY takes files from, often `.`",
-        )
-    source = dockerfile_of(root, request.dockerfile)
+    source = beginning.source
     if request.method == "check":
-        return _Check(request, source, context_of(root, request.dockerfile), config_of).run()
-    dockerfile = parse(source)
-    if request.method == "targets":
-        return Listed(source=source, targets=targets(dockerfile))
-    return Outlined(source=source, parameters=parameters(_scene(request, dockerfile)))
+        return _Check(request, beginning, contexts, config_of).run()
+    try:
+        dockerfile = parse(source)
+        if request.method == "targets":
+            return Listed(source=source, targets=targets(dockerfile))
+        return Outlined(source=source, parameters=parameters(_scene(request, dockerfile)))
+    except DockerfileError as error:
+        raise error.located(error.span, source) from error
 
 
 def _scene(request: CallRequest, dockerfile: Dockerfile) -> Scene:
@@ -114,11 +113,16 @@ class _Check:
     """One check: everything that is wrong is collected, in the order in which a build would meet it."""
 
     def __init__(
-        self, request: CallRequest, source: SourceFile, context: LocalContext, config_of: ConfigOf
+        self,
+        request: CallRequest,
+        beginning: Beginning,
+        contexts: tuple[tuple[str, str], ...],
+        config_of: ConfigOf,
     ) -> None:
         self.request = request
-        self.source = source
-        self.context = context
+        self.source = beginning.source
+        self.context = beginning.context
+        self.contexts = contexts
         self.config_of = config_of
         self.mistakes = Mistakes()
 
@@ -161,6 +165,7 @@ class _Check:
             target_platform=self.request.platform or "",
             ignore=self.context.ignore,
             ignore_name=self.context.ignore_name,
+            contexts=self.contexts,
         )
 
     def _configuration(self, image: ImageNeeded) -> ImageConfig | None:

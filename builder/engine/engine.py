@@ -128,15 +128,30 @@ class Engine:
             warnings=built.warnings,
         )
 
-    def call(self, request: CallRequest) -> CallResult:
-        """Answer a question about a Dockerfile; nothing is executed or pulled. See `calls.call`."""
+    def call(self, request: CallRequest, stdin: BinaryIO | None = None) -> CallResult:
+        """Answer a question about a Dockerfile, from wherever it comes; nothing is executed, no image pulled.
+
+        Raises: LapstrakeError: it is not there, or as `calls.call`.
+        """
         from builder.engine import calls
+        from builder.engine.contexts import begun
+        from builder.engine.named import NamedContexts
+        from builder.engine.remotes import RemoteSources
 
         def config_of(reference: str, platform: Platform) -> ImageConfig | None:
             image = self._catalogue.by_reference(Reference.parse(reference))
             return image.config if image is not None and platform.matches(image.platform) else None
 
-        return calls.call(request, config_of)
+        fetch = RemoteSources(self._settings, self._store, self._behind).fetch_silently
+        named = NamedContexts(request.contexts, fetch)
+        with begun(
+            request,
+            store=self._store,
+            fetch=fetch,
+            stdin=stdin,
+            build_args=request.build_args,
+        ) as beginning:
+            return calls.call(request, beginning, config_of, named.kinds)
 
     def _check(self, request: BuildRequest, references: tuple[Reference, ...]) -> None:
         """Refuse before building what could not be delivered afterwards."""

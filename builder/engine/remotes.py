@@ -63,6 +63,10 @@ class RemoteSources:
             note=f"{download.size} bytes",
         )
 
+    def fetch_silently(self, op: HttpSource | GitSource, _what: str) -> LocalContext:
+        """Have a source here for a question that shows no progress; see `fetch`."""
+        return self.fetch(op, progress=lambda *_: None, log=lambda _: None).context
+
     def _downloads(self) -> Downloads:
         if self._made is None:
             from builder.source.http import Downloads

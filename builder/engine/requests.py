@@ -47,6 +47,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     build_args: tuple[tuple[str, str], ...] = ()
     target: str | None = None
     platform: str | None = None
+    contexts: tuple[tuple[str, str], ...] = ()
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from builder.engine.requests import BuildRequest, BuildResult, Output
+from builder.engine.calls import Checked
+from builder.engine.requests import BuildRequest, BuildResult, CallRequest, Output
 from builder.errors import LapstrakeError
 from tests.build.images import SYMLINK
 from tests.build.test_add import Archive
@@ -405,3 +406,44 @@ def test_whoever_builds_may_send_an_archive_or_a_dockerfile(product: Product, ou
     assert (output / "o/d/f").read_text() == "f"
     done = product.run("build", "-t", "x", "-f", "-", ours / "c", stdin="FROM box\nCOPY f /f\n")
     assert done.returncode == 0
+
+
+# Questions about a Dockerfile, which is from wherever a build's is
+
+TEXT = "FROM scratch AS Odd\nRUNN x\n"
+ODD = TEXT.encode()
+
+
+def asked(shop: Workshop, data: bytes | None, context: str, **request: Any) -> Checked:
+    question = CallRequest(method="check", context=context, **request)
+    stdin = None if data is None else Stdin(data)
+    result = shop.engine.call(question, stdin)
+    assert isinstance(result, Checked)
+    assert shop.leftovers() == []
+    return result
+
+
+def found_in(result: Checked) -> tuple[str, list[str]]:
+    told = (*result.warnings, *result.errors)
+    return result.source.name, [each.diagnostic.code for each in told]
+
+
+def test_a_dockerfile_is_checked_wherever_it_comes_from(
+    workshop: Workshop, context: Path, server: FileServer, git: GitServer, tmp_path: Path
+) -> None:
+    expected = ["StageNameCasing", "dockerfile.unknown-instruction"]
+    server.files["/D"] = File(ODD)
+    server.files["/c.tar.gz"] = File(gzip.compress(Archive().add("Dockerfile", TEXT).data()))
+    git.create("r", {"sub/Dockerfile": TEXT})
+    outside = tmp_path / "Outside"
+    outside.write_bytes(ODD)
+    archive = Archive().add("sub/D", TEXT).data()
+    here = str(context)
+    assert found_in(asked(workshop, ODD, "-")) == ("Dockerfile", expected)
+    assert found_in(asked(workshop, archive, "-", dockerfile="sub/D")) == ("sub/D", expected)
+    assert found_in(asked(workshop, ODD, here, dockerfile="-")) == ("Dockerfile", expected)
+    assert found_in(asked(workshop, None, here, dockerfile=server.url("/D")))[1] == expected
+    assert found_in(asked(workshop, None, here, dockerfile=str(outside)))[1] == expected
+    assert found_in(asked(workshop, None, server.url("/D")))[1] == expected
+    assert found_in(asked(workshop, None, server.url("/c.tar.gz")))[1] == expected
+    assert found_in(asked(workshop, None, git.url("r") + "#:sub"))[1] == expected

@@ -14,6 +14,7 @@ from builder.dockerfile.checks.walk import (
     global_arguments,
 )
 from builder.dockerfile.instructions import Arg, Flag
+from builder.dockerfile.mistakes import unsure_lines
 from builder.errors import ReferenceInvalid
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -25,8 +26,11 @@ def bases(
     """UndefinedArgInFrom, RedundantTargetPlatform, FromPlatformFlagConstDisallowed, InvalidBaseImagePlatform."""
     escape = scene.dockerfile.directives.escape
     declared = _declared(scene) | set(arguments)
+    unsure_from, _ = unsure_lines(scene.dockerfile)
     for stage in stages:
         head = stage.head
+        if head.span.line >= unsure_from:
+            continue
         image = expand(head.image, arguments.get, escape)
         yield from _undefined(image, declared, stage)
         platform = scene.platform
@@ -114,7 +118,10 @@ def default_bases(scene: Scene, stages: tuple[StageText, ...]) -> Iterator[Findi
     """InvalidDefaultArgInFrom: what FROM comes to when no build argument is given."""
     arguments = global_arguments(scene, {})
     escape = scene.dockerfile.directives.escape
+    unsure_from, _ = unsure_lines(scene.dockerfile)
     for stage in stages:
+        if stage.head.span.line >= unsure_from:
+            return
         image = expand(stage.head.image, arguments.get, escape)
         if image.value is None:
             return  # this ends the build with a better message

@@ -30,6 +30,8 @@ _NO_SECRET = frozenset({"public", "file", "version"})
 def undefined_variables(moment: Moment) -> Iterator[Finding]:
     """UndefinedVar: a variable that nothing has set, and that no ARG of the stage declares."""
     state = moment.state
+    if moment.instruction.span.line >= state.unsure_from:
+        return
     for found in moment.words:
         for name in found.unknown:
             if name in state.arguments or name in scope.NOT_ENVIRONMENT:

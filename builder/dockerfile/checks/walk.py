@@ -33,6 +33,7 @@ from builder.dockerfile.instructions import (
     Word,
     Workdir,
 )
+from builder.dockerfile.mistakes import ALWAYS, NEVER, unsure_lines
 from builder.oci.config import ImageConfig
 from builder.oci.platform import Platform
 
@@ -142,13 +143,15 @@ class Near:
 class State(msgspec.Struct, kw_only=True):
     """A stage on the way: what instructions before have set.
 
-    `image_known` is false when the image at the bottom may set variables that are not known here.
+    `image_known` is false when the image at the bottom may set variables that are not known here. From the line
+    `unsure_from` on, what is not known may be set by an instruction that cannot be read.
     """
 
     environment: dict[str, str]
     arguments: set[str]
     shell: bool = False
     image_known: bool = True
+    unsure_from: int = NEVER
     workdir_set: bool = False
     working_dir: str = "/"
     copied: Copies
@@ -161,6 +164,7 @@ class State(msgspec.Struct, kw_only=True):
             arguments=set(self.arguments),
             shell=self.shell,
             image_known=self.image_known,
+            unsure_from=NEVER if self.unsure_from == NEVER else ALWAYS,
             workdir_set=self.workdir_set,
             working_dir=self.working_dir,
             copied=Copies(self.copied),
@@ -236,11 +240,13 @@ class _Walker:
         self.escape = scene.dockerfile.directives.escape
         self.arguments = arguments
         self.states: dict[str, State] = {}
+        _, self.unsure = unsure_lines(scene.dockerfile)
         self.near = Near()
         self.size = 0
 
     def stage(self, stage: StageText) -> Iterator[Moment]:
         state = self._begin(stage)
+        state.unsure_from = min(state.unsure_from, self.unsure.get(stage.index, NEVER))
         for trigger in self.scene.triggers.get(stage.index, ()):
             self._apply(trigger, state, self._words(trigger, state))
         for instruction in stage.instructions:

@@ -44,6 +44,11 @@ def test_a_check_is_asked_instead_of_a_build(words: list[str]) -> None:
     assert (request.target, request.build_args) == ("t", (("A", "1"),))
 
 
+def test_a_check_is_given_named_contexts_too() -> None:
+    _, request = ask(answer(), "--check", "--build-context", "a=docker-image://b", ".")
+    assert request.contexts == (("a", "docker-image://b"),)
+
+
 @pytest.mark.parametrize(
     ("result", "words", "code"),
     [

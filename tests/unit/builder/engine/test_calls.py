@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from builder.engine.calls import CallResult, Checked, call
+from builder.engine.contexts import Beginning
 from builder.engine.requests import CallRequest
-from builder.errors import ContextError, DockerfileError
+from builder.engine.texts import context_of, dockerfile_of
+from builder.errors import DockerfileError
 from builder.oci.config import ContainerConfig, ImageConfig
 from builder.oci.platform import Platform
 from builder.ui.calls import as_json, as_text
@@ -41,11 +43,16 @@ def ask(directory: Path, method: str, text: str, /, **options: Any) -> CallResul
     """Ask about a text; images are those of `images`, by canonical reference."""
     (directory / "Dockerfile").write_text(text)
     images: dict[str, ImageConfig] = options.pop("images", {})
+    kinds: tuple[tuple[str, str], ...] = options.pop("kinds", ())
 
     def config_of(reference: str, _platform: Platform) -> ImageConfig | None:
         return images.get(reference)
 
-    return call(CallRequest(method=method, context=str(directory), **options), config_of)
+    beginning = Beginning(
+        source=dockerfile_of(str(directory), None), context=context_of(str(directory), None)
+    )
+    request = CallRequest(method=method, context=str(directory), **options)
+    return call(request, beginning, config_of, kinds)
 
 
 def checked(directory: Path, text: str, **options: Any) -> Checked:
@@ -127,8 +134,6 @@ def test_an_unknown_target_or_a_broken_file_is_no_outline(tmp_path: Path) -> Non
         ask(tmp_path, "outline", OUTLINE, target="finel")
     with pytest.raises(DockerfileError):
         ask(tmp_path, "targets", "FROM\n")
-    with pytest.raises(ContextError):
-        call(CallRequest(method="check", context=str(tmp_path / "none")), lambda *_: None)
 
 
 def test_all_stages_are_checked_unless_one_is_asked_for(tmp_path: Path) -> None:
@@ -220,3 +225,25 @@ def test_text_counts_the_findings(tmp_path: Path) -> None:
     assert as_text(none) == "Check complete, no warnings found\n"
     assert as_text(one).startswith("Check complete, 1 warning has been found\n\nwarning[Main")
     assert as_text(broken) == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM scratch AS a\nENVV A=1\nCOPY . /$A\nFROM a\nCOPY . /$A\n",
+        "FROM scratch\nsomething\nCOPY . /$A\n",
+        "ARGG V=1\nFROM x:$V\n",
+    ],
+)
+def test_a_line_that_cannot_be_read_brings_no_warning_of_undefined_variables(
+    tmp_path: Path, text: str
+) -> None:
+    result = checked(tmp_path, text)
+    assert codes(result.warnings) == []
+    assert codes(result.errors) == ["dockerfile.unknown-instruction"]
+
+
+def test_a_named_context_takes_the_place_of_a_stage(tmp_path: Path) -> None:
+    text = "FROM scratch AS a\nEXPOSE x\nFROM a\n"
+    assert codes(checked(tmp_path, text).errors) == ["dockerfile.syntax"]
+    assert codes(checked(tmp_path, text, kinds=(("a", "local"),)).errors) == []
