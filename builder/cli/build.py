@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _ABSENT = [
     *absent(
         "--add-host",
-        "--allow",
         "--annotation",
         "--attest",
         "--builder",
@@ -44,9 +43,7 @@ _ABSENT = [
         "--provenance",
         "--resource",
         "--sbom",
-        "--secret",
         "--shm-size",
-        "--ssh",
         "--ulimit",
     ),
     *absent("-D/--debug", value=False),
@@ -108,6 +105,20 @@ _IGNORED = [
     metavar="NAME=VALUE",
     help="Add a context: a directory, a URL, docker-image://… or oci-layout://….",
 )
+@click.option(
+    "--secret",
+    "secrets",
+    multiple=True,
+    metavar="id=NAME[,src=FILE|,env=NAME]",
+    help="Let steps that ask for it see a secret.",
+)
+@click.option(
+    "--ssh",
+    multiple=True,
+    metavar="default|ID=SOCKET|ID=KEY",
+    help="Let steps that ask for it use an ssh agent.",
+)
+@click.option("--allow", multiple=True, metavar="WHAT", help="Allow steps to leak secrets.")
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
 def command(
@@ -133,6 +144,9 @@ def command(
     check: bool,
     calls: tuple[str, ...],
     contexts: tuple[str, ...],
+    secrets: tuple[str, ...],
+    ssh: tuple[str, ...],
+    allow: tuple[str, ...],
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
     from builder.engine import BuildRequest, CallRequest
@@ -179,6 +193,7 @@ def command(
         push=push,
         network=network,
         contexts=_contexts(contexts),
+        **_given(secrets, ssh, allow),
     )
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
@@ -189,6 +204,20 @@ def command(
     if quiet and not any(output.dest == "-" for output in request.outputs):
         invocation.say(result.image_id)
     return 0
+
+
+def _given(
+    secrets: tuple[str, ...], ssh: tuple[str, ...], allow: tuple[str, ...]
+) -> dict[str, Any]:
+    if not (secrets or ssh or allow):
+        return {}
+    from builder.cli.given import agents_of, allowed_of, secrets_of
+
+    return {
+        "secrets": secrets_of(secrets),
+        "agents": agents_of(ssh),
+        "allow": allowed_of(allow),
+    }
 
 
 def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

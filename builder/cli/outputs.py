@@ -39,7 +39,7 @@ def _output(word: str) -> Output | None:
         if not word:
             raise UsageError("`--output` is empty", hint="write `--output type=tar,dest=FILE`")
         return Output(type="tar" if word == "-" else "local", dest=word, attributes=())
-    pairs = [_pair(field, word) for field in _fields(word)]
+    pairs = [_pair(field, word) for field in fields(word, "--output")]
     values = dict(pairs)
     kind = values.pop("type", None)
     if kind is None:
@@ -61,8 +61,11 @@ def _output(word: str) -> Output | None:
     return Output(type=kind, dest=dest, attributes=tuple(values.items()))
 
 
-def _fields(word: str) -> list[str]:
-    """Split at commas; a field in double quotes may hold commas."""
+def fields(word: str, flag: str) -> list[str]:
+    """Split at commas; a field in double quotes may hold commas.
+
+    Raises: UsageError: a quote is not closed.
+    """
     if '"' not in word:
         return word.split(",")
     import csv
@@ -70,7 +73,7 @@ def _fields(word: str) -> list[str]:
     try:
         return next(csv.reader([word], strict=True))
     except csv.Error as error:
-        raise UsageError(f"the quotes in `--output {word}` do not match") from error
+        raise UsageError(f"the quotes in `{flag} {word}` do not match") from error
 
 
 def _pair(field: str, word: str) -> tuple[str, str]:

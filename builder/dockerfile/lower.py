@@ -18,6 +18,8 @@ from builder.dockerfile.draft import Draft
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Add, Arg, Copy, Env, Instruction, Run, Word, Workdir
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes, uses_variables
+from builder.dockerfile.mounting import NAMESPACE, Place, run_mounts, secret_variables
+from builder.dockerfile.mounts import CACHE, Mount
 from builder.dockerfile.running import run_operation
 from builder.dockerfile.stages import (
     Base,
@@ -28,13 +30,13 @@ from builder.dockerfile.stages import (
     Stage,
     StageBase,
 )
+from builder.dockerfile.vertices import Vertices
 from builder.errors import DockerfileError
+from builder.graph.mounts import RunMount
 from builder.graph.operations import (
-    SCRATCH,
     ContextSource,
     CopyOp,
     CopySource,
-    ImageSource,
     MakeDirOp,
     Op,
 )
@@ -117,11 +119,10 @@ class _Lowering:
         self.source = plan.dockerfile.source
         self.expander = Expander(self.source, plan.dockerfile.directives.escape)
         self.configurator = Configurator(self.expander, plan)
-        self.vertices: list[Vertex] = []
-        self.names: list[str] = []
-        self.sources: dict[Op, int] = {}
+        self.vertices = Vertices()
         self.states: dict[int, _StageState] = {}
         self.proxies = scope.proxy_environment(dict(plan.request.build_args))
+        self.namespace = dict(plan.request.build_args).get(NAMESPACE, "")
 
     def lower_stages(self) -> None:
         """Make the vertices; mistakes are collected."""
@@ -133,11 +134,11 @@ class _Lowering:
         state = self.states[self.plan.target.index]
         state.draft.labels.update(self.plan.request.labels)
         return Lowered(
-            graph=Graph(vertices=tuple(self.vertices), target=state.vertex),
+            graph=Graph(vertices=self.vertices.all(), target=state.vertex),
             config=self._result(state),
             history=tuple(state.history),
             base=state.base,
-            stages=tuple(self.names),
+            stages=self.vertices.stages(),
             warnings=self.plan.checks.shown(
                 self.plan.warnings + survey_plan(self.plan, self.bases)
             ),
@@ -186,7 +187,7 @@ class _Lowering:
     ) -> None:
         match instruction:
             case Run():
-                self._run(stage, state, instruction)
+                self._run(stage, state, index, instruction)
             case Copy() | Add():
                 self._copy(stage, state, instruction, stage.copied.get(index))
             case Workdir():
@@ -229,7 +230,7 @@ class _Lowering:
             unsure_from=stage.unsure_from,
         )
         text = f"FROM {image.reference}"
-        state.vertex = self._image(image, self._named(stage, state, text), stage.shown)
+        state.vertex = self.vertices.image(image, self._named(stage, state, text), stage.shown)
         return state
 
     def _begin_with_files(self, stage: Stage, state: _StageState, base: ContextBase) -> None:
@@ -240,22 +241,46 @@ class _Lowering:
         self._add(stage, state, operation, stage.head.span, f"FROM {base.name}", inputs)
         state.history.append(HistoryStep(created_by=f"FROM {base.name}", vertex=state.vertex))
 
-    def _run(self, stage: Stage, state: _StageState, run: Run) -> None:
-        lookup = state.draft.environment.get
+    def _run(self, stage: Stage, state: _StageState, index: int, run: Run) -> None:
         if not self.mistakes.within(run.span):  # one thing after the other
-            for refused in supported.refusals(
-                run,
-                self.source,
-                lambda word: self.expander.expand(word, lookup),
-                state.draft.working_dir,
-            ):
+            for refused in supported.refusals(run, self.source):
                 self.mistakes.add(refused)
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
-        name = self._shown(shown, state, run.keyword, as_command=True)
+        inputs: list[int] = []
+        if run.mounts:
+            mounted = self._mounts(stage, state, (index, run), inputs)
+            operation = msgspec.structs.replace(operation, mounts=mounted)
+        name = self._shown(
+            shown, state, run.keyword, as_command=True, hidden=secret_variables(operation.mounts)
+        )
         # Each RUN keeps a reference to every variable.
         self.expander.count(8 * len(operation.env), run.keyword)
-        self._add(stage, state, operation, run.span, name)
+        self._add(stage, state, operation, run.span, name, tuple(inputs))
         self.configurator.record_run(operation, state.vertex)
+
+    def _mounts(
+        self, stage: Stage, state: _StageState, at: tuple[int, Run], inputs: list[int]
+    ) -> tuple[RunMount, ...]:
+        """Return the mounts of a RUN, and append to `inputs` the vertices that they show."""
+        index, run = at
+        lookup = state.draft.environment.get
+        place = Place(
+            source=self.source,
+            directory=state.draft.working_dir or "/",
+            expand=lambda word: self.expander.expand(word, lookup),
+            namespace=self.namespace,
+        )
+
+        def input_of(mount: Mount, number: int) -> int:
+            base = stage.mounted.get((index, number)) if mount.from_ else None
+            found = self._copied(base)
+            if mount.type == CACHE or base is None or isinstance(base, ContextBase):
+                where = "the build context" if base is None else mount.from_
+                found = self.vertices.taken(mount, found, where, run.mounts[number].span)
+            inputs.append(found)
+            return len(inputs)
+
+        return run_mounts(run, place, input_of)
 
     def _copy(
         self, stage: Stage, state: _StageState, instruction: Copy | Add, base: Base | None
@@ -270,20 +295,22 @@ class _Lowering:
 
     def _fetched(self, fetched: Fetched) -> int:
         name = f"[internal] fetch {remotes.redacted(fetched.source.url)}"
-        return self._shared(fetched.source, name, span=fetched.span)
+        return self.vertices.shared(fetched.source, name, span=fetched.span)
 
     def _copied(self, base: Base | None) -> int:
         if base is None:
-            return self._shared(ContextSource(), "[internal] load build context")
+            return self.vertices.shared(ContextSource(), "[internal] load build context")
         if isinstance(base, StageBase):
             below = self.states.get(base.index)  # none where it comes too late, which is a mistake
             vertex = below.vertex if below is not None else None
-            return self._scratch() if vertex is None else vertex
+            return self.vertices.scratch() if vertex is None else vertex
         if isinstance(base, ImageBase):
-            return self._image(base.image, f"FROM {base.image.reference}", "")
+            return self.vertices.image(base.image, f"FROM {base.image.reference}", "")
         if isinstance(base, ContextBase):
-            return self._shared(ContextSource(name=base.name), f"[context {base.name}] load")
-        return self._scratch()
+            return self.vertices.shared(
+                ContextSource(name=base.name), f"[context {base.name}] load"
+            )
+        return self.vertices.scratch()
 
     def _workdir(self, stage: Stage, state: _StageState, workdir: Workdir) -> None:
         path = self.configurator.set_working_directory(workdir)
@@ -306,16 +333,14 @@ class _Lowering:
         inputs: tuple[int, ...] = (),
     ) -> int:
         """Add a step on top of the stage."""
-        current = self._scratch() if state.vertex is None else state.vertex
+        current = self.vertices.scratch() if state.vertex is None else state.vertex
         vertex = Vertex(
             op=operation,
             inputs=(current, *inputs),
             name=self._named(stage, state, text),
             span=span,
         )
-        self.vertices.append(vertex)
-        self.names.append(stage.shown)
-        state.vertex = len(self.vertices) - 1
+        state.vertex = self.vertices.add(vertex, stage.shown)
         return state.vertex
 
     def _named(self, stage: Stage, state: _StageState, text: str) -> str:
@@ -326,23 +351,20 @@ class _Lowering:
         trigger = "ONBUILD " if state.is_trigger else ""
         return f"[{name}{number}/{state.total}] {trigger}{text}"
 
-    def _shown(self, text: str, state: _StageState, keyword: Word, *, as_command: bool) -> str:
-        written = self.expander.shown(text, state.draft.environment.get, as_command=as_command)
+    def _shown(
+        self,
+        text: str,
+        state: _StageState,
+        keyword: Word,
+        *,
+        as_command: bool,
+        hidden: frozenset[str] = frozenset(),
+    ) -> str:
+        """Return an instruction as progress shows it; variables called like those `hidden` show nothing."""
+        known = state.draft.environment
+        written = self.expander.shown(
+            text, lambda name: "****" if name in hidden else known.get(name), as_command=as_command
+        )
         self.expander.counted(written, keyword)
         first, space, rest = written.partition(" ")
         return first.upper() + space + rest
-
-    def _image(self, image: ImageNeeded, name: str, stage: str) -> int:
-        operation = ImageSource(reference=image.reference, platform=image.platform)
-        return self._shared(operation, name, stage, image.span)
-
-    def _scratch(self) -> int:
-        return self._shared(SCRATCH, "FROM scratch")
-
-    def _shared(self, operation: Op, name: str, stage: str = "", span: Span | None = None) -> int:
-        """Return the vertex of a source, which is there once."""
-        if operation not in self.sources:
-            self.sources[operation] = len(self.vertices)
-            self.vertices.append(Vertex(op=operation, name=name, span=span))
-            self.names.append(stage)
-        return self.sources[operation]

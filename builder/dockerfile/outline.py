@@ -38,8 +38,9 @@ class Outline(msgspec.Struct, kw_only=True):
     """A stage as written: what it begins from and takes files from are stage indexes or names of images.
 
     The first `triggered` of the instructions are ONBUILD triggers of the base. `copies` has one item per
-    `COPY --from`, by the index of the instruction; `mounts` the `from=` of `RUN --mount`. From `unsure_from`,
-    a line of the file, its variables may be anything, because of a mistake; a base of "" is not known either.
+    `COPY --from`, by the index of the instruction; `mounts` the `from=` of `RUN --mount`, by that and the number of
+    the flag. From `unsure_from`, a line of the file, its variables may be anything, because of a mistake; a base of
+    "" is not known either.
     """
 
     index: int
@@ -49,11 +50,11 @@ class Outline(msgspec.Struct, kw_only=True):
     base: int | str = ""
     unsure_from: int = NEVER
     copies: dict[int, Used] = {}
-    mounts: list[Used] = []
+    mounts: dict[tuple[int, int], Used] = {}
 
     def references(self) -> list[Used]:
         """Return the uses of stages and images other than as the base."""
-        return [*self.copies.values(), *self.mounts]
+        return [*self.copies.values(), *self.mounts.values()]
 
 
 class Outlines:
@@ -217,18 +218,18 @@ class Outlines:
 
     def _find_references(self, stage: Outline) -> None:
         stage.copies = {}
-        stage.mounts = []
+        stage.mounts = {}
         for index, instruction in enumerate(stage.instructions):
             if isinstance(instruction, Copy) and instruction.from_ is not None:
                 with self.mistakes.collecting():
                     found = self._copied(instruction.from_)
                     stage.copies[index] = Used(found, instruction.from_.word)
             elif isinstance(instruction, Run) and instruction.mounts:
-                for flag in instruction.mounts:
+                for number, flag in enumerate(instruction.mounts):
                     with self.mistakes.collecting():
                         origin = mounts.origin(flag, self.source)
                         if origin is not None:
-                            stage.mounts.append(Used(self._named(origin.text), origin))
+                            stage.mounts[index, number] = Used(self._named(origin.text), origin)
 
     def _named(self, name: str) -> int | str:
         lower = name.lower()

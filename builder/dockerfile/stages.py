@@ -79,10 +79,10 @@ Base = StageBase | ScratchBase | ImageBase | ContextBase
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """A stage that is needed: `index` is its place in the file, `shown` its name in progress, "" for none.
 
-    `copied` are the sources of the `COPY --from` among `instructions`, by the index in these; the first
-    `triggered` instructions are ONBUILD triggers of the base. `platform` is that of its files. Because of a
-    mistake variables may be anything from the line `unsure_from`, and the base is not what it says where that
-    is 0.
+    `copied` are the sources of the `COPY --from` among `instructions`, by the index in these, `mounted` those of
+    `RUN --mount`, by that and the number of the flag; the first `triggered` instructions are ONBUILD triggers of the
+    base. `platform` is that of its files. Because of a mistake variables may be anything from the line `unsure_from`,
+    and the base is not what it says where that is 0.
     """
 
     index: int
@@ -94,6 +94,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     instructions: tuple[Instruction, ...]
     triggered: int
     copied: dict[int, Base]
+    mounted: dict[tuple[int, int], Base]
     unsure_from: int = NEVER
 
 
@@ -318,6 +319,10 @@ class _Planner:
         for index, used in outline.copies.items():
             with self.mistakes.collecting():
                 copied[index] = self._copied(used)
+        mounted: dict[tuple[int, int], Base] = {}
+        for place, used in outline.mounts.items():
+            with self.mistakes.collecting():
+                mounted[place] = self._copied(used)
         return Stage(
             index=outline.index,
             name=head.name.text if head.name is not None else None,
@@ -328,6 +333,7 @@ class _Planner:
             instructions=tuple(outline.instructions),
             triggered=outline.triggered,
             copied=copied,
+            mounted=mounted,
             unsure_from=unsure_from,
         )
 

@@ -39,17 +39,9 @@ def mistakes(instruction: Instruction, source: SourceFile) -> list[DockerfileErr
     return found
 
 
-def refusals(
-    run: Run, source: SourceFile, expand: mounts.Expand, directory: str
-) -> list[DockerfileError]:
-    """Return an error for each flag of a RUN that is not supported.
-
-    Raises: DockerfileError: a mount that cannot be, in the working directory `directory`.
-    """
-    for flag in run.mounts:
-        mount = mounts.read_mount(flag, source, expand)
-        mounts.check_target(mount, flag, directory, source)
-    flags: list[Flag] = [*run.mounts, *run.devices]
+def refusals(run: Run, source: SourceFile) -> list[DockerfileError]:
+    """Return an error for each flag of a RUN that is not supported."""
+    flags: list[Flag] = [*run.devices]
     if run.security is not None and run.security.value != "sandbox":
         flags.append(run.security)
     return [_flag_refused("RUN", flag, source) for flag in flags]

@@ -52,6 +52,8 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
+    from builder.solve.agents import Agents
+    from builder.solve.secrets import Secrets
 
 
 MAIN = "context"
@@ -91,6 +93,7 @@ class Build:
         self._remotes = RemoteSources(settings, store, behind)
         self._stdin = stdin
         self._named: NamedContexts | None = None
+        self._agents: Agents | None = None
         self._next_id = 1
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
@@ -100,6 +103,17 @@ class Build:
         Raises: LapstrakeError: with its place in the Dockerfile where it has one.
         """
         self._named = self._named_contexts()
+        if self._request.agents:
+            from builder.solve.agents import Agents
+
+            self._agents = Agents(self._request.agents, self._store.snapshots.scratch())
+        try:
+            return self._begin()
+        finally:
+            if self._agents is not None:
+                self._agents.close()
+
+    def _begin(self) -> Built:
         with begun(
             self._request,
             store=self._store,
@@ -239,7 +253,21 @@ class Build:
         resolver = read_text("/etc/resolv.conf") or ""
         hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n"
         files = (("/etc/resolv.conf", resolver.encode()), ("/etc/hosts", hosts.encode()))
-        return Surroundings(files=files, network=self._request.network)
+        return Surroundings(
+            files=files,
+            network=self._request.network,
+            secrets=self._secrets(),
+            agents=self._agents,
+            leaks_allowed="leaked-secrets" in self._request.allow,
+        )
+
+    def _secrets(self) -> Secrets | None:
+        if not self._request.secrets:
+            return None
+        from builder.settings import variable
+        from builder.solve.secrets import Secrets
+
+        return Secrets(self._request.secrets, variable)
 
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.diagnostics import Diagnostic
+from builder.solve.given import AgentSource, SecretSource
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -13,6 +14,10 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     type: str
     dest: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+
+
+ALLOWED = ("leaked-secrets",)
+"""What can be allowed: that a step writes a secret into the image."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     push: bool = False
     network: str = "default"
     contexts: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[SecretSource, ...] = ()
+    agents: tuple[AgentSource, ...] = ()
+    allow: frozenset[str] = frozenset()
+    """What a build may do only when it is allowed by name: see `ALLOWED`."""
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -137,6 +137,7 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
         "Images": used.images,
         "Layers": used.layers,
         "Cache records": used.records,
+        "Cache mounts": used.cache_mounts,
         "Bytes": {"Blobs": used.blob_bytes, "Layers": used.layer_bytes, "Index": used.index_bytes},
     }
 
@@ -204,7 +205,11 @@ def prune(store: Store, *, all_images: bool) -> PruneResult:
         if image_id not in kept
         for line in (*(f"Untagged: {_familiar(name)}" for name in named), f"Deleted: {image_id}")
     ]
-    counted = (("cache record", collected.records), ("layer", collected.layers))
+    counted = (
+        ("cache record", collected.records),
+        ("layer", collected.layers),
+        ("cache mount", collected.cache_mounts),
+    )
     lines += [
         f"Deleted: {number} {noun}{'s' * (number != 1)}" for noun, number in counted if number
     ]

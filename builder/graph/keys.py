@@ -10,6 +10,12 @@ import msgspec
 from builder.oci.sha256 import sha256
 
 SCHEMA = "lapstrake key 1"
+CONTENTS = "contents"
+"""The name of the part that is the digest of what was selected from other states."""
+
+STATE = "state"
+"""The name of the part that is the id of another state, all of which may be read."""
+
 _ENCODER = msgspec.msgpack.Encoder()
 
 

@@ -11,6 +11,8 @@ from enum import Enum
 
 import msgspec
 
+from builder.graph.mounts import RunMount
+
 Identity = tuple[object, ...]
 """Nested tuples, lists, strings, bytes, integers, booleans and None: encoded as msgpack, hence framed."""
 
@@ -101,10 +103,14 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     script: bytes | None = None
     hidden_env: tuple[str, ...] = ()
     """Environment that does not count for the key: the predefined proxy arguments."""
+    mounts: tuple[RunMount, ...] = ()
 
     def identity(self) -> Identity:
         """Return what counts for the key; `hidden_env` does not."""
-        return ("run/1", self.argv, self.env, self.cwd, self.user, self.network, self.script)
+        plain = (self.argv, self.env, self.cwd, self.user, self.network, self.script)
+        if not self.mounts:
+            return ("run/1", *plain)
+        return ("run/2", *plain, tuple([mount.identity() for mount in self.mounts]))
 
 
 class CopySource(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +123,11 @@ class CopySource(msgspec.Struct, frozen=True, kw_only=True):
     input: int
     paths: tuple[str, ...] = ()
     inline: tuple[tuple[str, bytes], ...] = ()
+
+
+def literal(path: str) -> str:
+    """Return the pattern of a `CopySource` that means this path and nothing else."""
+    return "".join([f"\\{each}" if each in "*?[\\" else each for each in path])
 
 
 class Unpack(Enum):

@@ -6,12 +6,14 @@ Nothing is executed here, and no directory is made for a hit above the same stat
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
 
-from builder.graph.keys import CacheKey, KeyPart, cache_key, framed_digest
-from builder.graph.operations import CopyOp, MakeDirOp, RunOp
+from builder.graph.keys import CONTENTS, STATE, CacheKey, KeyPart, cache_key, framed_digest
+from builder.graph.mounts import BindMount, SecretMount
+from builder.graph.operations import CopyOp, CopySource, MakeDirOp, RunOp, literal
 from builder.solve.context import LocalContext
 from builder.solve.steps.copy import JOBS, SELECTING, source_trees
 from builder.store.cache import CacheRecord
@@ -29,12 +31,13 @@ def base_of(inputs: tuple[Input, ...]) -> State:
     return State()
 
 
-def run_key(op: RunOp, base: State) -> CacheKey:
-    """Return the key of a RUN: it may read everything below it."""
+def run_key(op: RunOp, base: State, shown: tuple[KeyPart, ...] = ()) -> CacheKey:
+    """Return the key of a RUN: it may read everything below it, and what its mounts show of other states."""
     return cache_key(
         (
             KeyPart("operation", framed_digest(op.identity()), " ".join(op.argv)),
             KeyPart("file system", base.id),
+            *shown,
         )
     )
 
@@ -49,7 +52,7 @@ def copy_key(op: CopyOp, contents: str) -> CacheKey:
     return cache_key(
         (
             KeyPart("operation", framed_digest(op.identity()), op.dest),
-            KeyPart("contents", contents),
+            KeyPart(CONTENTS, contents),
         )
     )
 
@@ -71,6 +74,34 @@ class Lookup:
             if path and not os.path.exists(path):
                 return False
         return True
+
+    def shown(
+        self, op: RunOp, inputs: tuple[Input, ...], fingerprint: Callable[[str], str]
+    ) -> tuple[KeyPart, ...]:
+        """Return what counts of what a RUN is shown by its mounts.
+
+        `fingerprint` gives what counts of a secret, "" for nothing.
+
+        Raises: ContextError: a mount's source is missing.
+        """
+        parts: list[KeyPart] = []
+        for mount in op.mounts:
+            if isinstance(mount, BindMount):
+                parts.append(self._bound(mount, inputs))
+            elif isinstance(mount, SecretMount):
+                found = fingerprint(mount.id)
+                if found:
+                    parts.append(KeyPart(f"secret {mount.id}", found))
+        return tuple(parts)
+
+    def _bound(self, mount: BindMount, inputs: tuple[Input, ...]) -> KeyPart:
+        """Return what counts of a bind mount: what its input holds at the path."""
+        state = inputs[mount.input]
+        if not mount.path and isinstance(state, State):
+            return KeyPart(STATE, state.id, mount.target)
+        path = literal(mount.path)
+        selection = CopyOp(sources=(CopySource(input=mount.input, paths=(path,)),), dest="/")
+        return KeyPart(CONTENTS, self.contents(selection, inputs), mount.target)
 
     def contents(self, op: CopyOp, inputs: tuple[Input, ...]) -> str:
         """Return the digest of what a copy selects.

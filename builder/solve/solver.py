@@ -24,6 +24,7 @@ from builder.events import (
     VertexFailed,
     VertexLog,
     VertexStarted,
+    Waiting,
 )
 from builder.graph.keys import CacheKey
 from builder.graph.operations import (
@@ -39,7 +40,7 @@ from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
-from builder.solve.surroundings import Surroundings
+from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind
 from builder.store.cache import Observation
 from builder.store.layers import Layer, State
@@ -188,7 +189,7 @@ class Solver:
     def _key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
         match op:
             case RunOp():
-                return run_key(op, base_of(inputs))
+                return self._run_key(op, inputs)
             case CopyOp():
                 return copy_key(op, self._lookup.contents(op, inputs))
             case MakeDirOp():
@@ -261,10 +262,9 @@ class Solver:
             raise Cancelled
         vertex = self._graph.vertices[index]
         inputs = self._inputs_of(vertex)
-        base = base_of(inputs)
         match vertex.op:
             case RunOp():
-                return self._process_run(index, vertex, vertex.op, base)
+                return self._process_run(index, vertex, vertex.op, inputs)
             case CopyOp() | MakeDirOp():
                 return self._process_copy(index, vertex, vertex.op, inputs)
             case HttpSource() | GitSource():
@@ -290,8 +290,22 @@ class Solver:
         base = base_of(inputs)
         return base if isinstance(op, RunOp) else stands_on(op, base)
 
-    def _process_run(self, index: int, vertex: Vertex, op: RunOp, base: State) -> _Result:
-        key = run_key(op, base)
+    def _run_key(self, op: RunOp, inputs: tuple[Input, ...]) -> CacheKey:
+        secrets = self._surroundings.secrets
+
+        def fingerprint(secret_id: str) -> str:
+            if secrets is None or not secrets.keyed(secret_id):
+                return ""
+            return secrets.fingerprint(secret_id, self._store.secret_key())
+
+        shown = self._lookup.shown(op, inputs, fingerprint) if op.mounts else ()
+        return run_key(op, base_of(inputs), shown)
+
+    def _process_run(
+        self, index: int, vertex: Vertex, op: RunOp, inputs: tuple[Input, ...]
+    ) -> _Result:
+        base = base_of(inputs)
+        key = self._run_key(op, inputs)
         found = None if vertex.no_cache else self._lookup.find(key, base)
         if found is not None:
             return _Result(found, cached=True)
@@ -299,12 +313,17 @@ class Solver:
 
         layer = execute_run(
             op,
-            base,
-            snapshots=self._store.snapshots,
+            tuple(each if isinstance(each, State) else State() for each in inputs),
+            store=self._store,
             behind=self._behind,
             surroundings=self._surroundings,
-            log=lambda data: self._events.emit(
-                VertexLog(at=self._at(), id=self._id(index), data=data)
+            told=Told(
+                log=lambda data: self._events.emit(
+                    VertexLog(at=self._at(), id=self._id(index), data=data)
+                ),
+                waiting=lambda on: self._events.emit(
+                    Waiting(at=self._at(), id=self._id(index), on=on)
+                ),
             ),
         )
         self._store.cache.record(key, base.id, layer.diff_id, ())

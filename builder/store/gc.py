@@ -17,10 +17,11 @@ from builder.store.usage import file_bytes
 
 
 class Collected(msgspec.Struct, frozen=True, kw_only=True):
-    """How many records and layers were removed, and the bytes that the disk got back."""
+    """How many records, layers and cache mounts were removed, and the bytes that the disk got back."""
 
     records: int
     layers: int
+    cache_mounts: int
     bytes: int
 
 
@@ -36,7 +37,9 @@ def collect(store: Store, kept: frozenset[str]) -> Collected:
                 store.images.remove(image.id)
         records = _forget_records(store, needs)
         layers = _forget_layers(store, needs)
-    return Collected(records=records, layers=layers, bytes=_Sweep(store, needs).run())
+    cache_mounts = len(store.cache_mounts.all())
+    removed = _Sweep(store, needs).run()
+    return Collected(records=records, layers=layers, cache_mounts=cache_mounts, bytes=removed)
 
 
 def _forget_records(store: Store, needs: Needs) -> int:
@@ -88,6 +91,8 @@ class _Sweep:
         self._trees("active", set())
         if os.path.isdir(f"{store.root}/downloads"):  # made by the first build that fetches
             self._trees("downloads", set())
+        if os.path.isdir(f"{self._store.root}/mounts"):
+            self._trees("mounts", set())
         self._trees("scratch", {os.path.basename(store.snapshots.scratch())})
         return self._bytes
 

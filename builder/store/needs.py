@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 
 from builder.errors import LapstrakeError
-from builder.graph.keys import KeyPart, framed_digest, state_id
+from builder.graph.keys import CONTENTS, STATE, KeyPart, framed_digest, state_id
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Manifest, parse_manifest
@@ -21,20 +21,20 @@ from builder.store.images import StoredImage
 from builder.store.root import Store
 
 _PARTS = msgspec.msgpack.Decoder(tuple[KeyPart, ...])
-_CONTENTS = "contents"
 
 Chain = tuple[str, ...]
 """The diff ids of an image, bottom first."""
 
 
 class _Record(msgspec.Struct, frozen=True):
-    """A cache record; `contents` is the digest of what it copied, "" for other steps."""
+    """A cache record; `contents` are digests of what was read of other states, `states` the ids of such as a whole."""
 
     key: str
     base: str
     diff_id: str
     created: float
-    contents: str
+    contents: tuple[str, ...]
+    states: tuple[str, ...]
 
 
 class Needs:
@@ -83,8 +83,10 @@ class Needs:
             if layers:
                 for record in past.giving.get(layers.pop(), ()):
                     self.records.add((record.key, record.base))
-                    if record.contents in past.origins:
-                        states.append(past.origins[record.contents])
+                    states += [
+                        past.origins[each] for each in record.contents if each in past.origins
+                    ]
+                    states += record.states
                 continue
             state = states.pop()
             if state in followed:
@@ -183,11 +185,15 @@ def texts(store: Store, statement: str) -> list[tuple[str, ...]]:
 def _records(store: Store) -> list[_Record]:
     rows = store.db.rows("SELECT key, base, diff_id, created, parts FROM records")
     return [
-        _Record(str(key), str(base), str(diff_id), cast("float", created), _contents(parts))
+        _Record(str(key), str(base), str(diff_id), cast("float", created), *_read(parts))
         for key, base, diff_id, created, parts in rows
     ]
 
 
-def _contents(parts: object) -> str:
+def _read(parts: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the digests of contents and the ids of states among the parts of a key."""
     decoded = _PARTS.decode(cast("bytes", parts))
-    return next((part.digest for part in decoded if part.name == _CONTENTS), "")
+    return (
+        tuple([part.digest for part in decoded if part.name == CONTENTS]),
+        tuple([part.digest for part in decoded if part.name == STATE]),
+    )

@@ -21,14 +21,14 @@ BLOB = "blob-"
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
-_EMPTY = frozenset({*ROOMS, "downloads"})
+_EMPTY = frozenset({*ROOMS, "downloads", "mounts"})
 _OF_FILES = frozenset({"entries", "contexts", "tmp"})
 
 
 def is_ours(room: str, name: str) -> bool:
     """Tell whether a name in a room of the store is one that lapstrake gives there."""
     match room:
-        case "layers" | "active" | "scratch":
+        case "layers" | "active" | "scratch" | "mounts":
             return _is_hex(name, _NAME)
         case "entries":
             return _is_hex(name, 64) or _is_hex(name, 128)

@@ -6,6 +6,7 @@
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
     ROOT/downloads         files and repositories that builds fetched, see `builder.source`
+    ROOT/mounts            directories that outlive steps, see `cache_mounts`
 
 What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here. Whoever
 makes layers has something in `scratch` meanwhile; what they left in `layers`, `entries` and `contexts` without
@@ -25,6 +26,7 @@ import msgspec
 from builder.errors import LapstrakeError, StoreError
 from builder.store.blobs import BlobStore
 from builder.store.cache import CacheIndex
+from builder.store.cache_mounts import CacheMounts
 from builder.store.db import Database
 from builder.store.images import ImageIndex
 from builder.store.jobs import Jobs
@@ -34,6 +36,7 @@ from builder.store.reserve import Reserve
 from builder.store.snapshots import Snapshots
 
 FORMAT = 1
+_KEY = 32
 _SWEPT = ("active", "scratch")
 
 IdMap = tuple[tuple[int, int, int], ...]
@@ -73,6 +76,7 @@ class Store:
         self.images = ImageIndex(self.db)
         self.cache = CacheIndex(self.db)
         self.snapshots = Snapshots(root, self.layers, self.blobs, jobs)
+        self.cache_mounts = CacheMounts(root, jobs)
         if self._alone:
             self._sweep()
             self.reserve.keep()
@@ -91,6 +95,26 @@ class Store:
         finally:
             self.db.close()
             os.close(self._lock)
+
+    def secret_key(self) -> bytes:
+        """Return 32 random bytes of this store's own, with which digests of secrets tell nobody else anything."""
+        path = f"{self.root}/secret-key"
+        try:
+            with open(path, "rb") as file:
+                key = file.read()
+            if len(key) == _KEY:
+                return key
+        except FileNotFoundError:
+            pass
+        temporary = f"{self._temporary}/{HEADER}{os.getpid()}"
+        with open(temporary, "wb", opener=_for_us_alone) as file:
+            file.write(os.urandom(_KEY))
+        # Whoever is first decides; a link fails where there is one already.
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+        os.unlink(temporary)
+        with open(path, "rb") as file:
+            return file.read()
 
     @property
     def lock(self) -> int:
@@ -203,6 +227,10 @@ class Store:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _open_lock(root: str) -> int:

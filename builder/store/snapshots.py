@@ -270,6 +270,27 @@ class Snapshots:
                     os.unlink(self._layers.entries_path(diff_id))
             raise
 
+    def copy_to(self, state: State, path: str) -> None:
+        """Put what is in a state of at most one layer into an empty directory, a host path."""
+        for layer in state.layers:
+            if layer.empty:
+                continue
+            blobs = self._layers.blobs(layer.diff_id)
+            directory = self._any_directory(layer.diff_id)
+            if not blobs and directory is None:
+                raise LayerLost(layer.diff_id)
+            form = blobs[0] if blobs or directory is None else self.pack(layer, directory)
+            entries = f"{self.scratch()}/{unique_name()}.entries"
+            self._jobs.call(
+                "builder.layer.jobs:apply_layer",
+                {
+                    "blob": self._blobs.path(Digest(form.digest)),
+                    "compression": form.compression,
+                    "root": path,
+                    "entries_path": entries,
+                },
+            )
+
     @contextmanager
     def prepare(self, state: State) -> Iterator[ActiveSnapshot]:
         """Give a writable file system above a state; what is not committed in the block is discarded.

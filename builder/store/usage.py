@@ -21,6 +21,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     images: int
     layers: int
     records: int
+    cache_mounts: int
     blob_bytes: int
     layer_bytes: int
     index_bytes: int
@@ -44,6 +45,7 @@ def usage(store: Store) -> Usage:
         images=number("SELECT count(*) FROM images"),
         layers=number("SELECT count(*) FROM layers"),
         records=number("SELECT count(*) FROM records"),
+        cache_mounts=len(store.cache_mounts.all()),
         blob_bytes=sum(blobs),
         layer_bytes=number(
             "SELECT coalesce(sum(max(size, 0)), 0) FROM layers JOIN directories USING (diff_id)"

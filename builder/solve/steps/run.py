@@ -5,15 +5,22 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from builder.errors import ContainerError, RunFailed
+import msgspec
+
+from builder.errors import BuildError, ContainerError, RunFailed
 from builder.graph.operations import RunOp
-from builder.solve.surroundings import Surroundings
+from builder.solve.steps.showing import shown
+from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
-from builder.store.snapshots import Snapshots
+from builder.store.root import Store
 from runtime.spec import BindMount, ContainerSpec, Network, Process, Rootfs
+
+if TYPE_CHECKING:
+    from builder.solve.needles import Mask
 
 PIECE = 1 << 16
 TAIL_LINES = 10
@@ -22,44 +29,77 @@ TAIL_WIDTH = 400
 
 def execute_run(
     op: RunOp,
-    base: State,
+    inputs: tuple[State, ...],
     *,
-    snapshots: Snapshots,
+    store: Store,
     behind: Behind,
     surroundings: Surroundings,
-    log: Callable[[bytes], None],
+    told: Told,
 ) -> Layer:
-    """Run the command and commit what it wrote.
+    """Run the command above the first input and commit what it wrote.
 
     Raises: RunFailed: it ended with another code than 0; its last lines are a note.
-        BuildError: it could not be started, or the walls could not be made.
+        BuildError: it could not be started, or the walls could not be made; a secret that it needs was not given, or
+        is in what it wrote.
     """
     behind.open()
-    with snapshots.prepare(base) as active:
+    snapshots = store.snapshots
+    with (
+        shown(
+            op,
+            inputs,
+            store=store,
+            behind=behind,
+            surroundings=surroundings,
+            waiting=told.waiting,
+        ) as more,
+        snapshots.prepare(inputs[0]) as active,
+    ):
         lowers = active.lowers or (snapshots.empty(),)
-        mounts: tuple[BindMount, ...] = ()
+        scripts: tuple[BindMount, ...] = ()
         if op.script is not None:
             # Bound, as the files that are shown from memory cannot be executed.
             path = f"{snapshots.scratch()}/{active.name}.script"
             _write_script(path, op.script)
-            mounts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
+            scripts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
         spec = ContainerSpec(
             rootfs=Rootfs(lowers=lowers, upper=active.upper, work=active.work),
             process=Process(
-                argv=op.argv, env=(*op.env, *op.hidden_env), cwd=op.cwd or "/", user=op.user
+                argv=op.argv,
+                env=(*op.env, *op.hidden_env, *more.env),
+                cwd=op.cwd or "/",
+                user=op.user,
             ),
-            mounts=mounts,
+            mounts=(*more.mounts, *scripts),
             network=_network(op, surroundings),
             files=surroundings.files,
         )
         try:
-            code = _run(spec, behind, log)
+            failed = _run(spec, behind, _Output(told.log, more.values), tuple(more.held))
         finally:
-            for mount in mounts:
-                os.unlink(mount.source)
-        if code is not None:
-            raise code
+            for script in scripts:
+                os.unlink(script.source)
+        if failed is not None:
+            raise failed
+        if more.values and not surroundings.leaks_allowed:
+            _refuse_leaks(active.upper, more.values, behind)
         return snapshots.commit(active)
+
+
+def _refuse_leaks(upper: str, values: Sequence[bytes], behind: Behind) -> None:
+    """Refuse to make a layer of files that give away a secret that the step has seen."""
+    from builder.solve.needles import forms
+
+    needles = tuple(sorted({form for value in values for form in forms(value)}))
+    found = behind.call("builder.layer.leaks:find_leaks", {"root": upper, "needles": needles})
+    paths = msgspec.convert(found, list[str])
+    if paths:
+        raise BuildError(
+            "the step wrote a secret into the image",
+            code="build.secret-leaked",
+            notes=("it is in " + ", ".join(f"`{path}`" for path in paths),),
+            hint="keep it out of files, or allow it with `--allow leaked-secrets`",
+        )
 
 
 def _write_script(path: str, script: bytes) -> None:
@@ -73,11 +113,33 @@ def _network(op: RunOp, surroundings: Surroundings) -> Network:
     return Network.NONE if wanted == "none" else Network.HOST
 
 
-def _run(spec: ContainerSpec, behind: Behind, log: Callable[[bytes], None]) -> RunFailed | None:
+class _Output:
+    """Where the output of a step goes: to whoever watches and to its last lines, without the secrets that it may see."""
+
+    def __init__(self, log: Callable[[bytes], None], values: Sequence[bytes]) -> None:
+        self.tail = Tail()
+        self._log = log
+        self._mask: Mask | None = None
+        if values:
+            from builder.solve.needles import Mask
+
+            self._mask = Mask(values)
+
+    def take(self, piece: bytes) -> None:
+        """Pass on a piece; b"" is the end."""
+        if self._mask is not None:
+            piece = self._mask.feed(piece) if piece else self._mask.flush()
+        if piece:
+            self.tail.add(piece)
+            self._log(piece)
+
+
+def _run(
+    spec: ContainerSpec, behind: Behind, output: _Output, locks: tuple[int, ...]
+) -> RunFailed | None:
     """Run with one pipe for both outputs, so that they stay in order; return what failed."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    tail = Tail()
-    pump = threading.Thread(target=_pump, args=(read_end, tail, log), daemon=True)
+    pump = threading.Thread(target=_pump, args=(read_end, output), daemon=True)
     pump.start()
     try:
         with translated():
@@ -87,7 +149,7 @@ def _run(spec: ContainerSpec, behind: Behind, log: Callable[[bytes], None]) -> R
                 stdout=write_end,
                 stderr=write_end,
                 cancellation=behind.cancellation,
-                hold=behind.held,
+                hold=(*behind.held, *locks),
             )
     except ContainerError as error:
         return _not_started(error)
@@ -102,7 +164,7 @@ def _run(spec: ContainerSpec, behind: Behind, log: Callable[[bytes], None]) -> R
         if status.signal is not None
         else f"the command exited with code {status.code}"
     )
-    return RunFailed(how, command_exit_code=status.code, notes=tail.notes())
+    return RunFailed(how, command_exit_code=status.code, notes=output.tail.notes())
 
 
 def _not_started(error: ContainerError) -> RunFailed:
@@ -115,13 +177,10 @@ def _not_started(error: ContainerError) -> RunFailed:
     )
 
 
-def _pump(read_end: int, tail: Tail, log: Callable[[bytes], None]) -> None:
-    while True:
-        piece = os.read(read_end, PIECE)
-        if not piece:
-            return
-        tail.add(piece)
-        log(piece)
+def _pump(read_end: int, output: _Output) -> None:
+    while piece := os.read(read_end, PIECE):
+        output.take(piece)
+    output.take(b"")
 
 
 class Tail:

@@ -154,9 +154,9 @@ def test_two_outputs_cannot_share_standard_output(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        (["--secret", "id=a"], "--secret"),
-        (["--secret=id=a"], "--secret"),
-        (["--ssh", "default"], "--ssh"),
+        (["--sbom", "true"], "--sbom"),
+        (["--sbom=true"], "--sbom"),
+        (["--provenance", "max"], "--provenance"),
         (["--cache-from", "type=gha"], "--cache-from"),
         (["-m", "1g"], "-m/--memory"),
         (["--sbom=true"], "--sbom"),

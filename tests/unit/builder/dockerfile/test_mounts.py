@@ -151,11 +151,11 @@ def test_a_mistake_in_a_device_is_marked(value: str, under: str) -> None:
 
 
 def test_what_is_correct_is_refused_by_name_and_all_of_it() -> None:
-    text = "FROM scratch\nRUN --mount=target=/a --security=insecure --device=d x"
+    text = "FROM scratch\nRUN --device=e --security=insecure --device=d x"
     error = error_of(lowered, text)
     assert isinstance(error, DockerfileErrors)
     assert [marked(each) for each in error.errors] == [
-        "--mount=target=/a",
+        "--device=e",
         "--security=insecure",
         "--device=d",
     ]
@@ -163,9 +163,9 @@ def test_what_is_correct_is_refused_by_name_and_all_of_it() -> None:
 
 
 def test_what_is_refused_in_several_lines_is_named_together() -> None:
-    error = error_of(lowered, "FROM scratch\nRUN --mount=target=/a x\nRUN --device=a x")
+    error = error_of(lowered, "FROM scratch\nRUN --security=insecure x\nRUN --device=a x")
     assert isinstance(error, DockerfileErrors)
-    assert [marked(each) for each in error.errors] == ["--mount=target=/a", "--device=a"]
+    assert [marked(each) for each in error.errors] == ["--security=insecure", "--device=a"]
 
 
 def test_mistakes_come_before_the_refusal() -> None:
@@ -184,18 +184,21 @@ def test_what_a_variable_holds_is_checked_before_the_refusal() -> None:
         ("/", "type=cache", "dockerfile.syntax"),
         ("/", "type=tmpfs,target=.", "dockerfile.syntax"),
         ("/a", "target=..", "dockerfile.syntax"),
-        ("/", "type=secret,id=s", "dockerfile.unsupported"),
-        ("/", "type=ssh", "dockerfile.unsupported"),
-        ("/a", "target=.", "dockerfile.unsupported"),
-        ("/a", "type=cache", "dockerfile.unsupported"),
-        ("/", "target=b", "dockerfile.unsupported"),
+        ("/", "type=secret,id=s", ""),
+        ("/", "type=ssh", ""),
+        ("/a", "target=.", ""),
+        ("/a", "type=cache", ""),
+        ("/", "target=b", ""),
     ],
 )
 def test_a_mount_is_below_the_working_directory_but_not_on_the_root(
     directory: str, value: str, code: str
 ) -> None:
     text = f"FROM scratch\nWORKDIR {directory}\nRUN --mount={value} x"
-    assert error_of(lowered, text).code == code
+    if code:
+        assert error_of(lowered, text).code == code
+    else:
+        lowered(text)
 
 
 @pytest.mark.parametrize("source", ["b", "B"])

@@ -126,7 +126,7 @@ class TestMistakes:
             ("ENV a=${b:?no}", "dockerfile.bad-expansion"),
             ("COPY --from=9 a b", "dockerfile.unknown-stage"),
             ("RUN --mount=type=cash x", "dockerfile.syntax"),
-            ("RUN --mount=target=/a x", "dockerfile.unsupported"),
+            ("RUN --device=a x", "dockerfile.unsupported"),
             ("ENV \0=1", "dockerfile.syntax"),
         ],
     )

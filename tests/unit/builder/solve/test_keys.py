@@ -14,7 +14,8 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from builder.graph.keys import CacheKey, state_id
+from builder.graph.keys import CacheKey, KeyPart, state_id
+from builder.graph.mounts import AgentMount, BindMount, CacheMount, SecretMount, TmpfsMount
 from builder.graph.operations import (
     CopyOp,
     CopySource,
@@ -30,6 +31,13 @@ from builder.store.layers import Layer, State
 
 GOLDEN = Path(__file__).parent / "golden/keys.json"
 RUN = RunOp(argv=("/bin/sh", "-c", "true"), env=("PATH=/bin", "A=1"), cwd="/w", user="ann")
+MOUNTS = (
+    BindMount(input=1, path="a", target="/a"),
+    CacheMount(id="c", target="/c"),
+    TmpfsMount(target="/t", size=1024),
+    SecretMount(id="s", target="/s", env="S"),
+    AgentMount(id="default", target="/agent"),
+)
 COPY = CopyOp(sources=(CopySource(input=1, paths=("a", "b*")),), dest="/x/")
 MAKE_DIR = MakeDirOp(path="/w/x", owner="ann:staff")
 FILE = ("a", stat.S_IFREG | 0o644, 0, 0, b"\1" * 32, ())
@@ -48,6 +56,9 @@ def keys() -> dict[str, str]:
         "run above nothing": run_key(RUN, State()),
         "run above a layer": run_key(RUN, state),
         "run of a script": run_key(msgspec.structs.replace(RUN, script=b"#!/bin/sh\n"), state),
+        "run with mounts": run_key(
+            msgspec.structs.replace(RUN, mounts=MOUNTS), state, (KeyPart("contents", "c"),)
+        ),
         "run without a network": run_key(msgspec.structs.replace(RUN, network="none"), state),
         "copy": copy_key(COPY, contents),
         "copy with owner and mode": copy_key(
@@ -83,6 +94,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "user": "",
         "network": "none",
         "script": b"#!",
+        "mounts": (CacheMount(id="c", target="/c"),),
     },
     CopyOp: {
         "dest": "/x",
