@@ -164,6 +164,11 @@ class _Showing:
             )
 
     def _agent(self, mount: AgentMount) -> None:
+        # The variable is there without an agent too, as with Docker.
+        if not any(
+            each.startswith(f"{SOCKET_VARIABLE}=") for each in (*self._op.env, *self.shown.env)
+        ):
+            self.shown.env.append(f"{SOCKET_VARIABLE}={mount.target}")
         agents = self._surroundings.agents
         if agents is None or not agents.has(mount.id):
             if mount.required:
@@ -183,11 +188,6 @@ class _Showing:
                 gid=mount.gid,
             )
         )
-        set_already = any(
-            each.startswith(f"{SOCKET_VARIABLE}=") for each in (*self._op.env, *self.shown.env)
-        )
-        if not set_already:
-            self.shown.env.append(f"{SOCKET_VARIABLE}={mount.target}")
 
 
 def _text(secret_id: str, value: bytes) -> str:
