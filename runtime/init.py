@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 from contextlib import suppress
 from typing import NoReturn
 
@@ -24,6 +25,7 @@ from runtime.scene import Scene
 from runtime.spec import ContainerSpec, Process
 from runtime.syscalls import SyscallError, Syscalls
 from runtime.terminal import open_terminal
+from runtime.trampoline import SOCKET
 from runtime.user import User
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -35,7 +37,8 @@ _decoder = msgspec.msgpack.Decoder(ContainerSpec)
 class Start(msgspec.Struct, frozen=True):
     """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared.
 
-    `until_exec` holds the pipe that tells the launcher how far this one is, if it asks.
+    `until_exec` holds the pipe that tells the launcher how far this one is, if it asks; `trampoline` is the descriptor of
+    the program that becomes the command.
     """
 
     request: wire.Socket
@@ -44,6 +47,7 @@ class Start(msgspec.Struct, frozen=True):
     until_exec: tuple[int, ...]
     features: Features
     filter: bytes | None
+    trampoline: int
 
 
 def become_command(calls: Syscalls, start: Start) -> NoReturn:
@@ -100,7 +104,7 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     _open_streams(start, scene.user, spec.process)
     os.umask(0o022)
     _drop_privileges(calls, start, scene.user)
-    _execute(spec.process, scene.user)
+    _execute(start, spec.process, scene.user)
 
 
 def explained(operation: str, error: OSError) -> SetupFailed:
@@ -157,15 +161,15 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:
             exit_code=126,
             hint="without root, ids are limited to the subordinate ids in /etc/subuid and /etc/subgid",
         ) from error
-    if user.uid == 0:
-        calls.set_capabilities(capabilities.DEFAULT_MASK)
+    # For users too: what the caller could inherit, a program with file capabilities would get.
+    calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
     # Taking on a user cleared the parent-death signal.
     calls.die_with_parent()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
 
 
-def _execute(process: Process, user: User) -> None:
+def _execute(start: Start, process: Process, user: User) -> None:
     env: dict[str, str] = {}
     for item in process.env:
         name, equals, value = item.partition("=")
@@ -174,15 +178,18 @@ def _execute(process: Process, user: User) -> None:
     env.setdefault("HOME", user.home)
     command = process.argv[0]
     if "/" in command:
-        _exec(command, process.argv, env)
+        _refuse_what_is_no_program(command)
+        _become(start, command, process.argv, env)
     denied: StartFailed | None = None
     for directory in env.get("PATH", _DEFAULT_PATH).split(":"):
         candidate = f"{directory or '.'}/{command}"
         try:
-            _exec(candidate, process.argv, env)
+            _refuse_what_is_no_program(candidate)
         except StartFailed as error:
             if error.exit_code != 127:
                 denied = error
+        else:
+            _become(start, candidate, process.argv, env)
     if denied is not None:
         raise denied
     raise StartFailed(
@@ -192,19 +199,39 @@ def _execute(process: Process, user: User) -> None:
     )
 
 
-def _exec(path: str, argv: tuple[str, ...], env: dict[str, str]) -> None:
+def _refuse_what_is_no_program(path: str) -> None:
     try:
-        os.execve(path, argv, env)  # noqa: S606 - no shell is wanted
-    except (FileNotFoundError, NotADirectoryError) as error:
-        if os.path.isfile(path):
-            message = f"`{path}` needs an interpreter or loader that is not in the root file system"
-        else:
-            message = f"`{path[:200]}` is not found"
-        raise StartFailed(message, exit_code=127) from error
+        regular = stat.S_ISREG(os.stat(path).st_mode)
     except OSError as error:
-        reason = {
-            errno.EACCES: "it is not an executable file, or permission is denied",
-            errno.ENOEXEC: "it is no program of this machine's kind, and does not begin with `#!`",
-            errno.E2BIG: "its arguments and environment are too long",
-        }.get(error.errno or 0, error.strerror)
-        raise StartFailed(f"`{path[:200]}` cannot be executed: {reason}", exit_code=126) from error
+        raise not_executed(path, error.errno or 0, exists=False) from error
+    if not (regular and os.access(path, os.X_OK, effective_ids=True)):
+        raise not_executed(path, errno.EACCES)
+
+
+def _become(start: Start, path: str, argv: tuple[str, ...], env: dict[str, str]) -> None:
+    """Execute the trampoline, which executes the command or tells the builder why not."""
+    if start.request.fileno() == SOCKET:
+        os.set_inheritable(SOCKET, True)  # noqa: FBT003 - takes no keyword
+    else:
+        os.dup2(start.request.fileno(), SOCKET, inheritable=True)
+    try:
+        os.execve(start.trampoline, [path, *argv], env)  # noqa: S606 - no shell is wanted
+    except OSError as error:
+        raise not_executed(path, error.errno or 0) from error
+
+
+def not_executed(path: str, number: int, *, exists: bool = True) -> StartFailed:
+    """Return what to say of a command that the kernel did not execute, by error number."""
+    if number in {errno.ENOENT, errno.ENOTDIR}:
+        reason = (
+            "needs an interpreter or loader that is not in the root file system"
+            if exists
+            else "is not found"
+        )
+        return StartFailed(f"`{path[:200]}` {reason}", exit_code=127)
+    reason = {
+        errno.EACCES: "it is not an executable file, or permission is denied",
+        errno.ENOEXEC: "it is no program of this machine's kind, and does not begin with `#!`",
+        errno.E2BIG: "its arguments and environment are too long",
+    }.get(number, os.strerror(number))
+    return StartFailed(f"`{path[:200]}` cannot be executed: {reason}", exit_code=126)

@@ -197,7 +197,7 @@ class Launcher:
             _send_first(request, spec)
             if signals is not None:
                 signals.reach(request)
-            return _wait_for_exit(request, cancellation, on_terminal)
+            return _wait_for_exit(request, spec.process.argv[:1], cancellation, on_terminal)
         finally:
             if signals is not None:
                 signals.forget()
@@ -332,6 +332,7 @@ def _receive(request: wire.Socket) -> tuple[tuple[object, ...], list[int]]:
 
 def _wait_for_exit(
     request: wire.Socket,
+    command: tuple[str, ...],
     cancellation: Cancellation | None,
     on_terminal: Callable[[int], None] | None,
 ) -> ExitStatus:
@@ -346,6 +347,10 @@ def _wait_for_exit(
                     on_terminal(descriptors.pop())
             case ("failed", *_):
                 failure = _failure(answer)
+            case ("exec", int(number)):
+                from runtime.init import not_executed
+
+                failure = not_executed("".join(command), number)
             case ("exit", int(code)):
                 if cancellation is not None and cancellation.signal_number is not None:
                     raise Interrupted(cancellation.signal_number)

@@ -74,7 +74,7 @@ class _Launcher:
         import select
         import signal
 
-        from runtime import filters, init, isolation, worker
+        from runtime import filters, init, isolation, trampoline, worker
         from runtime.syscalls import Syscalls
 
         self._control = control
@@ -86,6 +86,8 @@ class _Launcher:
         self._walls: Walls | None = None
         self._filters = filters
         self._filter: bytes | None = None
+        self._open_trampoline = trampoline.open_sealed
+        self._trampoline = -1
         self._children: dict[int, _Child] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -186,6 +188,7 @@ class _Launcher:
         assert self._walls is not None, "the builder opens first"
         if self._filter is None:
             self._filter = self._filters.load(self._walls.features.machine)
+            self._trampoline = self._open_trampoline(self._walls.features.machine)
         flags = self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
             flags |= self._isolation.OWN_NETWORK
@@ -199,6 +202,7 @@ class _Launcher:
                 until_exec=until_exec,
                 features=self._walls.features,
                 filter=self._filter,
+                trampoline=self._trampoline,
             )
             self._init.become_command(self._calls, start)
         return pid
