@@ -5,16 +5,17 @@ Source: moby/buildkit, frontend/subrequests/outline (behaviour, not code).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
 import msgspec
 
+from builder.dockerfile import mounts
 from builder.dockerfile.checks.walk import (
     Moment,
     Scene,
-    StageText,
     expand,
     global_arguments,
+    predefined_arguments,
     stage_texts,
     walk,
 )
@@ -23,8 +24,7 @@ from builder.dockerfile.instructions import Arg, Argument, Flag, From, Instructi
 from builder.dockerfile.mistakes import Mistakes
 from builder.dockerfile.outline import Outlines
 from builder.dockerfile.targets import description
-
-_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True", ""})
+from builder.errors import DockerfileError
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,13 +71,19 @@ def parameters(scene: Scene) -> Parameters:
     needed = frozenset(outlines.needed(target))
     mistakes.raise_any()
     stages = stage_texts(dockerfile)
-    collected = _Collected(scene, arguments)
+    passed_on = {
+        index: tuple(outlines.stages[index].instructions[: outlines.stages[index].triggered])
+        for index in needed
+    }
+    looked_at = msgspec.structs.replace(scene, wanted=needed, triggers=passed_on)
     moments: dict[int, list[Moment]] = {index: [] for index in needed}
-    for moment in walk(msgspec.structs.replace(scene, wanted=needed), stages, arguments):
+    for moment in walk(looked_at, stages, arguments):
         if isinstance(moment.instruction, Arg | Run):
             moments[moment.stage].append(moment)
-    for index in sorted(needed, reverse=True):
-        collected.add_stage(stages[index], moments[index])
+    collected = _Collected(scene)
+    for index in _from_target(outlines, target):
+        heads = [stages[each].head for each in (index, *_below(outlines, index))]
+        collected.add_stage(heads, moments[index])
     head = stages[target].head
     name = head.name.text if head.name is not None else ""
     return Parameters(
@@ -93,18 +99,41 @@ def _line(item: Parameter | Access) -> int:
     return item.instruction.span.line
 
 
+def _below(outlines: Outlines, index: int) -> Iterator[int]:
+    """Return the stages that a stage is built on, the nearest first."""
+    base = outlines.stages[index].base
+    while isinstance(base, int):
+        yield base
+        base = outlines.stages[base].base
+
+
+def _from_target(outlines: Outlines, target: int) -> list[int]:
+    """Return the stages in the order in which they have a say: the target, what it is built on, what that uses."""
+    found: dict[int, None] = {}
+    waiting = [target]
+    while waiting:
+        index = waiting.pop()
+        if index in found:
+            continue
+        found[index] = None
+        stage = outlines.stages[index]
+        sources = [used.source for used in stage.references()]
+        waiting += [each for each in (*reversed(sources), stage.base) if isinstance(each, int)]
+    return list(found)
+
+
 class _Collected:
     """What was found so far; the stage that is looked at first has the last word on a name."""
 
-    def __init__(self, scene: Scene, arguments: Mapping[str, str]) -> None:
+    def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.escape = scene.dockerfile.directives.escape
-        self.values = arguments
         self.arguments: dict[str, Parameter] = {}
         self.secrets: dict[str, Access] = {}
         self.ssh: dict[str, Access] = {}
+        self.values = predefined_arguments(scene, scene.build_args)
         self.globals: dict[str, Parameter] = {}
-        self.needs: dict[str, tuple[str, ...]] = {}
+        self.needs: dict[str, list[str]] = {}
         for instruction in scene.dockerfile.instructions:
             if not isinstance(instruction, Arg):
                 break
@@ -113,38 +142,50 @@ class _Collected:
 
     def _add_global(self, arg: Arg, argument: Argument) -> None:
         name = argument.name.text
-        if name not in self.scene.build_args and argument.default is not None:
-            self.needs[name] = expand(argument.default, self.values.get, self.escape).known
-        self.globals[name] = _parameter(arg, name, self.values.get(name))
+        value = self.scene.build_args.get(name)
+        needs: list[str] = []
+        if value is None and argument.default is not None:
+            found = expand(argument.default, self.values.get, self.escape)
+            value = found.value
+            needs = [each for each in found.known if each != name]
+            if name in found.known:
+                needs += self.needs.get(name, [])
+        if value is not None:
+            self.values[name] = value
+        self.needs[name] = needs
+        self.globals[name] = _parameter(arg, arg, name, value)
 
-    def add_stage(self, stage: StageText, moments: list[Moment]) -> None:
-        self._add_head(stage.head)
+    def add_stage(self, heads: list[From], moments: list[Moment]) -> None:
+        """Collect from one stage; `heads` are its FROM and those of the stages it is built on."""
+        declared = dict(self.globals)
+        used = [name for head in heads for name in self._used_by(head)]
         for moment in moments:
+            # What a trigger asks for stands where the FROM stands that brings it in.
+            place = heads[0] if moment.is_trigger else moment.instruction
             match moment.instruction:
                 case Arg():
-                    self._add_arg(moment.instruction, moment)
+                    declared.update(self._declared(moment.instruction, moment, place))
+                    used += [argument.name.text for argument in moment.instruction.arguments]
                 case Run():
                     for flag in moment.instruction.mounts:
-                        self._add_mount(moment.instruction, flag)
+                        self._add_mount(flag, moment, place)
                 case _:
                     pass
+        for name in used:  # which grows
+            if name in declared:
+                self.arguments.setdefault(name, declared[name])
+                if declared[name] is self.globals.get(name):
+                    used += [each for each in self.needs[name] if each not in used]
 
-    def _add_head(self, head: From) -> None:
+    def _used_by(self, head: From) -> Iterator[str]:
         words = [head.image, *([head.platform.word] if head.platform is not None else [])]
         for word in words:
-            for name in expand(word, self.values.get, self.escape).known:
-                self._use_global(name)
+            yield from expand(word, self.values.get, self.escape).known
 
-    def _use_global(self, name: str) -> None:
-        """Count a global argument, and those that its default is made of."""
-        waiting = [name]
-        while waiting:
-            name = waiting.pop()
-            if name in self.globals and name not in self.arguments:
-                self.arguments[name] = self.globals[name]
-                waiting.extend(self.needs.get(name, ()))
-
-    def _add_arg(self, arg: Arg, moment: Moment) -> None:
+    def _declared(
+        self, arg: Arg, moment: Moment, place: Instruction
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Return the arguments that an ARG gives a value of their own, or none; not those it takes over."""
         defaults = iter(moment.words)
         for argument in arg.arguments:
             name = argument.name.text
@@ -152,29 +193,33 @@ class _Collected:
             if value is None and argument.default is not None:
                 value = next(defaults).value
             elif value is None and name in self.values:
-                self._use_global(name)
                 continue
-            if name not in self.arguments or self.arguments[name] is self.globals.get(name):
-                self.arguments[name] = _parameter(arg, name, value)
+            yield name, _parameter(arg, place, name, value)
 
-    def _add_mount(self, run: Run, flag: Flag) -> None:
-        parts = [part.partition("=") for part in (flag.value or "").split(",")]
-        fields = {name.strip().lower(): value for name, _, value in parts}
-        target = fields.get("target") or fields.get("dst") or fields.get("destination") or ""
-        required = fields.get("required", "false") in _TRUE
-        name = fields.get("id", "")
-        if fields.get("type") == "secret":
-            name = name or target.rpartition("/")[2]
-            self.secrets.setdefault(name, Access(name=name, required=required, instruction=run))
-        elif fields.get("type") == "ssh":
-            name = name or "default"
-            self.ssh.setdefault(name, Access(name=name, required=required, instruction=run))
+    def _add_mount(self, flag: Flag, moment: Moment, place: Instruction) -> None:
+        lookup = moment.state.environment.get
+        try:
+            mount = mounts.read_mount(
+                flag,
+                self.scene.source,
+                lambda word: expand(word, lookup, self.escape).value or "",
+            )
+        except DockerfileError:
+            return  # told by those who build
+        if mount.type == mounts.SECRET:
+            name = mount.source or mount.id or mount.target.rpartition("/")[2]
+            self.secrets.setdefault(
+                name, Access(name=name, required=mount.required, instruction=place)
+            )
+        elif mount.type == mounts.SSH:
+            name = mount.id or "default"
+            self.ssh.setdefault(name, Access(name=name, required=mount.required, instruction=place))
 
 
-def _parameter(arg: Arg, name: str, value: str | None) -> Parameter:
+def _parameter(arg: Arg, place: Instruction, name: str, value: str | None) -> Parameter:
     return Parameter(
         name=name,
         value=value or "",
-        description=description(name, arg.comments),
-        instruction=arg,
+        description=description(name, arg.comments if place is arg else ()),
+        instruction=place,
     )

@@ -54,9 +54,14 @@ def of_image(texts: tuple[str, ...], place: Span, source: SourceFile) -> list[In
 
 def explained(error: _Error, instruction: Instruction) -> _Error:
     """Add to an error which trigger it is about, and return it."""
-    shown = instruction.text.partition("\n")[0]
-    error.notes = (*error.notes, f"an ONBUILD trigger of the base asks for `{shown[:200]}`")
+    error.notes = (*error.notes, named(instruction))
     return error
+
+
+def named(instruction: Instruction) -> str:
+    """Return the fact which trigger something is about."""
+    shown = instruction.text.partition("\n")[0]
+    return f"an ONBUILD trigger of the base asks for `{shown[:200]}`"
 
 
 def _read(text: str, place: Span, source: SourceFile) -> Instruction:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+import msgspec
+
 from builder.diagnostics import Diagnostic
+from builder.dockerfile import triggers
 from builder.dockerfile.checks import (
     advice,
     commands,
@@ -37,6 +40,9 @@ from builder.dockerfile.instructions import (
 )
 
 _MomentRule = Callable[[Moment], Iterable[Finding]]
+
+_ADVICE = (advice.updates_alone, advice.changes_of_copies)
+"""Rules about what the author of a file could write otherwise, so not about triggers."""
 
 _UNDEFINED = values.undefined_variables
 _OF_INSTRUCTION: Mapping[type[Instruction], tuple[_MomentRule, ...]] = {
@@ -88,4 +94,19 @@ def _findings(scene: Scene) -> Iterable[Finding]:
     yield from advice.broad_arguments(scene, stages)
     for moment in walk(scene, stages, arguments):
         for rule in _OF_INSTRUCTION.get(type(moment.instruction), ()):
-            yield from rule(moment)
+            if not moment.is_trigger:
+                yield from rule(moment)
+            elif rule not in _ADVICE:
+                for finding in rule(moment):
+                    yield _of_trigger(finding, scene, moment)
+
+
+def _of_trigger(finding: Finding, scene: Scene, moment: Moment) -> Finding:
+    """Place what is found in a trigger where it comes from: at the FROM, which brings it in."""
+    head = stage_texts(scene.dockerfile)[moment.stage].head
+    return msgspec.structs.replace(
+        finding,
+        span=head.image.span,
+        notes=(*finding.notes, triggers.named(moment.instruction)),
+        comments=(),
+    )

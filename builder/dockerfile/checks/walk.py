@@ -173,7 +173,10 @@ class State(msgspec.Struct, kw_only=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """An instruction about to take effect: its stage's index, the state before, its words expanded in that."""
+    """An instruction about to take effect: its stage's index, the state before, its words expanded in that.
+
+    Triggers of the base come first.
+    """
 
     scene: Scene
     stage: int
@@ -181,6 +184,7 @@ class Moment(msgspec.Struct, frozen=True):
     state: State
     words: tuple[Expanded, ...]
     near: Near
+    is_trigger: bool = False
 
 
 class StageText(msgspec.Struct, frozen=True):
@@ -205,11 +209,16 @@ def stage_texts(dockerfile: Dockerfile) -> tuple[StageText, ...]:
     return tuple([StageText(index, head, tuple(body)) for index, (head, body) in enumerate(pairs)])
 
 
+def predefined_arguments(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the arguments that need no ARG before the first FROM, when `given` are the values given for some."""
+    values = scope.predefined(scene.host, scene.platform, scene.target)
+    return {name: given.get(name, value) for name, value in values.items()}
+
+
 def global_arguments(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
     """Return the arguments that FROM sees, when `given` are the values given for them."""
     escape = scene.dockerfile.directives.escape
-    values = scope.predefined(scene.host, scene.platform, scene.target)
-    known = {name: given.get(name, value) for name, value in values.items()}
+    known = predefined_arguments(scene, given)
     for instruction in scene.dockerfile.instructions:
         if not isinstance(instruction, Arg):
             break
@@ -227,7 +236,7 @@ def global_arguments(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
 def walk(
     scene: Scene, stages: tuple[StageText, ...], arguments: Mapping[str, str]
 ) -> Iterator[Moment]:
-    """Return every instruction of the stages wanted, in the order of the file."""
+    """Return every instruction of the stages wanted, in the order in which they take effect."""
     walker = _Walker(scene, arguments)
     for stage in stages:
         if scene.wanted is None or stage.index in scene.wanted:
@@ -247,11 +256,18 @@ class _Walker:
     def stage(self, stage: StageText) -> Iterator[Moment]:
         state = self._begin(stage)
         state.unsure_from = min(state.unsure_from, self.unsure.get(stage.index, NEVER))
-        for trigger in self.scene.triggers.get(stage.index, ()):
-            self._apply(trigger, state, self._words(trigger, state))
-        for instruction in stage.instructions:
+        triggers = self.scene.triggers.get(stage.index, ())
+        for place, instruction in enumerate((*triggers, *stage.instructions)):
             found = self._words(instruction, state)
-            yield Moment(self.scene, stage.index, instruction, state, found, self.near)
+            yield Moment(
+                self.scene,
+                stage.index,
+                instruction,
+                state,
+                found,
+                self.near,
+                is_trigger=place < len(triggers),
+            )
             self._apply(instruction, state, found)
             state.last[type(instruction)] = instruction
         if stage.head.name is not None:

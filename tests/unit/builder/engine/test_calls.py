@@ -89,6 +89,32 @@ def test_a_target_is_outlined_as_buildkit_does(tmp_path: Path) -> None:
     ]
 
 
+def outlined(directory: Path, text: str, **options: Any) -> list[tuple[int, str, str | None]]:
+    """Return line, name and value of each argument of a target."""
+    arguments = json.loads(as_json(ask(directory, "outline", text, **options)))["args"]
+    return [
+        (each["location"]["ranges"][0]["start"]["line"], each["name"], each.get("value"))
+        for each in arguments
+    ]
+
+
+def test_the_last_arg_of_a_name_in_a_stage_counts_and_the_target_before_others(
+    tmp_path: Path,
+) -> None:
+    text = "FROM scratch AS a\nARG X=1\nARG Y=1\nARG X=2\nFROM a\nARG Y=3\n"
+    assert outlined(tmp_path, text) == [(4, "X", "2"), (6, "Y", "3")]
+
+
+def test_global_arguments_that_others_are_made_of_count(tmp_path: Path) -> None:
+    text = "ARG A=1\nARG B=$A\nARG B=x$B\nARG TARGETOS\nFROM x:$B AS a\nARG TARGETOS\nFROM a\n"
+    assert outlined(tmp_path, text) == [(1, "A", "1"), (3, "B", "x1"), (4, "TARGETOS", None)]
+
+
+def test_triggers_of_stages_are_outlined_where_they_are_brought_in(tmp_path: Path) -> None:
+    text = "FROM scratch AS a\nONBUILD ARG X=1\nFROM a\n"
+    assert outlined(tmp_path, text) == [(3, "X", "1")]
+
+
 def test_an_outline_has_the_values_that_are_given(tmp_path: Path) -> None:
     result = ask(tmp_path, "outline", OUTLINE, target="base", build_args=(("FOO", "z"),))
     document = json.loads(as_json(result))
@@ -173,7 +199,11 @@ def test_triggers_of_images_that_are_here_take_part(tmp_path: Path) -> None:
     text = "FROM base\nWORKDIR /$TOP\n"
     found = checked(tmp_path, text, images={"docker.io/library/base:latest": image})
     assert codes(found.errors) == ["dockerfile.syntax"]
-    assert found.warnings == ()
+    assert [each.diagnostic.code for each in found.warnings] == ["UndefinedVar"]
+    assert found.warnings[0].first_line == 1
+    assert found.warnings[0].diagnostic.notes == (
+        "an ONBUILD trigger of the base asks for `COPY $no /`",
+    )
 
 
 def test_findings_made_errors_are_one_error_beside_the_warnings(tmp_path: Path) -> None:
