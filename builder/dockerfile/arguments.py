@@ -17,6 +17,8 @@ SPACE = (
 BLANK = "\t\v\f\r "
 """What separates plain words and the keyword from the rest."""
 
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
+
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
     """A stretch `start` to `end` of the instruction's text, and what it says."""
@@ -171,6 +173,36 @@ def _ends_in_escape(word: str, escape: str) -> bool:
     return False
 
 
+def _with_whole_characters(text: str) -> str:
+    """Return JSON with U+FFFD for each escaped half of a surrogate pair, as Go reads it."""
+    if "\\u" not in text:
+        return text
+    out: list[str] = []
+    at = 0
+    while (end := text.find("\\", at)) >= 0:
+        out.append(text[at:end])
+        first, second = _surrogate(text, end), _surrogate(text, end + 6)
+        if first is None:
+            at = end + 2
+            out.append(text[end:at])
+        elif first < 0xDC00 and second is not None and second >= 0xDC00:
+            at = end + 12
+            out.append(text[end:at])
+        else:
+            at = end + 6
+            out.append("\\ufffd")
+    return "".join(out) + text[at:]
+
+
+def _surrogate(text: str, at: int) -> int | None:
+    """Return the half of a surrogate pair that is escaped at `at`, None for anything else."""
+    digits = text[at + 2 : at + 6]
+    if not text.startswith("\\u", at) or len(digits) < 4 or not _HEXADECIMAL.issuperset(digits):
+        return None
+    code = int(digits, 16)
+    return code if 0xD800 <= code <= 0xDFFF else None
+
+
 def json_list(text: str, at: int) -> JsonList | None:
     """Read a JSON array of strings that fills `text` from `at`; None when it is not JSON.
 
@@ -179,7 +211,7 @@ def json_list(text: str, at: int) -> JsonList | None:
     if not text.startswith("[", at):
         return None
     try:
-        values = msgspec.json.decode(text[at:])
+        values = msgspec.json.decode(_with_whole_characters(text[at:]))
     except (msgspec.DecodeError, RecursionError, UnicodeEncodeError):
         return None
     places: list[Piece] = []

@@ -35,8 +35,8 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
     """One instruction: `text` begins with the keyword and has no white space around it.
 
     `marks` are (offset, line, column) of each stretch of the text, offsets counted `lead` characters before
-    it. The instruction itself ends on `last_line`, its here-documents on `end_line`. Of an `open` one the end of
-    a here-document was not found.
+    it; `tail` is the white space after it. The instruction itself ends on `last_line`, its here-documents on
+    `end_line`. Of an `open` one the end of a here-document was not found.
     """
 
     text: str
@@ -45,6 +45,7 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
     start_line: int
     last_line: int
     end_line: int
+    tail: str = ""
     heredocs: tuple[Heredoc, ...] = ()
     comments: tuple[str, ...] = ()
     open: bool = False
@@ -66,7 +67,7 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
     """What the reader found; `physical` are all lines of the file without their ends.
 
-    `errors` are the mistakes of lines that are `open`.
+    `errors` are the mistakes of lines that are `open`, or continued by nothing.
     """
 
     directives: Directives
@@ -166,6 +167,7 @@ class _Reader:
         joined = "".join(pieces)
         text = joined.strip(SPACE)
         if not text:
+            self.errors.append(self._not_continued(start + 1, indent + 1))
             return None
         if empty is not None:
             self._warn_of_empty_line(empty)
@@ -176,9 +178,18 @@ class _Reader:
             start_line=start + 1,
             last_line=last + 1,
             end_line=last + 1,
+            tail=joined[len(joined.rstrip(SPACE)) :],
             comments=comments,
         )
         return self._with_heredocs(found)
+
+    def _not_continued(self, line: int, column: int) -> DockerfileError:
+        return DockerfileError(
+            "the escape character continues nothing",
+            span=Span(line, column, line, column + 1),
+            source=self.source,
+            hint="remove the line",
+        )
 
     def _continued(self, line: str) -> tuple[str, bool]:
         """Cut the escape character that continues the line; one that is escaped itself does not."""

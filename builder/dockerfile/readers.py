@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from builder.dockerfile import suggest
+from builder.dockerfile import mounts, suggest
 from builder.dockerfile.arguments import BLANK, SPACE, Piece, keyword_end, skip
 from builder.dockerfile.grammar import LIST, VALUE, Statement, statement
 from builder.dockerfile.health import read_healthcheck
@@ -129,6 +129,8 @@ def _run(given: Statement) -> Run:
     security = flags.one("security")
     if security is not None:
         _one_of(given, security, ("sandbox", "insecure"))
+    for flag in flags.all("mount"):
+        mounts.origin(flag, given.source)
     command = given.command()
     if not command.shell_form and not command.words:
         raise given.error("RUN has an empty command", hint="name the program to run")
@@ -301,7 +303,7 @@ def _on_build(given: Statement) -> OnBuild:
             inner.keyword_word().span,
         )
     trigger = read(inner)
-    expression = given.rest
+    expression = given.rest + given.line.tail
     for body in given.heredocs:
         expression += "\n" + body.body + body.name
     return OnBuild(expression=expression, trigger=trigger, **given.common())

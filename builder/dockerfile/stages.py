@@ -221,7 +221,8 @@ class _Planner:
         outlines.resolve(self.arguments)
         needed = self._needed(None if self.request.all_stages else target)
         shown = outlines.shown_names()
-        self._refuse_mistakes()
+        self._refuse_mistakes(needed)
+        self._check_heads(outlines.stages)
         self.images.clear()
         for outline in needed:
             self.stages[outline.index] = self._stage(outline, shown[outline.index])
@@ -280,8 +281,21 @@ class _Planner:
             if texts:
                 self.outlines.prepend(outline.index, texts)
 
-    def _refuse_mistakes(self) -> None:
-        for outline in self.outlines.stages:
+    def _check_heads(self, outlines: list[Outline]) -> None:
+        """Check the platforms and names of images of all stages: they are part of the language."""
+        for outline in outlines:
+            platform = self.target_platform
+            with self.mistakes.collecting():
+                platform = self._platform(outline.head.platform)
+            with self.mistakes.collecting():
+                if outline.base != "":
+                    self._base(outline.base, outline.head.image, platform)
+            for used in outline.references():
+                with self.mistakes.collecting():
+                    self._copied(used)
+
+    def _refuse_mistakes(self, needed: list[Outline]) -> None:
+        for outline in needed:
             for instruction in outline.instructions:
                 for error in supported.mistakes(instruction, self.source):
                     self.mistakes.add(error)
@@ -307,7 +321,6 @@ class _Planner:
         asked, base = self.target_platform, None
         with self.mistakes.collecting():
             asked = self._platform(head.platform)
-        with self.mistakes.collecting():
             base = self._base(outline.base, head.image, asked) if outline.base != "" else None
         if base is None:
             base, unsure_from = ScratchBase(), ALWAYS

@@ -84,9 +84,37 @@ def test_what_the_target_does_not_need_is_judged_only_where_all_is_asked_for() -
     assert told(text, all_stages=True) == ["2: x", "4: 9"]
 
 
-def test_a_mistake_in_a_mount_counts_in_every_stage() -> None:
+@pytest.mark.parametrize(
+    ("head", "under"),
+    [
+        ("FROM Upper AS a", "Upper"),
+        ("FROM --platform=$none x AS a", "$none"),
+        ("FROM --platform=x/y/z/w x AS a", "x/y/z/w"),
+        ("FROM x AS a\nCOPY --from=b: c d", "b:"),
+        ("FROM x AS a\nRUN --mount=from=b:,target=/c d", "b:"),
+    ],
+)
+def test_images_and_platforms_are_read_in_every_stage(head: str, under: str) -> None:
+    [found] = told(head + "\nFROM scratch\n")
+    assert found.endswith(f": {under}")
+
+
+def test_a_line_that_continues_nothing_is_a_mistake() -> None:
+    assert told("FROM scratch\nUSER x\n  \\\n\n# c\n") == ["3: \\"]
+
+
+def test_a_stage_of_no_platform_brings_no_triggers() -> None:
+    assert told("FROM --platform=a/b/c/d known") == ["1: a/b/c/d"]
+
+
+def test_the_form_of_a_mount_counts_in_every_stage_but_its_words_where_the_stage_is_needed() -> (
+    None
+):
     text = "FROM scratch AS a\nRUN --mount=type=cahce,target=/x y\nFROM scratch\n"
-    assert told(text) == ["2: cahce"]
+    assert told(text) == []
+    assert told(text, all_stages=True) == ["2: cahce"]
+    text = "FROM scratch AS a\nRUN --mount=from=$x,target=/x y\nFROM scratch\n"
+    assert told(text) == ["2: $x"]
 
 
 def test_lines_that_follow_a_command_without_its_backslash_are_one_mistake() -> None:

@@ -155,6 +155,19 @@ class TestForms:
         assert isinstance(found.trigger, Run)
         assert found.trigger.network is not None
 
+    def test_onbuild_keeps_blanks_at_its_end(self) -> None:
+        assert only(OnBuild, "ONBUILD CMD []  \n").expression == "CMD []  "
+        assert only(OnBuild, "ONBUILD USER x \t\r\n").expression == "USER x \t"
+
+    def test_half_a_surrogate_pair_is_a_replacement_character(self) -> None:
+        def strings(text: str) -> list[str]:
+            return texts(only(Cmd, f'CMD ["{text}"]').command.words)
+
+        assert strings("\\ud800") == ["\ufffd"]
+        assert strings("\\udc00x\\\\ud800") == ["\ufffdx\\ud800"]
+        assert strings("\\ud83d\\ude00") == ["\U0001f600"]
+        assert strings("\\uD800\\u0041\\ud800\\ud800") == ["\ufffdA\ufffd\ufffd"]
+
     def test_spans_cover_what_is_written(self) -> None:
         source = "FROM scratch\nRUN a \\\n  --b\nENV x=$y"
         found = read(source).instructions
