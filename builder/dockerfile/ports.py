@@ -55,6 +55,7 @@ def _range(text: str, whole: str) -> range:
 
 def _number(text: str, whole: str) -> int:
     digits = text.removeprefix("+")
+    digits = digits.lstrip("0") or digits[-1:]
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
         raise BadPort(f"`{whole}` names no port")
     value = int(digits)

@@ -16,6 +16,9 @@ MAX_NESTING = 50
 MAX_SIZE = 1 << 20
 """Characters of one expanded word; a single string of 128 KiB is all that a process can be given."""
 
+_MARK = "\ufeff"
+"""A byte-order mark counts for nothing where a word begins."""
+
 _SPECIAL_PARAMETERS = "@*#?-$!0"
 
 
@@ -50,6 +53,7 @@ def expand(
 
     Raises: BadWord: an unclosed quote or brace, an unknown modifier, `${v:?message}`, or a result that is too long.
     """
+    text = text.removeprefix(_MARK)
     if "$" not in text and escape not in text and "'" not in text and '"' not in text:
         return text
     scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=keep_unset)
@@ -72,6 +76,7 @@ def split(
 
     Raises: BadWord: as `expand`.
     """
+    text = text.removeprefix(_MARK)
     scanner = _Scanner(text, lookup, escape, keep_quotes=keep_quotes, keep_unset=keep_unset)
     words: list[str] = []
     current: list[str] = []

@@ -31,7 +31,7 @@ def exposed(moment: Moment) -> Iterator[Finding]:
                     hint=f"write `{port}/{protocol.lower()}`",
                     comments=instruction.comments,
                 )
-            if ":" in text:
+            if text.rpartition(":")[0].strip(":"):
                 yield Finding(
                     rule="ExposeInvalidFormat",
                     span=word.span,

@@ -37,6 +37,8 @@ def known(
         ("$v-x", "value-x"),
         ("$vx", ""),
         ("$ä", "umlaut"),
+        ("\ufeffa\ufeff", "a\ufeff"),
+        ("\ufeff$v", "value"),
         ("$", "$"),
         ("$/", "$/"),
         ("a$", "a$"),

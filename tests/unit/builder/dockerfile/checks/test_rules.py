@@ -181,6 +181,9 @@ class TestCommands:
 
 
 class TestPorts:
+    def test_a_colon_with_nothing_before_it_is_no_address(self) -> None:
+        assert found(BODY + "EXPOSE :80 ::81\n") == []
+
     def test_protocols_and_addresses_after_expansion(self) -> None:
         text = (
             BODY
