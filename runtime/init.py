@@ -38,7 +38,7 @@ class Start(msgspec.Struct, frozen=True):
     """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared.
 
     `until_exec` holds the pipe that tells the launcher how far this one is, if it asks; `trampoline` is the descriptor of
-    the program that becomes the command.
+    the program that becomes the command. `spec` is there if it has been received already.
     """
 
     request: wire.Socket
@@ -48,6 +48,7 @@ class Start(msgspec.Struct, frozen=True):
     features: Features
     filter: bytes | None
     trampoline: int
+    spec: ContainerSpec | None = None
 
 
 def become_command(calls: Syscalls, start: Start) -> NoReturn:
@@ -55,9 +56,9 @@ def become_command(calls: Syscalls, start: Start) -> NoReturn:
     try:
         _set_up_and_exec(calls, start)
     except SandboxError as error:
-        _send_failure(start.request, error)
+        send_failure(start.request, error)
     except BaseException as error:  # noqa: BLE001 - nothing may return into the launcher's copy
-        _send_failure(start.request, SetupFailed("start the command", repr(error)))
+        send_failure(start.request, SetupFailed("start the command", repr(error)))
     finally:
         os._exit(_FAILED)
 
@@ -80,7 +81,8 @@ def encode_failure(error: SandboxError) -> tuple[str, str, dict[str, object]]:
             return ("failed", "setup", fields)
 
 
-def _send_failure(request: wire.Socket, error: SandboxError) -> None:
+def send_failure(request: wire.Socket, error: SandboxError) -> None:
+    """Tell the builder why nothing of the command has run."""
     try:
         wire.send(request, encode_failure(error))
     except OSError:
@@ -91,9 +93,7 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     calls.die_with_parent()
     calls.mark_close_on_exec(3)
     calls.new_session()
-    spec = _decoder.decode(wire.receive_bytes(start.request)[0])
-    for pipe in start.until_exec:
-        os.write(pipe, b"x")  # what comes over the socket now is for the launcher
+    spec = start.spec or receive_spec(start)
     os.umask(0)
     scene = Scene()
     for step in plan(spec, start.features):
@@ -105,6 +105,14 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     os.umask(0o022)
     _drop_privileges(calls, start, scene.user)
     _execute(start, spec.process, scene.user)
+
+
+def receive_spec(start: Start) -> ContainerSpec:
+    """Return the specification that the builder sends first; what comes over the socket then is for the launcher."""
+    spec = _decoder.decode(wire.receive_bytes(start.request)[0])
+    for pipe in start.until_exec:
+        os.write(pipe, b"x")
+    return spec
 
 
 def explained(operation: str, error: OSError) -> SetupFailed:

@@ -27,7 +27,17 @@ from runtime.errors import (
 )
 from runtime.idmap import IdRanges
 from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network
-from runtime.zygote import HAS_OUTPUTS, HAS_STDIN, OPEN, OWN_NETWORK, RUN, SIGNALS, WORKER, serve
+from runtime.zygote import (
+    HAS_OUTPUTS,
+    HAS_STDIN,
+    OPEN,
+    OWN_NETWORK,
+    PLAIN_ROOT,
+    RUN,
+    SIGNALS,
+    WORKER,
+    serve,
+)
 
 if TYPE_CHECKING:
     from runtime.forward import Forward
@@ -183,6 +193,8 @@ class Launcher:
         options = OWN_NETWORK if spec.network is Network.NONE else 0
         if signals is not None:
             options |= SIGNALS
+        if spec.rootfs.plain:
+            options |= PLAIN_ROOT
         streams: tuple[int, ...] = ()
         if not spec.process.terminal:
             options |= HAS_OUTPUTS

@@ -48,13 +48,20 @@ class StackRoot(Operation, frozen=True, kw_only=True):
     def describe(self) -> str:
         """Return what is done."""
         kind = "writable" if self.upper else "read-only"
+        if not self.lowers:
+            return "mount a plain tree as the root"
         return f"stack {len(self.lowers)} layers as a {kind} root"
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Look first, read-only, which targets of mounts are missing; then stack once, with a layer that has them.
 
-        A read-only stack costs a fortieth of a writable one, which makes files on the disk.
+        A read-only stack costs a fortieth of a writable one, which makes files on the disk. Into a plain tree the keeper
+        has put what is missing.
         """
+        if not self.lowers:
+            scene.root = overlay(calls, (), upper=self.upper)
+            calls.attach(scene.root, scene.scratch)
+            return
         layers = self.lowers if self.upper is None else (self.upper, *self.lowers)
         look = overlay(calls, layers, one_by_one=self.one_by_one, scratch=scene.scratch)
         place, place_path = scene.scratch, f"/proc/self/fd/{scene.scratch}"

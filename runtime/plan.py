@@ -65,12 +65,12 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
 
     Raises: SetupFailed, StartFailed: the specification contradicts itself.
     """
-    _check(spec)
+    check(spec)
     own_network = spec.network is Network.NONE
     # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.
     fresh_sys = features.fresh_sys and (own_network or not features.own_ids)
     hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
-    ordered = sorted(spec.mounts, key=lambda mount: mount.target.strip("/").count("/"))
+    ordered = in_order(spec.mounts)
     steps: list[Operation] = [
         op.MakeScratch(),
         *(
@@ -82,7 +82,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             lowers=spec.rootfs.lowers,
             upper=spec.rootfs.upper,
             work=spec.rootfs.work,
-            targets=_targets(ordered, spec.files),
+            targets=targets(ordered, spec.files),
             one_by_one=features.layers_one_by_one,
         ),
         op.FindUser(spec.process.user),
@@ -117,6 +117,11 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     return tuple(steps)
 
 
+def in_order(given: tuple[Mount, ...]) -> list[Mount]:
+    """Return mounts in an order in which one can lie in another."""
+    return sorted(given, key=lambda mount: mount.target.strip("/").count("/"))
+
+
 def describe(steps: tuple[Operation, ...]) -> str:
     """Return a plan as text, one step a line."""
     return "\n".join(step.describe() for step in steps)
@@ -138,7 +143,8 @@ def _mount(mount: Mount, number: int) -> Operation:
             assert_never(unreachable)
 
 
-def _targets(ordered: list[Mount], files: tuple[tuple[str, bytes], ...]) -> tuple[Target, ...]:
+def targets(ordered: list[Mount], files: tuple[tuple[str, bytes], ...]) -> tuple[Target, ...]:
+    """Return all that is mounted on, those that others may lie in first."""
     return (
         *(Target(f"/{name}", real=True) for name in ("proc", "sys", "dev")),
         *(_target(mount, number) for number, mount in enumerate(ordered)),
@@ -160,7 +166,11 @@ def _target(mount: Mount, number: int) -> Target:
             assert_never(unreachable)
 
 
-def _check(spec: ContainerSpec) -> None:
+def check(spec: ContainerSpec) -> None:
+    """Refuse a specification that contradicts itself.
+
+    Raises: SetupFailed, StartFailed.
+    """
     if not spec.process.argv:
         raise StartFailed("there is no command to run", exit_code=126)
     texts = (*spec.process.argv, *spec.process.env, spec.process.cwd, spec.process.user)
@@ -168,7 +178,7 @@ def _check(spec: ContainerSpec) -> None:
         raise StartFailed(
             "the command, its environment, directory or user contains a NUL byte", exit_code=126
         )
-    if not spec.rootfs.lowers:
+    if not spec.rootfs.lowers and spec.rootfs.upper is None:
         raise SetupFailed("stack a root", "there are no layers")
     if (spec.rootfs.upper is None) != (spec.rootfs.work is None):
         raise SetupFailed("stack a root", "`upper` and `work` go together")

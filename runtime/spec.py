@@ -35,12 +35,18 @@ class Rootfs(msgspec.Struct, frozen=True, kw_only=True):
     """The root file system: directories to be stacked, host paths, the *topmost lower first*.
 
     With `upper`, changes land there (`work` is an empty directory on the same file system); without, the
-    root is read-only.
+    root is read-only. An `upper` without lowers is a plain tree that is changed in place. What mounts need is put into
+    that for the time of the command; inodes that were out of the way meanwhile are listed in `work/moved`.
     """
 
     lowers: tuple[str, ...]
     upper: str | None = None
     work: str | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a tree that is changed in place."""
+        return not self.lowers and self.upper is not None
 
 
 class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):

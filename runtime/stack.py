@@ -38,7 +38,7 @@ def overlay(
     scratch: int = -1,
     name: str = "",
 ) -> int:
-    """Stack `lowers`, host paths, the topmost first, below `upper`.
+    """Stack `lowers`, host paths, the topmost first, below `upper`; an `upper` alone is itself what is shown.
 
     `scratch` is an attached directory of one's own; a directory `name` is made in it where the kernel does not take
     layers one by one.
@@ -53,7 +53,9 @@ def overlay(
             hint="merge stages or join RUN instructions, so that the image has fewer layers",
         )
     if upper is None and len(lowers) == 1:
-        return _bind(calls, lowers[0])
+        return _bind(calls, lowers[0], ATTR_READ_ONLY | ATTR_NODEV)
+    if upper is not None and not lowers:
+        return _bind(calls, upper, ATTR_NODEV)
     if not one_by_one:
         name = name or ("writable" if upper else "read-only")
         return _overlay_in_one_text(calls, lowers, upper, work, (scratch, name))
@@ -73,13 +75,13 @@ def overlay(
             calls.close(descriptor)
 
 
-def _bind(calls: Syscalls, path: str) -> int:
+def _bind(calls: Syscalls, path: str, attributes: int) -> int:
     directory = calls.open(path, _DIRECTORY)
     try:
         mount = calls.clone_tree(directory)
     finally:
         calls.close(directory)
-    calls.restrict(mount, ATTR_READ_ONLY | ATTR_NODEV)
+    calls.restrict(mount, attributes)
     return mount
 
 

@@ -100,6 +100,7 @@ def make_stub_layer(
 
 
 def _is_directory(calls: Syscalls, target: Target, prepared: Mapping[str, int]) -> bool:
+    """Tell whether a target has to be a directory."""
     if target.prepared:
         return stat.S_ISDIR(calls.status(prepared[target.prepared]).st_mode)
     if not target.source:

@@ -41,12 +41,31 @@ def mounted(lowers: tuple[str, ...]) -> Iterator[int]:
         calls.close(root)
 
 
-def _stack(calls: Syscalls, lowers: tuple[str, ...]) -> int:
+@contextmanager
+def writable(lowers: tuple[str, ...], upper: str, work: str) -> Iterator[int]:
+    """Show `lowers` with a writable directory on top; only behind the launcher, and for a trial.
+
+    Yields: a descriptor of the root, closed at the end.
+    Raises: SetupFailed, OSError: the kernel does not stack them.
+    """
+    calls = _calls()
+    mount = _stack(calls, lowers, upper, work)
+    root = calls.open(".", os.O_RDONLY | os.O_DIRECTORY, directory=mount)
+    calls.close(mount)
+    try:
+        yield root
+    finally:
+        calls.close(root)
+
+
+def _stack(
+    calls: Syscalls, lowers: tuple[str, ...], upper: str | None = None, work: str | None = None
+) -> int:
     global _one_by_one  # noqa: PLW0603 - one kernel per process
     if _one_by_one is None:
         _one_by_one = calls.takes_option("overlay", "lowerdir+", "/")
     if _one_by_one:
-        return overlay(calls, lowers)
+        return overlay(calls, lowers, upper=upper, work=work)
     # The old call needs a place to attach to: a tmpfs over `/`, in a mount namespace of this process alone.
     here = os.open(".", os.O_PATH | os.O_CLOEXEC)
     calls.unshare(CLONE_NEWNS)
@@ -55,7 +74,7 @@ def _stack(calls: Syscalls, lowers: tuple[str, ...]) -> int:
     top = calls.open("/", os.O_PATH | os.O_DIRECTORY)
     try:
         calls.attach(scratch, top)
-        return overlay(calls, lowers, one_by_one=False, scratch=scratch)
+        return overlay(calls, lowers, upper=upper, work=work, one_by_one=False, scratch=scratch)
     finally:
         calls.detach(".", scratch)
         calls.change_directory(here)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from runtime.syscalls import Syscalls
 
 OPEN, RUN, WORKER = b"O", b"R", b"W"
-HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS = 1, 2, 4, 8
+HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS, PLAIN_ROOT = 1, 2, 4, 8, 16
 
 _BROKEN = 70
 _SIGNALS_OF_LIBC = (32, 33)
@@ -50,19 +50,20 @@ class _Child:
     """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives.
 
     `starting` is a pipe that ends when the command starts; None after that, and where nobody asked. `ended_by` is a
-    signal that came before.
+    signal that came before. `kept` tells that it is a keeper.
     """
 
-    __slots__ = ("ended_by", "held", "pid", "pidfd", "request", "starting")
+    __slots__ = ("ended_by", "held", "kept", "pid", "pidfd", "request", "starting")
 
     def __init__(
-        self, pid: int, request: wire.Socket, held: list[int], starting: int | None
+        self, pid: int, request: wire.Socket, held: list[int], starting: int | None, *, kept: bool
     ) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
         self.request = request
         self.held = held
         self.starting = starting
+        self.kept = kept
         self.ended_by = 0
 
 
@@ -150,7 +151,9 @@ class _Launcher:
             request.close()
             return
         wire.close_all([*streams, *until_exec[1:]])
-        child = _Child(pid, request, held, until_exec[0] if until_exec else None)
+        starting = until_exec[0] if until_exec else None
+        kept = kind == RUN and bool(data[1] & PLAIN_ROOT)
+        child = _Child(pid, request, held, starting, kept=kept)
         self._children[child.pidfd] = child
         self._children[request.fileno()] = child
         self._poll.register(child.pidfd, self._readable)
@@ -192,7 +195,8 @@ class _Launcher:
         flags = self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
             flags |= self._isolation.OWN_NETWORK
-        pid = self._calls.clone(flags)
+        kept = bool(options & PLAIN_ROOT)
+        pid = os.fork() if kept else self._calls.clone(flags)
         if pid == 0:
             has_stdin = bool(options & HAS_STDIN)
             start = self._init.Start(
@@ -204,6 +208,10 @@ class _Launcher:
                 filter=self._filter,
                 trampoline=self._trampoline,
             )
+            if kept:
+                from runtime.keeper import keep
+
+                keep(self._calls, start, flags)
             self._init.become_command(self._calls, start)
         return pid
 
@@ -290,8 +298,11 @@ def _stream_count(options: int) -> int:
 def _kill(child: _Child) -> None:
     import signal
 
+    number = signal.SIGKILL
+    if child.kept:
+        from runtime.keeper import KILL as number  # noqa: N811 - a signal
     with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
+        signal.pidfd_send_signal(child.pidfd, number)
 
 
 def main(descriptor: int, prefixes: tuple[str, ...]) -> NoReturn:

@@ -14,7 +14,7 @@ from builder.store.layers import State
 from builder.store.root import Store
 from runtime.errors import Interrupted
 from runtime.forward import Forward
-from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Rootfs
+from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process
 
 _MOST = 1 << 18
 
@@ -57,11 +57,7 @@ def run(
     behind.open()
     with translated(), store.snapshots.prepare(container.state) as active:
         spec = ContainerSpec(
-            rootfs=Rootfs(
-                lowers=active.lowers or (store.snapshots.empty(),),
-                upper=active.upper,
-                work=active.work,
-            ),
+            rootfs=active.rootfs,
             process=container.process,
             mounts=container.mounts,
             hostname=container.hostname,

@@ -25,8 +25,8 @@ from builder.engine.texts import MAX_TEXT, context_of, dockerfile_of
 from builder.errors import ContextError, DockerfileError, UsageError
 from builder.graph.operations import GitSource, HttpSource
 from builder.solve.context import LocalContext, Origin
+from builder.store.forms import unique_name
 from builder.store.root import Store
-from builder.store.snapshots import unique_name
 
 STDIN = "-"
 DOWNLOADED = "context"

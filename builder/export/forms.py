@@ -13,9 +13,9 @@ import msgspec
 from builder.errors import LapstrakeError, LayerLost
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Compression, Family
+from builder.store.forms import means_damage, unique_name
 from builder.store.layers import BlobForm, Layer, State
 from builder.store.root import Store
-from builder.store.snapshots import means_damage, unique_name
 
 
 class _Packed(msgspec.Struct, frozen=True):

@@ -40,13 +40,15 @@ def apply(
     limits: Limits | None = None,
     report: Report | None = None,
     adjust: Callable[[Member], None] | None = None,
+    marks: bool = True,
 ) -> LayerScan:
     """Unpack an uncompressed tar stream into the empty directory `root`, above the chain `lowers`.
 
     Parents that the stream does not list take their attributes from the chain (topmost first), else they are
     0755 and root's. A hard link to a file of the chain becomes a copy. Device nodes that the kernel refuses
     (in a user namespace) are in the entry list only. `entries_path` appears only when all is done; on failure
-    `root` holds what was made so far. `adjust` may change each member, or refuse it.
+    `root` holds what was made so far. `adjust` may change each member, or refuse it. Without `marks`, what the layer
+    removes is told by the entry list alone.
 
     Raises: LayerError: the stream is malformed, hostile, over a limit, or holds ids that do not exist here.
         OSError: the disk is full or broken.
@@ -54,7 +56,7 @@ def apply(
     reader = TarReader(stream, limits or Limits())
     sorter = EntrySorter(entries_path)
     try:
-        unpacking = Unpacking(root, lowers, sorter, reader)
+        unpacking = Unpacking(root, lowers, sorter, reader, marks=marks)
         try:
             _fill(unpacking, reader, report, adjust)
             diff_id = reader.finish()

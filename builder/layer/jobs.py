@@ -25,7 +25,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class ApplyLayer(msgspec.Struct, frozen=True, kw_only=True):
     """Unpack a blob, the host path `blob` or the first descriptor, into the empty directory `root`.
 
-    `compression` is `none`, `gzip`, `zstd`, or `auto` to look at the blob itself.
+    `compression` is `none`, `gzip`, `zstd`, or `auto` to look at the blob itself. For `marks` see `apply`.
     """
 
     root: str
@@ -34,6 +34,7 @@ class ApplyLayer(msgspec.Struct, frozen=True, kw_only=True):
     blob: str | None = None
     compression: str = "auto"
     limits: Limits = Limits()
+    marks: bool = True
 
 
 class CommitUpper(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +110,7 @@ def apply_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
 
     request = msgspec.convert(arguments, ApplyLayer)
     fd = fds[0] if request.blob is None else os.open(request.blob, os.O_RDONLY | os.O_CLOEXEC)
-    with _translated(), open(fd, "rb", buffering=0) as file:
+    with translated(), open(fd, "rb", buffering=0) as file:
         scan = apply(
             _uncompressed(file, request.compression),
             request.root,
@@ -117,6 +118,7 @@ def apply_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
             entries_path=request.entries_path,
             limits=request.limits,
             report=report,
+            marks=request.marks,
         )
     return msgspec.to_builtins(scan)
 
@@ -131,7 +133,7 @@ def commit_upper(arguments: object, fds: tuple[int, ...], report: Reporter) -> o
 
     del fds
     request = msgspec.convert(arguments, CommitUpper)
-    with _translated():
+    with translated():
         scan = scan_upper(
             request.upper,
             request.lowers,
@@ -226,7 +228,7 @@ def prepare_upper(arguments: object, fds: tuple[int, ...], report: Reporter) -> 
 def sync(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
     """Do `Sync`."""
     del fds, report
-    with _translated():
+    with translated():
         for path in msgspec.convert(arguments, Sync).paths:
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
@@ -237,7 +239,8 @@ def sync(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Say of a full disk what can be done about it."""
     try:
         yield
     except OSError as error:
@@ -284,7 +287,7 @@ def _write_blob(
     compression = Compression(request.compression)
     unfinished = request.path + ".partial"
     try:
-        with _translated(), writing(unfinished) as write:
+        with translated(), writing(unfinished) as write:
             if compression is Compression.NONE:
                 diff_id, size = produce(write)
                 digest, compressed_size = diff_id, size

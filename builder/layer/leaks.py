@@ -16,10 +16,14 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class FindLeaks(msgspec.Struct, frozen=True, kw_only=True):
-    """Search the tree below a host path; `most` is how many paths are enough."""
+    """Search the tree below a host path; `most` is how many paths are enough.
+
+    What has not changed after `since`, in nanoseconds since the epoch, is passed over.
+    """
 
     root: str
     needles: tuple[bytes, ...]
+    since: int = 0
     most: int = 10
 
 
@@ -34,7 +38,7 @@ def find_leaks(
     request = msgspec.convert(arguments, FindLeaks)
     if not request.needles:
         return []
-    search = _Search(request.needles)
+    search = _Search(request.needles, request.since)
     root = os.open(request.root, _DIRECTORY)
     try:
         return sorted(islice(search.below(root), request.most))
@@ -43,7 +47,8 @@ def find_leaks(
 
 
 class _Search:
-    def __init__(self, needles: tuple[bytes, ...]) -> None:
+    def __init__(self, needles: tuple[bytes, ...], since: int) -> None:
+        self._since = since
         self._pattern = re.compile(b"|".join(map(re.escape, needles)))
         self._overlap = max(map(len, needles)) - 1
 
@@ -56,7 +61,8 @@ class _Search:
             try:
                 for name in os.listdir(directory):
                     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    if self._gives_away(directory, name, status):
+                    fresh = status.st_ctime_ns >= self._since
+                    if fresh and self._gives_away(directory, name, status):
                         # As text that can be passed on and printed.
                         path = "/".join(("", *names, name))
                         yield os.fsencode(path).decode("utf-8", "replace")

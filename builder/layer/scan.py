@@ -12,17 +12,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
-from hashlib import sha256
 
 import msgspec
-from msgspec.structs import replace
 
 from builder.errors import LayerError
 from builder.layer import attributes
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Indices, Lowers
-from builder.layer.pack import SECOND
 from builder.layer.scanned import LayerScan
+from builder.layer.times import StepTimes
 from builder.layer.tree import DIRECTORY, PATH_LIMIT
 from builder.layer.writer import LayerWriter, remove_if_there, writing
 
@@ -103,8 +101,7 @@ class _Scan:
         self._upper = upper
         self._lowers = Lowers(lowers)
         self._report = report
-        self._since = since
-        self._times = sha256(b"times/1")
+        self._times = StepTimes(since)
         self._reported = 0
         self._links: dict[tuple[int, int], bytes] = {}
         self._levels: list[_Level] = []
@@ -116,7 +113,7 @@ class _Scan:
             self._enter(b"", os.dup(self._root), self._lowers.directory(b""))
             while self._levels:
                 self._continue()
-            return self._with_times(self._writer.close())
+            return self._times.complete(self._writer.close())
         finally:
             for level in self._levels:
                 if level.fd >= 0:
@@ -124,20 +121,6 @@ class _Scan:
             if self._root >= 0:
                 os.close(self._root)
             self._lowers.close()
-
-    def _time(self, path: bytes, status: os.stat_result) -> int:
-        """Return the time of an entry, in nanoseconds but whole seconds; it may count for the content id."""
-        seconds = status.st_mtime_ns // SECOND
-        if status.st_mtime_ns < self._since:
-            self._times.update(b"%d:%s%d;" % (len(path), path, seconds))
-        return seconds * SECOND
-
-    def _with_times(self, scan: LayerScan) -> LayerScan:
-        """Return the scan of a step: unlike a copy with the same files, it changed their times as well."""
-        if not self._since or not scan.count:
-            return scan
-        self._times.update(scan.content_id.encode())
-        return replace(scan, content_id=self._times.hexdigest())
 
     def _enter(self, path: bytes, fd: int, lowers: Indices) -> None:
         """Record the directory itself, then stand before its first item."""
@@ -195,7 +178,7 @@ class _Scan:
                     status.st_mode & 0o7777,
                     status.st_uid,
                     status.st_gid,
-                    self._time(path, status),
+                    self._times.of(path, status),
                     0,
                     b"",
                     b"",
@@ -245,7 +228,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                self._time(path, status),
+                self._times.of(path, status),
                 status.st_size,
                 b"",
                 b"",
@@ -273,7 +256,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                self._time(path, status),
+                self._times.of(path, status),
                 0,
                 first,
             )
@@ -296,7 +279,7 @@ class _Scan:
                 status.st_mode & 0o7777,
                 status.st_uid,
                 status.st_gid,
-                self._time(path, status),
+                self._times.of(path, status),
                 0,
                 os.readlink(name, dir_fd=directory) if kind is Kind.SYMLINK else b"",
                 b"",

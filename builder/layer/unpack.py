@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 import msgspec
 
@@ -57,14 +58,20 @@ class Unpacking:
 
     Attributes of directories are left to the end; `first_names` maps the name that hard links were made to
     (as the stream gives it) to the first of all its names in order; `opaque` are directories that hide what
-    is below them; `depends` tells that what is on disk is right for this chain only.
+    is below them; without `marks`, that is told by the entries alone. `depends` tells that what is on disk is right for this chain only.
     """
 
     def __init__(
-        self, root: str, lowers: tuple[str, ...], sorter: EntrySorter, reader: TarReader
+        self,
+        root: str,
+        lowers: tuple[str, ...],
+        sorter: EntrySorter,
+        reader: TarReader,
+        *,
+        marks: bool,
     ) -> None:
         self._reader = reader
-        self._above_others = bool(lowers)
+        self._marks = marks and bool(lowers)
         self.sorter = sorter
         self.first_names: dict[bytes, bytes] = {}
         self.opaque: set[bytes] = set()
@@ -156,7 +163,7 @@ class Unpacking:
     def _hide_below(self, path: bytes, fd: int) -> None:
         self.sorter.add(Entry(path, Kind.OPAQUE))
         self.depends = True
-        if self._above_others:
+        if self._marks:
             os.setxattr(fd, attributes.OPAQUE, b"y")
         self.opaque.add(path)
         self.lowers.hide(path)
@@ -272,11 +279,14 @@ class Unpacking:
         self.depends = True
         if not self.lowers.directory(prefix):
             return  # nothing to hide, and overlayfs would show the mark in a directory that it does not merge
-        try:
-            os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
-        except FileExistsError:
-            if stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
-                self._hide_below(path, self.tree.open(path))
+        status = status_of(name, parent)
+        if status is not None and stat.S_ISDIR(status.st_mode):
+            self._hide_below(path, self.tree.open(path))
+        elif self._marks and status is None:
+            with suppress(FileExistsError):  # the same whiteout twice
+                os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
+        else:
+            self.lowers.hide(path)
 
     def _add_link(self, place: Place, prefix: bytes, member: Member) -> None:
         components = split(member.link)

@@ -163,8 +163,8 @@ class Lookup:
         return layer
 
     def _holds(self, record: CacheRecord, base: State) -> bool:
-        lowers = self._store.snapshots.directories(base)
         asked = [observation.path for observation in record.observations]
-        found = self._jobs.call(f"{JOBS}:observed", {"lowers": lowers, "asked": asked})
+        with self._store.snapshots.view(base) as lowers:
+            found = self._jobs.call(f"{JOBS}:observed", {"lowers": lowers, "asked": asked})
         seen = [observation.seen for observation in record.observations]
         return msgspec.convert(found, list[str]) == seen

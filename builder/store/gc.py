@@ -88,6 +88,7 @@ class _Sweep:
         contexts = os.listdir(f"{store.root}/contexts") if needs.records else []
         self._files("contexts", {name for name in contexts if "." not in name})
         self._trees("layers", {name for (name,) in texts(store, "SELECT name FROM directories")})
+        self._trees("trees", set())
         self._trees("active", set())
         if os.path.isdir(f"{store.root}/downloads"):  # made by the first build that fetches
             self._trees("downloads", set())

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from runtime.spec import IsolationName
+
 
 class Jobs(Protocol):
     """Runs `package.module:function` with plain data, in the launcher's namespaces."""
+
+    def open(self) -> IsolationName:
+        """Enter the walls, if that has not been done; return which stand.
+
+        Raises: LapstrakeError: this host does not allow them.
+        """
 
     def call(
         self,

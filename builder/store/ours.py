@@ -21,7 +21,7 @@ BLOB = "blob-"
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
-_EMPTY = frozenset({*ROOMS, "downloads", "mounts"})
+_EMPTY = frozenset({*ROOMS, "downloads", "mounts", "trees"})
 _OF_FILES = frozenset({"entries", "contexts", "tmp"})
 
 
@@ -30,6 +30,9 @@ def is_ours(room: str, name: str) -> bool:
     match room:
         case "layers" | "active" | "scratch" | "mounts":
             return _is_hex(name, _NAME)
+        case "trees":
+            state, _, boot = name.partition("-")
+            return _is_hex(state, 64) and _is_hex(boot, 8)
         case "entries":
             return _is_hex(name, 64) or _is_hex(name, 128)
         case "contexts":
@@ -50,8 +53,10 @@ def is_ours(room: str, name: str) -> bool:
 def unused(root: str, room: str, used: Collection[str]) -> list[str]:
     """Return the paths in a room that lapstrake made and that are not in use, sorted; odd things are left out.
 
-    Raises: OSError: the room is not there.
+    Raises: OSError: it cannot be read. A room that only some stores have may be missing.
     """
+    if room == "trees" and not os.path.isdir(f"{root}/{room}"):
+        return []
     with os.scandir(f"{root}/{room}") as found:
         return sorted(
             f"{root}/{room}/{item.name}"

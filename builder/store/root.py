@@ -4,7 +4,7 @@
     ROOT/lock              flocked: shared by whoever uses the store, exclusively by whoever removes from it
     ROOT/reserve           room for the index on a full disk
     ROOT/index.db          names, images, layers, forms, records
-    ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp
+    ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp, trees
     ROOT/downloads         files and repositories that builds fetched, see `builder.source`
     ROOT/mounts            directories that outlive steps, see `cache_mounts`
 
@@ -43,8 +43,11 @@ IdMap = tuple[tuple[int, int, int], ...]
 
 
 class _Header(msgspec.Struct, frozen=True):
+    """What `store.json` holds; `snapshotters` says by walls and kernel how states are kept, see `choice`."""
+
     format: int
     ids: IdMap | None = None
+    snapshotters: dict[str, str] = {}
 
 
 class Store:
@@ -75,7 +78,14 @@ class Store:
         self.layers = LayerIndex(self.db, root)
         self.images = ImageIndex(self.db)
         self.cache = CacheIndex(self.db)
-        self.snapshots = Snapshots(root, self.layers, self.blobs, jobs)
+        self.snapshots = Snapshots(
+            root,
+            self.layers,
+            self.blobs,
+            jobs,
+            recall=self._recall_snapshotter,
+            remember=self._remember_snapshotter,
+        )
         self.cache_mounts = CacheMounts(root, jobs)
         if self._alone:
             self._sweep()
@@ -173,11 +183,7 @@ class Store:
         Raises: StoreError: `store.foreign-map`: they were written with another one.
         """
         if self._header.ids is None:
-            self._header = _Header(FORMAT, ids)
-            try:
-                self._write_header(self._header)
-            except OSError as error:
-                raise _unusable(self.root, error) from error
+            self._change_header(msgspec.structs.replace(self._header, ids=ids))
         elif self._header.ids != ids:
             raise StoreError(
                 "the store was made with other user ids than this process has",
@@ -185,6 +191,20 @@ class Store:
                 notes=(f"made with {self._header.ids}", f"now {ids}"),
                 hint="use the same user and isolation as before, or another store with `--root DIR`",
             )
+
+    def _recall_snapshotter(self, key: str) -> str | None:
+        return self._header.snapshotters.get(key)
+
+    def _remember_snapshotter(self, key: str, kind: str) -> None:
+        known = {**self._header.snapshotters, key: kind}
+        self._change_header(msgspec.structs.replace(self._header, snapshotters=known))
+
+    def _change_header(self, header: _Header) -> None:
+        self._header = header
+        try:
+            self._write_header(header)
+        except OSError as error:
+            raise _unusable(self.root, error) from error
 
     def _sweep(self) -> None:
         """Remove what killed processes left; nobody else is in the store.
@@ -196,6 +216,7 @@ class Store:
             if os.path.basename(path).startswith(HEADER):
                 os.unlink(path)
         left = unused(self.root, _SWEPT[0], ()) + unused(self.root, _SWEPT[1], ())
+        left += [path for path in unused(self.root, "trees", ()) if not self._of_this_boot(path)]
         if not left:
             return
         left += unused(self.root, "layers", self.layers.all_directories())
@@ -208,6 +229,9 @@ class Store:
             for path in left:
                 arguments = {"path": path}
                 self.jobs.call("builder.layer.jobs:remove_tree", arguments, cleanup=True)
+
+    def _of_this_boot(self, tree: str) -> bool:
+        return self.layers.boot.startswith(tree.rpartition("-")[2])
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:

@@ -36,3 +36,28 @@ MASKED = Host(
     ),
     IsolationName.USERNS_ROOT,
 )
+
+
+class Ground(NamedTuple):
+    """A file system for stores: the shell commands that mount it at `$1`, and how states are kept there."""
+
+    name: str
+    mount: str
+    snapshotter: str
+
+    def command(self, place: Path, *words: str | Path) -> list[str]:
+        """Return a command as it is run where this is mounted at `place`, with nobody else seeing it."""
+        script = f'{self.mount}; shift; exec "$@"'
+        return ["unshare", "--mount", "sh", "-ec", script, "-", str(place), *map(str, words)]
+
+
+ON_OVERLAY = Ground(
+    "an overlay",
+    'mount -t tmpfs none "$1"; cd "$1"; mkdir l u w m; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w none m;'
+    ' mount --move m "$1"; cd - > /dev/null',
+    "copying",
+)
+ON_TMPFS = Ground("a tmpfs", 'mount -t tmpfs none "$1"', "overlay")
+WITHOUT_ATTRIBUTES = Ground(
+    "a file system without extended attributes", 'mount -t ramfs none "$1"', "copying"
+)

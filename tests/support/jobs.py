@@ -8,12 +8,18 @@ from importlib import import_module
 
 import msgspec
 
+from runtime.spec import IsolationName
+
 
 class JobsHere:
     """Runs each function at once, with plain data both ways as through the launcher."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
+
+    def open(self) -> IsolationName:
+        """Stand where root stands."""
+        return IsolationName.ROOT
 
     def call(
         self,

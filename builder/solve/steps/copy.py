@@ -9,9 +9,10 @@ from builder.graph.operations import CopyOp, MakeDirOp
 from builder.layer.scanned import LayerScan
 from builder.solve.context import LocalContext
 from builder.store.cache import Observation
+from builder.store.forms import unique_name
 from builder.store.jobs import Jobs
 from builder.store.layers import Layer, State
-from builder.store.snapshots import Snapshots, unique_name
+from builder.store.snapshots import Snapshots
 
 JOBS = "builder.solve.steps.copying"
 SELECTING = "builder.solve.steps.selecting"
@@ -99,7 +100,7 @@ def execute_copy(
     }
     if isinstance(op, CopyOp) and op.link and not base.layers:
         _refuse_names(op)
-    if as_directory:
+    if as_directory and snapshots.layers_apart:
         with snapshots.prepare(base) as active:
             entries = f"{snapshots.scratch()}/{active.name}.entries"
             found = jobs.call(
@@ -110,11 +111,11 @@ def execute_copy(
             layer = snapshots.settle(active, result.scan, entries)
     else:
         name = f"{snapshots.scratch()}/{unique_name()}"
-        lowers = snapshots.directories(base)
-        found = jobs.call(
-            f"{JOBS}:execute",
-            {**request, "lowers": lowers, "tar": f"{name}.tar", "entries": f"{name}.entries"},
-        )
+        with snapshots.view(base) as lowers:
+            found = jobs.call(
+                f"{JOBS}:execute",
+                {**request, "lowers": lowers, "tar": f"{name}.tar", "entries": f"{name}.entries"},
+            )
         result = msgspec.convert(found, _Result)
         layer = snapshots.settle_tar(result.scan, f"{name}.entries", f"{name}.tar")
     return Copied(

@@ -17,7 +17,8 @@ from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.root import Store
-from runtime.spec import BindMount, ContainerSpec, Network, Process, Rootfs
+from builder.store.snapshotter import ActiveSnapshot
+from runtime.spec import BindMount, ContainerSpec, Network, Process
 
 if TYPE_CHECKING:
     from builder.solve.needles import Mask
@@ -55,7 +56,6 @@ def execute_run(
         ) as more,
         snapshots.prepare(inputs[0]) as active,
     ):
-        lowers = active.lowers or (snapshots.empty(),)
         scripts: tuple[BindMount, ...] = ()
         if op.script is not None:
             # Bound, as the files that are shown from memory cannot be executed.
@@ -63,7 +63,7 @@ def execute_run(
             _write_script(path, op.script)
             scripts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
         spec = ContainerSpec(
-            rootfs=Rootfs(lowers=lowers, upper=active.upper, work=active.work),
+            rootfs=active.rootfs,
             process=Process(
                 argv=op.argv,
                 env=(*op.env, *op.hidden_env, *more.env),
@@ -82,16 +82,19 @@ def execute_run(
         if failed is not None:
             raise failed
         if more.values and not surroundings.leaks_allowed:
-            _refuse_leaks(active.upper, more.values, behind)
+            _refuse_leaks(active, more.values, behind)
         return snapshots.commit(active)
 
 
-def _refuse_leaks(upper: str, values: Sequence[bytes], behind: Behind) -> None:
+def _refuse_leaks(active: ActiveSnapshot, values: Sequence[bytes], behind: Behind) -> None:
     """Refuse to make a layer of files that give away a secret that the step has seen."""
     from builder.solve.needles import forms
 
     needles = tuple(sorted({form for value in values for form in forms(value)}))
-    found = behind.call("builder.layer.leaks:find_leaks", {"root": upper, "needles": needles})
+    # A plain tree also holds what the image had.
+    since = active.since if active.rootfs.plain else 0
+    arguments = {"root": active.upper, "needles": needles, "since": since}
+    found = behind.call("builder.layer.leaks:find_leaks", arguments)
     paths = msgspec.convert(found, list[str])
     if paths:
         raise BuildError(

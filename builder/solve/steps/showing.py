@@ -22,9 +22,9 @@ from builder.graph.operations import RunOp
 from builder.solve.surroundings import Surroundings
 from builder.solve.translate import Behind
 from builder.store.cache_mounts import Making
+from builder.store.forms import unique_name
 from builder.store.layers import State
 from builder.store.root import Store
-from builder.store.snapshots import unique_name
 from runtime import spec as runtime
 
 SOCKET_VARIABLE = "SSH_AUTH_SOCK"
@@ -113,9 +113,7 @@ class _Showing:
         else:
             # Never committed: what is written goes with it.
             active = self._stack.enter_context(snapshots.prepare(state))
-            rootfs = runtime.Rootfs(
-                lowers=active.lowers or (snapshots.empty(),), upper=active.upper, work=active.work
-            )
+            rootfs = active.rootfs
         self.shown.mounts.append(
             runtime.StackMount(target=mount.target, rootfs=rootfs, path=mount.path)
         )

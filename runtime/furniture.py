@@ -1,0 +1,103 @@
+"""What mounts need and a plain tree lacks: put into the tree for the time of a command, and taken away without trace.
+
+A stack has a layer of its own for that (`stubs`); a tree that is changed in place has nowhere else to put it. Places are
+kept as descriptors, so that nothing that the command does to the names leads a removal elsewhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+
+from runtime.stubs import Target, find_missing
+from runtime.syscalls import Syscalls
+
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+class Furniture:
+    """Empty directories and files in the tree below the descriptor `root`."""
+
+    def __init__(self, calls: Syscalls, root: int) -> None:
+        self._calls = calls
+        self._root = root
+        self._made: list[tuple[int, str, bool]] = []
+        self._touched: dict[tuple[int, int], _Touched] = {}
+
+    def put(self, targets: tuple[Target, ...], prepared: Mapping[str, int]) -> None:
+        """Make what is missing of `targets`; `prepared` holds descriptors of sources.
+
+        The `real` ones stay: an image without /proc, /sys and /dev has them after its first step, as everywhere.
+
+        Raises: SetupFailed: a target of the kernel's own file systems is no directory. OSError.
+        """
+        for each in find_missing(self._calls, self._root, targets, prepared=prepared):
+            if each.real:
+                self._calls.make_directory(each.path[0], self._root, 0o755)
+            else:
+                self._make(each.path, directory=each.directory)
+        for touched in self._touched.values():
+            touched.left_at = os.fstat(touched.descriptor).st_mtime_ns
+
+    def _make(self, path: tuple[str, ...], *, directory: bool) -> None:
+        parent = self._root
+        for name in path if directory else path[:-1]:
+            parent = self._enter(parent, name)
+        if not directory:
+            self._touch(parent)
+            with suppress(FileExistsError):  # the same target twice
+                self._calls.make_file(path[-1], parent)
+                self._made.append((parent, path[-1], False))
+
+    def _enter(self, parent: int, name: str) -> int:
+        try:
+            return self._calls.open(name, _DIRECTORY, directory=parent)
+        except FileNotFoundError:
+            self._touch(parent)
+            self._calls.make_directory(name, parent)
+            self._made.append((parent, name, True))
+            return self._calls.open(name, _DIRECTORY, directory=parent)
+
+    def _touch(self, descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        key = (status.st_dev, status.st_ino)
+        if key not in self._touched:
+            self._touched[key] = _Touched(descriptor, (status.st_atime_ns, status.st_mtime_ns))
+
+    def remove(self) -> None:
+        """Take away what was made, unless the command put something in it, and restore times that it left alone."""
+        untouched = [
+            touched
+            for touched in self._touched.values()
+            if os.fstat(touched.descriptor).st_mtime_ns == touched.left_at
+        ]
+        for parent, name, directory in reversed(self._made):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                if directory:
+                    _remove_directory(name, parent)
+                elif os.lstat(name, dir_fd=parent).st_size == 0:
+                    os.unlink(name, dir_fd=parent)
+        for touched in untouched:
+            with suppress(FileNotFoundError):
+                os.utime(f"/proc/self/fd/{touched.descriptor}", ns=touched.times)
+
+
+class _Touched:
+    """A directory in which something was made: its times before, and when it was last left."""
+
+    __slots__ = ("descriptor", "left_at", "times")
+
+    def __init__(self, descriptor: int, times: tuple[int, int]) -> None:
+        self.descriptor = descriptor
+        self.times = times
+        self.left_at = -1
+
+
+def _remove_directory(name: str, parent: int) -> None:
+    try:
+        os.rmdir(name, dir_fd=parent)
+    except OSError as error:
+        if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
+            raise

@@ -1,0 +1,90 @@
+"""The same builds once more with the store on other file systems, and what is special where nothing can be stacked."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.build.conftest import _needs_a_builder
+from tests.support.busybox_base import find_busybox, write_busybox_base
+from tests.support.hosts import ON_OVERLAY, ON_TMPFS, WITHOUT_ATTRIBUTES, Ground
+from tests.support.unprivileged import CHECKOUT
+
+pytestmark = [
+    pytest.mark.needs_root,
+    pytest.mark.skipif(os.geteuid() != 0, reason="optional: mounting needs root"),
+]
+GROUNDS = [ON_OVERLAY, ON_TMPFS, WITHOUT_ATTRIBUTES]
+MODULES = ["test_run", "test_copy", "test_stages", "test_add", "test_cache", "test_onbuild"]
+DIFFERENT = "test_deletions_are_marks_in_the_layer or test_renames_and_hard_links_across_layers"
+ATTRIBUTES = "attribute or capabilit or xattr"
+
+
+def run_there(ground: Ground, place: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ground.command(place, *words),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("ground", "module"),
+    [
+        pytest.param(
+            ground,
+            module,
+            id=f"{ground.name}-{module}",
+            marks=() if ground is ON_OVERLAY and module == "test_run" else pytest.mark.slow,
+        )
+        for ground in GROUNDS
+        for module in MODULES
+    ],
+)
+def test_builds_are_the_same_there(ground: Ground, module: str, tmp_path: Path) -> None:
+    left_out = DIFFERENT if ground.snapshotter == "copying" else "nothing"
+    if ground is WITHOUT_ATTRIBUTES:
+        left_out += f" or {ATTRIBUTES}"
+    # fmt: off
+    done = run_there(ground, tmp_path, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider",
+                     f"--basetemp={tmp_path}/t", "-k", f"not ({left_out})", f"tests/build/{module}.py")
+    # fmt: on
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    assert "passed" in done.stdout
+    assert "skipped" not in done.stdout
+
+
+SCRIPT = """
+set -e
+l="$1 --root $2/store"
+$l import $3 box > /dev/null
+$l build -q -t it -o type=oci,dest=$4,compression=uncompressed $5 > /dev/null
+cat $2/store/store.json
+"""
+
+
+@pytest.mark.parametrize("ground", GROUNDS, ids=lambda ground: ground.name)
+def test_how_states_are_kept_is_tried_once_and_remembered(
+    ground: Ground, tmp_path: Path, context: Path
+) -> None:
+    _needs_a_builder()
+    busybox = find_busybox()
+    assert busybox is not None
+    box = write_busybox_base(tmp_path / "box.tar", busybox)
+    (context / "Dockerfile").write_text("FROM box\nRUN rm /etc/group; touch /new\n")
+    place = tmp_path / "ground"
+    place.mkdir()
+    program = Path(sys.executable).with_name("lapstrake")
+    done = run_there(
+        ground, place, "sh", "-c", SCRIPT, "-", program, place, box, tmp_path / "out.tar", context
+    )
+    assert done.returncode == 0, done.stderr
+    kept = json.loads(done.stdout)["snapshotters"]
+    assert kept == {f"root {os.uname().release}": ground.snapshotter}
