@@ -39,9 +39,11 @@ class Draft:
         self._items: dict[str, str] = {}
         self._cached: tuple[str, ...] | None = None
         for place, item in enumerate(self._env):
-            name, _, value = item.partition("=")
-            self._places.setdefault(name, place)
-            self.set_environment(name, value)
+            name, equals, value = item.partition("=")
+            if self._places.setdefault(name, place) != place:
+                del self._items[name]
+            self.environment[name] = value
+            self._items[name] = item if equals else f"{item}="
         if "PATH" not in self.environment:
             self.set_env("PATH", DEFAULT_PATH)
 

@@ -1,11 +1,13 @@
 """Quotes, escapes and variables of one word: what `$v` and `${v…}` with all modifiers come to.
 
-One pass over the text, no regular expressions, nesting and size bounded.
+One pass over the text, regular expressions only for stretches of plain characters, nesting and size bounded.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from builder.dockerfile import patterns
 from builder.dockerfile.arguments import SPACE
@@ -100,6 +102,18 @@ def split(
     return words
 
 
+@lru_cache(maxsize=32)
+def _plain_end(special: str) -> Callable[[str, int], int]:
+    """Return what finds the end of the characters from a place on that are none of `special`."""
+    plain = re.compile(f"[^{re.escape(special)}]*")
+
+    def end(text: str, start: int) -> int:
+        found = plain.match(text, start)
+        return start if found is None else found.end()
+
+    return end
+
+
 class _Scanner:
     """The reading of one text; `until` and `_dollar` call each other for nested braces."""
 
@@ -132,6 +146,7 @@ class _Scanner:
         """Read to `stop` (consumed) or the end; each piece says whether white space in it separates words."""
         text, end = self.text, len(self.text)
         special = "$<" + self.quotes + self.escape + stop
+        plain_end = _plain_end(special)
         began = self.at
         out: list[tuple[str, bool]] = []
         while self.at < end:
@@ -141,8 +156,7 @@ class _Scanner:
                 return out
             if char not in special:
                 start = self.at
-                while self.at < end and text[self.at] not in special:
-                    self.at += 1
+                self.at = plain_end(text, start)
                 out.append((text[start : self.at], True))
             elif char == "$":
                 out.append((self._dollar(), True))
@@ -184,6 +198,7 @@ class _Scanner:
         out = ['"'] if self.keep_quotes else []
         self.at += 1
         special = '$"' + self.escape
+        plain_end = _plain_end(special)
         while self.at < end:
             char = text[self.at]
             if char == '"':
@@ -201,8 +216,7 @@ class _Scanner:
                 self.at += 2 if escapes else 1
             else:
                 begin = self.at
-                while self.at < end and text[self.at] not in special:
-                    self.at += 1
+                self.at = plain_end(text, begin)
                 out.append(text[begin : self.at])
         raise BadWord("a double quote is not closed", start)
 

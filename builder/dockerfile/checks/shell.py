@@ -6,9 +6,12 @@ that no rule knows.
 
 from __future__ import annotations
 
+import re
+
 from builder.dockerfile.instructions import Run
 
 _ENDS = ";&|\n()"
+_PLAIN = re.compile(r"""[^;&|\n()'"\\# \t]+""")
 _PREFIXES = frozenset(
     [
         "!",
@@ -50,6 +53,10 @@ def simple_commands(text: str) -> list[list[str]]:
     quoted = False
     at, end = 0, len(text)
     while at <= end:
+        plain = _PLAIN.match(text, at)
+        if plain is not None:
+            piece.append(plain[0])
+            at = plain.end()
         char = text[at] if at < end else "\n"
         at += 1
         if char in "'\"":
