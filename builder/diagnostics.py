@@ -25,7 +25,7 @@ class SourceFile(msgspec.Struct, frozen=True):
     text: str
 
 
-class Span(msgspec.Struct, frozen=True, array_like=True):
+class Span(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stretch of a source file; lines and columns count from 1, the end is exclusive.
 
     Columns count characters, not bytes. A span is metadata: it never takes part in a cache key.

@@ -20,7 +20,7 @@ BLANK = "\t\v\f\r "
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
-class Piece(msgspec.Struct, frozen=True, array_like=True):
+class Piece(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A stretch `start` to `end` of the instruction's text, and what it says."""
 
     text: str

@@ -147,6 +147,8 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises: DockerfileError: a flag is unknown, comes twice, lacks its value, or is neither true nor false.
         """
+        if not self.flags:
+            return _NO_FLAGS
         found: dict[str, list[Flag]] = {}
         for piece in self.flags:
             flag = self._flag(piece, known)
@@ -204,6 +206,9 @@ class Flags(msgspec.Struct, frozen=True):
     def all(self, name: str) -> tuple[Flag, ...]:
         """Return every use of a flag."""
         return self.given.get(name, ())
+
+
+_NO_FLAGS = Flags({})
 
 
 def statement(

@@ -29,7 +29,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 def openings(text: str, escape: str) -> tuple[Opening, ...]:
     """Return the here-documents opened by an instruction, in order."""
-    if not _may_have_bodies(text, escape):
+    if "<<" not in text or not _may_have_bodies(text, escape):
         return ()
     try:
         # Always the backslash, whatever the escape directive says: it is the shell's language that is read.

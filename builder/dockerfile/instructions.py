@@ -10,7 +10,7 @@ import msgspec
 from builder.diagnostics import Diagnostic, SourceFile, Span
 
 
-class Word(msgspec.Struct, frozen=True, array_like=True):
+class Word(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A word as written, quotes and variables included."""
 
     text: str
@@ -26,7 +26,7 @@ class Word(msgspec.Struct, frozen=True, array_like=True):
         return Span(span.line, span.column + start, span.line, span.column + end)
 
 
-class Flag(msgspec.Struct, frozen=True, array_like=True):
+class Flag(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`--name=value`; `value` is None when there is no equals sign, `value_span` then the flag's own."""
 
     name: str

@@ -59,6 +59,10 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
 
     def span(self, start: int, end: int) -> Span:
         """Return the span of characters `start` to `end`, at least one column wide."""
+        if len(self.marks) == 1:  # on one line, as nearly always
+            _, line, column = self.marks[0]
+            column += self.lead
+            return Span(line, column + start, line, column + (end if end > start else start + 1))
         line, column = self.position(start)
         end_line, end_column = self.position(max(end - 1, start))
         return Span(line, column, end_line, end_column + 1)

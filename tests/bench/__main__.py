@@ -1,7 +1,11 @@
-"""Measures all lines and writes them into docs/benchmarks.md; `--quick` measures a tenth and only prints."""
+"""Measures all lines and writes them into docs/benchmarks.md.
+
+`--quick` measures a tenth, `--only NAME` (again for more) some of the lines; both only print.
+"""
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import os
 import platform
@@ -11,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.lines import FULL, QUICK, Bench, Line
+from tests.bench.lines import FULL, NAMES, QUICK, Bench, Line
 
 PAGE = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 MEASURED = re.compile(r"(<!-- measured -->\n).*?(<!-- end -->\n)", re.DOTALL)
@@ -20,10 +24,12 @@ MEMORY_GOAL = 100_000_000  # bytes
 
 def main(arguments: list[str]) -> int:
     """Run the bench; return the exit code."""
-    quick = arguments == ["--quick"]
-    if arguments and not quick:
-        print("usage: python -m tests.bench [--quick]", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME")
+    given = parser.parse_args(arguments)
+    quick: bool = given.quick
+    names: list[str] = given.only or list(NAMES)
     if os.geteuid() != 0:
         print(
             "the bench mounts fresh file systems and runs runc, so it needs root", file=sys.stderr
@@ -32,12 +38,13 @@ def main(arguments: list[str]) -> int:
     place = Path(tempfile.mkdtemp(prefix="lapstrake-bench-", dir="/var/tmp"))
     try:
         bench = Bench(place, QUICK if quick else FULL, lambda text: print(f"  {text}", flush=True))
-        lines = list(bench.lines())
+        lines = list(bench.lines(names))
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    text = "\n".join([table(lines), *bench.floors, "", machine(quick=quick)])
+    command = " ".join(["python -m tests.bench", *arguments]) if arguments else "make bench"
+    text = "\n".join([table(lines), *bench.floors, "", machine(command)])
     print(f"\n{text}")
-    if not quick:
+    if not arguments:
         PAGE.write_text(MEASURED.sub(lambda found: found[1] + text + found[2], PAGE.read_text()))
     return 0
 
@@ -62,11 +69,10 @@ def table(lines: list[Line]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def machine(*, quick: bool) -> str:
-    """Say where and how this was measured."""
+def machine(command: str) -> str:
+    """Say where and with which command this was measured."""
     model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    command = "make bench-quick" if quick else "make bench"
     load = os.getloadavg()[0]
     return (
         f"`{command}`, {today}: {os.cpu_count()} cores of {model[1] if model else platform.machine()}, "

@@ -10,10 +10,11 @@ import os
 import shutil
 import statistics
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.bench import ignoring, language
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -45,10 +46,13 @@ class Scale(NamedTuple):
     files: int
     size: int
     disk: int
+    instructions: int
 
 
-FULL = Scale(rounds=5, files=50_000, size=400_000_000, disk=4_000_000_000)
-QUICK = Scale(rounds=2, files=5_000, size=40_000_000, disk=600_000_000)
+FULL = Scale(rounds=5, files=50_000, size=400_000_000, disk=4_000_000_000, instructions=2_000)
+QUICK = Scale(rounds=2, files=5_000, size=40_000_000, disk=600_000_000, instructions=200)
+NAMES = ("run", "rebuild", "copy", "copy-run", "copy-again", "ignore", "language")
+TIMED = Path(__file__).with_name("timed.py")
 
 
 class Line(NamedTuple):
@@ -84,15 +88,21 @@ class Bench:
         self.empty_start = (self.programs / "python", "-I", "-c", "pass")
         self.base = write_busybox_base(place / "busybox.tar", busybox)
 
-    def lines(self) -> Iterator[Line]:
-        """Measure one line after the other."""
+    def lines(self, names: Collection[str] = NAMES) -> Iterator[Line]:
+        """Measure the lines of these names, one after the other."""
         self.prepare(self.store)
-        yield self.one_more_run()
-        yield self.cached_rebuild()
-        tree = make_tree(self.place / "tree", files=self.scale.files, size=self.scale.size)
-        yield self.first_copy(tree)
-        yield self.copy_then_run(tree)
-        yield self.copy_again(tree)
+        measured: dict[str, Callable[[], Line]] = {
+            "run": self.one_more_run,
+            "rebuild": self.cached_rebuild,
+            "copy": self.first_copy,
+            "copy-run": self.copy_then_run,
+            "copy-again": self.copy_again,
+            "ignore": self.matching,
+            "language": self.lowering,
+        }
+        for name in NAMES:
+            if name in names:
+                yield measured[name]()
 
     def prepare(self, store: Path) -> None:
         """Make a fresh store with the base image in it."""
@@ -192,8 +202,9 @@ class Bench:
             max(run.peak for run in ours),
         )
 
-    def first_copy(self, tree: Path) -> Line:
+    def first_copy(self) -> Line:
         """The whole tree into a store that has never seen it."""
+        tree = self.tree
         ours: list[Measured] = []
         reference: list[float] = []
         for _ in range(self.rounds_of_trees):
@@ -213,8 +224,9 @@ class Bench:
             max(run.peak for run in ours),
         )
 
-    def copy_then_run(self, tree: Path) -> Line:
+    def copy_then_run(self) -> Line:
         """The same and a RUN, on a fresh file system each time."""
+        tree = self.tree
         ours: list[Measured] = []
         reference: list[float] = []
         for _ in range(self.rounds_of_trees):
@@ -233,8 +245,9 @@ class Bench:
             max(run.peak for run in ours),
         )
 
-    def copy_again(self, tree: Path) -> Line:
+    def copy_again(self) -> Line:
         """Nothing changed: the start-up is taken off, what remains is compared with a walk."""
+        tree = self.tree
         self.prepare(self.store)
         dockerfile = "FROM busybox\nCOPY . .\n"
         # Twice: the digests of files younger than the clock's grain are not trusted the first time.
@@ -261,6 +274,58 @@ class Bench:
             2.5,
             max(run.peak for run in ours),
         )
+
+    def matching(self) -> Line:
+        """Every path of a project against its ignore rules, over a walk."""
+        project = ignoring.make_project(self.place / "project", files=self.scale.files)
+        rules = self.place / "rules"
+        rules.write_text(ignoring.rules())
+        return self.timed(
+            f"200 ignore rules read, {self.scale.files:,} files and their directories matched",
+            "scandir and lstat of the tree, in Python",
+            3,
+            ("ignoring", rules, project),
+        )
+
+    def lowering(self) -> Line:
+        """A long Dockerfile from its text to its graph, over `compile()` of as many lines."""
+        count = self.scale.instructions
+        dockerfile, module = self.place / "long", self.place / "module.py"
+        dockerfile.write_text(language.dockerfile(instructions=count, stages=count // 100))
+        module.write_text(language.module(lines=count))
+        return self.timed(
+            f"{count:,} instructions in {count // 100} stages read, checked and lowered",
+            f"`compile()` of the first {count:,} lines of the standard library's `inspect`",
+            10,
+            ("language", dockerfile, module),
+        )
+
+    def timed(self, work: str, against: str, goal: float, arguments: Sequence[str | Path]) -> Line:
+        """Measure what `timed.py` times: both in one process, without its start."""
+        runs: list[tuple[float, float, int]] = []
+        for _ in range(self.scale.rounds * 4):
+            answer = subprocess.run(
+                [self.programs / "python", "-I", TIMED, *arguments],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            ours, reference, peak = json.loads(answer.stdout)
+            runs.append((ours, reference, peak))
+        self.say(f"{arguments[0]}: {runs[-1][0] * 1000:.1f} ms, over {runs[-1][1] * 1000:.1f} ms")
+        return Line(
+            work,
+            statistics.median(ours for ours, _, _ in runs),
+            statistics.median(reference for _, reference, _ in runs),
+            against,
+            goal,
+            max(peak for _, _, peak in runs),
+        )
+
+    @property
+    def tree(self) -> Path:
+        """Return the tree that is copied, made when it is first needed."""
+        return make_tree(self.place / "tree", files=self.scale.files, size=self.scale.size)
 
     @property
     def rounds_of_trees(self) -> int:

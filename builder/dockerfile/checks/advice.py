@@ -86,7 +86,7 @@ def updates_alone(moment: Moment) -> Iterator[Finding]:
     """AptUpdateAlone: the index of a cached layer gets old, and the install below fails with 404."""
     run = moment.instruction
     assert isinstance(run, Run)
-    if "update" not in run.text and not run.heredocs:
+    if not shell.mentions(run, "update"):
         return
     updating: str | None = None
     for command in shell.commands(run):
@@ -115,7 +115,7 @@ def changes_of_copies(moment: Moment) -> Iterator[Finding]:
     """ChownDoublesLayer: a recursive chown or chmod stores every file that it touches a second time."""
     run, state = moment.instruction, moment.state
     assert isinstance(run, Run)
-    if "chown" not in run.text and "chmod" not in run.text and not run.heredocs:
+    if not shell.mentions(run, "chown", "chmod"):
         return
     for command in shell.commands(run):
         name = shell.program(command)

@@ -12,6 +12,7 @@ from builder.dockerfile.instructions import Run
 
 _ENDS = ";&|\n()"
 _PLAIN = re.compile(r"""[^;&|\n()'"\\# \t]+""")
+_IN_DOUBLE_QUOTES = re.compile(r"""[^"\\]*""")
 _PREFIXES = frozenset(
     [
         "!",
@@ -34,6 +35,12 @@ _PREFIXES = frozenset(
 )
 _MOST = 1 << 20
 """Characters of one RUN that are looked at."""
+
+
+def mentions(run: Run, *words: str) -> bool:
+    """Tell whether any of some words stands anywhere in a RUN: what costs little to ask before all else."""
+    texts = [run.text, *[file.content() for file in run.heredocs]]
+    return any(word in text for text in texts for word in words)
 
 
 def commands(run: Run) -> list[list[str]]:
@@ -84,8 +91,14 @@ def simple_commands(text: str) -> list[list[str]]:
 
 def _quote_end(text: str, at: int, quote: str) -> int:
     """Return where a quoted stretch ends; in double quotes a backslash escapes."""
-    while at < len(text) and text[at] != quote:
-        at += 2 if text[at] == "\\" and quote == '"' else 1
+    if quote == "'":
+        found = text.find(quote, at)
+        return len(text) if found < 0 else found
+    while (stretch := _IN_DOUBLE_QUOTES.match(text, at)) is not None:
+        at = stretch.end()
+        if not text.startswith("\\", at):
+            break
+        at += 2
     return min(at, len(text))
 
 

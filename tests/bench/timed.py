@@ -1,0 +1,86 @@
+"""Times one thing inside the product's interpreter, without its start: prints ours, the reference and the peak.
+
+    timed.py ignoring RULES TREE         matching every path of a tree, against walking it
+    timed.py language DOCKERFILE MODULE  reading, checking and lowering, against compile()
+
+Times are seconds, the peak is bytes. Nothing of the tests can be imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+
+def ignoring(rules: Path, tree: Path) -> tuple[float, float]:
+    """Read the rules and match all paths; walk the tree."""
+    from builder.dockerfile.ignore import IgnoreRules
+
+    text = rules.read_text()
+    paths: list[str] = []
+    _walk(str(tree), paths)
+    names = [os.path.relpath(path, tree) for path in paths]
+    started = time.perf_counter()
+    _walk(str(tree), [])
+    walked = time.perf_counter()
+    match = IgnoreRules.parse(text, ".dockerignore").match
+    for name in names:
+        match(name)
+    return time.perf_counter() - walked, walked - started
+
+
+def _walk(directory: str, found: list[str]) -> None:
+    below: list[str] = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            entry.stat(follow_symlinks=False)
+            found.append(entry.path)
+            if entry.is_dir(follow_symlinks=False):
+                below.append(entry.path)
+    for each in below:
+        _walk(each, found)
+
+
+def language(dockerfile: Path, module: Path) -> tuple[float, float]:
+    """Read, plan, check and lower a Dockerfile; compile a module. What both need is loaded before."""
+    text, code = dockerfile.read_text(), module.read_text()
+    _lower("FROM base\nRUN true\n")
+    compile("pass", "module", "exec")
+    started = time.perf_counter()
+    compile(code, "module", "exec")
+    compiled = time.perf_counter()
+    _lower(text)
+    return time.perf_counter() - compiled, compiled - started
+
+
+def _lower(text: str) -> None:
+    from builder.diagnostics import SourceFile
+    from builder.dockerfile.bases import plan_with_bases
+    from builder.dockerfile.lower import lower
+    from builder.dockerfile.parse import parse
+    from builder.dockerfile.stages import PlanRequest
+    from builder.oci.config import ImageConfig
+
+    base = ImageConfig(architecture="amd64", os="linux")
+    request = PlanRequest(host_platform="linux/amd64")
+    stages, bases = plan_with_bases(
+        parse(SourceFile("Dockerfile", text)), request, lambda _image, _plan: base
+    )
+    lower(stages, bases)
+
+
+def main(arguments: list[str]) -> None:
+    """Time what is named."""
+    name, first, second = arguments
+    timed = {"ignoring": ignoring, "language": language}[name]
+    ours, reference = timed(Path(first), Path(second))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps([ours, reference, peak]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
