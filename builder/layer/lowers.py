@@ -12,8 +12,11 @@ import os
 import stat
 
 from builder.layer import attributes
+from builder.layer.attributes import Attributes
 
 Indices = tuple[int, ...]
+
+_PIECE = 1 << 20
 
 
 class Lowers:
@@ -77,7 +80,7 @@ class Lowers:
         """Return the attributes of a path that a lower is known to hold."""
         return os.lstat(path or b".", dir_fd=self._fds[index])
 
-    def attributes(self, index: int, path: bytes) -> attributes.Attributes:
+    def attributes(self, index: int, path: bytes) -> Attributes:
         """Return the extended attributes of a directory that a lower is known to hold."""
         fd = self.open(index, path, os.O_DIRECTORY)
         try:
@@ -87,13 +90,47 @@ class Lowers:
 
     def find(self, path: bytes) -> int | None:
         """Return which lower shows an object of any kind at `path`, or None."""
-        for index in self.directory(path.rpartition(b"/")[0]):
+        return self.shown(self.directory(path.rpartition(b"/")[0]), path)
+
+    def shown(self, parent: Indices, path: bytes) -> int | None:
+        """Return the same for a path whose parent's indices are known."""
+        for index in parent:
             try:
                 status = os.lstat(path, dir_fd=self._fds[index])
             except FileNotFoundError:
                 continue
             return None if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0 else index
         return None
+
+    def show_file(
+        self,
+        parent: Indices,
+        path: bytes,
+        fd: int,
+        kept: tuple[os.stat_result, Attributes],
+    ) -> bool:
+        """Tell whether there is the very regular file that `fd` is: with what it has `kept`, and the same bytes."""
+        index = self.shown(parent, path)
+        if index is None or not _alike(self.status(index, path), kept[0]):
+            return False
+        below = self.open(index, path)
+        try:
+            return attributes.read(below, attributes.names(below)) == kept[1] and _same_bytes(
+                below, fd
+            )
+        finally:
+            os.close(below)
+
+    def show_link(
+        self, parent: Indices, path: bytes, status: os.stat_result, target: bytes
+    ) -> bool:
+        """Tell whether there is a symlink of the same `status` that leads to `target`."""
+        index = self.shown(parent, path)
+        return (
+            index is not None
+            and _alike(self.status(index, path), status)
+            and self.readlink(index, path) == target
+        )
 
     def copy_root(self, directory: str) -> None:
         """Give `directory` the owner, mode, attributes and time of the chain's root, if there is a chain."""
@@ -117,6 +154,27 @@ class Lowers:
     def readlink(self, index: int, path: bytes) -> bytes:
         """Return the target of a symlink that a lower is known to hold."""
         return os.readlink(path, dir_fd=self._fds[index])
+
+
+def _alike(one: os.stat_result, other: os.stat_result) -> bool:
+    return (
+        one.st_mode == other.st_mode
+        and one.st_uid == other.st_uid
+        and one.st_gid == other.st_gid
+        and one.st_size == other.st_size
+        and one.st_mtime_ns == other.st_mtime_ns
+    )
+
+
+def _same_bytes(one: int, other: int) -> bool:
+    offset = 0
+    while True:
+        piece = os.pread(one, _PIECE, offset)
+        if piece != os.pread(other, _PIECE, offset):
+            return False
+        if not piece:
+            return True
+        offset += len(piece)
 
 
 def _through(root: int, path: bytes) -> bytes:

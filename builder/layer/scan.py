@@ -2,7 +2,8 @@
 
 Each regular file is read once. Facts of overlayfs which this respects: whiteouts (character device 0:0) are
 hard links of each other; every directory made over something deleted is opaque; a directory copied up only
-because something below it changed keeps its attributes and time, and is not listed.
+because something below it changed keeps its attributes and time, and is not listed. A file or link copied up by
+a command that gave it what it had, such as a second `chown -R`, is no change either: it is removed again.
 
 Source: overlayfs.rst; OCI image-spec, layer.md, "Representing Changes".
 """
@@ -77,12 +78,17 @@ def scan_upper(
 
 
 class _Level(msgspec.Struct):
-    """A directory on the way down; `fd` is -1 while it is closed to save descriptors."""
+    """A directory on the way down; `fd` is -1 while it is closed to save descriptors.
+
+    `modified` is its time, in nanoseconds, which it gets back when something in it was `removed`.
+    """
 
     path: bytes
     fd: int
     lowers: Indices
     items: Iterator[tuple[bytes, int]]
+    modified: int
+    removed: bool = False
 
 
 _REGULAR, _BRANCH, _HIDDEN, _OTHER = range(4)
@@ -139,7 +145,7 @@ class _Scan:
         items, hidden = _list(fd)
         for name in hidden:
             self._writer.tar.add_header(Entry(prefix + name, Kind.WHITEOUT))
-        self._levels.append(_Level(prefix, fd, lowers, iter(items)))
+        self._levels.append(_Level(prefix, fd, lowers, iter(items), status.st_mtime_ns))
         if len(self._levels) > _OPEN_LEVELS:
             above = self._levels[-_OPEN_LEVELS]
             if above.fd >= 0:
@@ -199,7 +205,7 @@ class _Scan:
             if len(path) > PATH_LIMIT:
                 raise LayerError(f"a path of {len(path)} bytes is too long for a layer")
             if what == _REGULAR:
-                self._add_file(path, name, fd)
+                self._add_file(path, name, level)
             elif what == _BRANCH:
                 child = os.open(name, DIRECTORY, dir_fd=fd)
                 self._enter(path, child, self._lowers.below(level.lowers, path))
@@ -207,12 +213,14 @@ class _Scan:
             elif what == _HIDDEN:
                 self._writer.entries.add(Entry(path, Kind.WHITEOUT))
             else:
-                self._add_other(path, name, fd)
+                self._add_other(path, name, level)
+        if level.removed:
+            os.utime(fd, ns=(level.modified, level.modified))
         os.close(fd)
         self._levels.pop()
 
-    def _add_file(self, path: bytes, name: bytes, directory: int) -> None:
-        fd = os.open(name, _FILE, dir_fd=directory)
+    def _add_file(self, path: bytes, name: bytes, level: _Level) -> None:
+        fd = os.open(name, _FILE, dir_fd=level.fd)
         try:
             status = os.fstat(fd)
             names = attributes.names(fd)
@@ -220,7 +228,11 @@ class _Scan:
             if names:
                 attributes.strip_marks(fd, names)
                 xattrs = attributes.read(fd, names)
-            if status.st_nlink > 1 and self._add_link(path, status):
+            if status.st_nlink > 1:
+                if self._add_link(path, status):
+                    return
+            elif self._lowers.show_file(level.lowers, path, fd, (status, xattrs)):
+                self._remove(name, level)
                 return
             entry = Entry(
                 path,
@@ -243,6 +255,10 @@ class _Scan:
             self._reported = self._writer.tar.size
             self._report(self._reported)
 
+    def _remove(self, name: bytes, level: _Level) -> None:
+        os.unlink(name, dir_fd=level.fd)
+        level.removed = True
+
     def _add_link(self, path: bytes, status: os.stat_result) -> bool:
         """Record a further name of an inode seen before; its attributes are repeated, as tar readers expect."""
         inode = (status.st_dev, status.st_ino)
@@ -263,13 +279,17 @@ class _Scan:
         )
         return True
 
-    def _add_other(self, path: bytes, name: bytes, directory: int) -> None:
+    def _add_other(self, path: bytes, name: bytes, level: _Level) -> None:
         """Record a link, device or FIFO. Their attributes are none of a layer's."""
-        status = os.lstat(name, dir_fd=directory)
+        status = os.lstat(name, dir_fd=level.fd)
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:  # a socket is nothing without the process that listens
             return
         if status.st_nlink > 1 and self._add_link(path, status):
+            return
+        target = os.readlink(name, dir_fd=level.fd) if kind is Kind.SYMLINK else b""
+        if target and self._lowers.show_link(level.lowers, path, status, target):
+            self._remove(name, level)
             return
         device = kind in (Kind.CHARACTER, Kind.BLOCK)
         self._writer.add(
@@ -281,7 +301,7 @@ class _Scan:
                 status.st_gid,
                 self._times.of(path, status),
                 0,
-                os.readlink(name, dir_fd=directory) if kind is Kind.SYMLINK else b"",
+                target,
                 b"",
                 os.major(status.st_rdev) if device else 0,
                 os.minor(status.st_rdev) if device else 0,

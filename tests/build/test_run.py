@@ -214,6 +214,16 @@ def test_a_command_that_changes_nothing_has_an_empty_layer(
     assert len(image.diff_ids) == len(image.layers)
 
 
+def test_attributes_set_to_what_they_were_are_no_change(workshop: Workshop, context: Path) -> None:
+    assert layers_of(
+        workshop,
+        context,
+        "mkdir /a && echo 1 > /a/f && ln -s f /a/l && chown -R 3:4 /a",
+        "chown -R 3:4 /a && chmod -R u+r /a && mv /a/f /g && mv /g /a/f",
+        "cat /a/f && chmod 600 /a/f",
+    )[1:] == [["a"], ["a/f"]]
+
+
 def test_deletions_are_marks_in_the_layer(workshop: Workshop, context: Path) -> None:
     assert layers_of(
         workshop,

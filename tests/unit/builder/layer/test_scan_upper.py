@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import socket
 import stat
 import tarfile
@@ -120,6 +121,55 @@ def test_directories_that_changed_are_listed(step: Step, change: str) -> None:
         case _:
             os.setxattr(a, "user.note", b"1")
     assert step.listing() == [(b"a", Kind.DIRECTORY)]
+
+
+def _file_in_both(step: Step) -> Path:
+    """Make `a/f` below, and a copy of it as the kernel makes one for a `chown` to the same owner."""
+    (step.lower / "a").mkdir()
+    below = step.lower / "a/f"
+    below.write_bytes(b"data")
+    os.utime(below, ns=(0, 7 * SECOND + 5))
+    os.utime(step.lower / "a", ns=(0, 9 * SECOND + 1))
+    above = step.copy_up("a") / "f"
+    shutil.copy2(below, above)
+    return above
+
+
+def test_files_copied_up_unchanged_are_removed_without_a_trace(step: Step) -> None:
+    above = _file_in_both(step)
+    (step.lower / "a/l").symlink_to("f")
+    (step.upper / "a/l").symlink_to("f")
+    for root in (step.lower, step.upper):
+        os.utime(root / "a/l", ns=(0, 8 * SECOND), follow_symlinks=False)
+        os.utime(root / "a", ns=(0, 9 * SECOND + 1))
+    assert step.listing() == []
+    assert not above.exists()
+    assert list((step.upper / "a").iterdir()) == []
+    assert (step.upper / "a").stat().st_mtime_ns == 9 * SECOND + 1
+
+
+@pytest.mark.parametrize("change", ["mode", "owner", "time", "attribute", "bytes", "link", "below"])
+def test_files_copied_up_are_listed_with_any_change(step: Step, change: str) -> None:
+    above = _file_in_both(step)
+    match change:
+        case "mode":
+            above.chmod(0o600)
+        case "owner":
+            os.chown(above, 3, 4)
+        case "time":
+            os.utime(above, ns=(0, 7 * SECOND + 6))
+        case "attribute":
+            os.setxattr(above, "user.note", b"1")
+        case "bytes":
+            above.write_bytes(b"atad")
+            os.utime(above, ns=(0, 7 * SECOND + 5))
+        case "link":
+            (step.upper / "b").hardlink_to(above)
+        case _:
+            opaque(step.upper / "a")
+    os.utime(step.upper / "a", ns=(0, 9 * SECOND + 1))
+    assert (b"a/f", Kind.FILE) in step.listing()
+    assert above.exists()
 
 
 def test_the_time_of_the_root_does_not_count_but_its_mode_does(step: Step) -> None:
