@@ -251,7 +251,7 @@ class _Transfer:
         content = file.content()
         if file.expand:
             content = self.expander.expand_body(Word(content, file.span), self.lookup)
-        return content.encode()
+        return content.encode("utf-8", "surrogateescape")
 
     def _error(self, span: Span, message: str, hint: str | None) -> DockerfileError:
         return DockerfileError(message, span=span, source=self.expander.source, hint=hint)

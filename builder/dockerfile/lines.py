@@ -17,7 +17,8 @@ import msgspec
 
 from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
 from builder.dockerfile import directives as directive_lines
-from builder.dockerfile.arguments import SPACE
+from builder.dockerfile import encoding
+from builder.dockerfile.arguments import SPACE, keyword_end
 from builder.dockerfile.heredocs import Opening, openings
 from builder.dockerfile.instructions import Directives, Heredoc
 from builder.errors import DockerfileError
@@ -36,7 +37,7 @@ class LogicalLine(msgspec.Struct, frozen=True, kw_only=True):
 
     `marks` are (offset, line, column) of each stretch of the text, offsets counted `lead` characters before
     it; `tail` is the white space after it. The instruction itself ends on `last_line`, its here-documents on
-    `end_line`. Of an `open` one the end of a here-document was not found.
+    `end_line`. Of an `open` one the end of a here-document was not found, or it is not text.
     """
 
     text: str
@@ -84,7 +85,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
 def read(source: SourceFile) -> Lines:
     """Read the logical lines.
 
-    Raises: DockerfileError: not text, too large, a line too long, a bad directive, or nothing but comments.
+    Raises: DockerfileError: too large, a line too long, a bad directive, or nothing but comments.
     """
     return _Reader(source).read()
 
@@ -95,6 +96,9 @@ class _Reader:
     def __init__(self, source: SourceFile) -> None:
         self.source = source
         self.physical, self.raw = _physical_lines(source)
+        self.is_odd = encoding.is_odd(source.text)
+        if self.is_odd:
+            self.physical = [_with_readable_comment(line) for line in self.physical]
         self.directives, self.first = directive_lines.read(source, self.physical)
         self.escape = self.directives.escape
         self.at = 0
@@ -185,7 +189,47 @@ class _Reader:
             tail=joined[len(joined.rstrip(SPACE)) :],
             comments=comments,
         )
-        return self._with_heredocs(found)
+        found = self._with_heredocs(found)
+        return self._as_text(found) if self.is_odd else found
+
+    def _as_text(self, line: LogicalLine) -> LogicalLine:
+        """Return a line without what is no text, or, where that has a meaning, an open one.
+
+        What a label or an author says goes nowhere but into the configuration; a here-document whose name is
+        quoted is copied as it is.
+        """
+        keyword = line.text[: keyword_end(line.text)].upper()
+        at = encoding.first_odd(line.text)
+        if at >= 0 and (keyword not in ("LABEL", "MAINTAINER") or "\0" in line.text):
+            return self._no_text(line, line.span(at, at + 1), "save it in UTF-8")
+        for body in line.heredocs:
+            at = encoding.first_odd(body.body)
+            if at < 0:
+                continue
+            is_file = keyword in ("ADD", "COPY")
+            if is_file and not body.expand and encoding.is_bytes(body.body):
+                continue
+            above = body.body[:at].split("\n")
+            row, column = body.span.line + len(above) - 1, len(above[-1]) + 1
+            return self._no_text(
+                line,
+                Span(row, column, row, column + 1),
+                f"write `<<'{body.name}'`, which copies bytes as they are"
+                if is_file and body.expand
+                else "save it in UTF-8",
+            )
+        return msgspec.structs.replace(line, text=encoding.readable(line.text))
+
+    def _no_text(self, line: LogicalLine, span: Span, hint: str) -> LogicalLine:
+        self.errors.append(
+            DockerfileError(
+                f"`{self.source.name}` is not text in UTF-8",
+                span=span,
+                source=self.source,
+                hint=hint,
+            )
+        )
+        return msgspec.structs.replace(line, text=encoding.readable(line.text), open=True)
 
     def _not_continued(self, line: int, column: int) -> DockerfileError:
         return DockerfileError(
@@ -285,6 +329,10 @@ def _meant_end(lines: list[str], start: int, opening: Opening) -> tuple[tuple[st
     return (), f"end it with a line that holds `{name}` and nothing else"
 
 
+def _with_readable_comment(line: str) -> str:
+    return encoding.readable(line) if line.lstrip(SPACE).startswith("#") else line
+
+
 def _physical_lines(source: SourceFile) -> tuple[list[str], list[str]]:
     """Cut the text into lines, without and with the carriage returns of their ends.
 
@@ -302,27 +350,19 @@ def _physical_lines(source: SourceFile) -> tuple[list[str], list[str]]:
     raw = lines
     if "\r" in text:
         lines = [line.rstrip("\r") for line in raw]
-    _check_text(source, text, raw)
+    _check_lengths(source, text, raw)
     return lines, raw
 
 
-def _check_text(source: SourceFile, text: str, lines: list[str]) -> None:
+def _check_lengths(source: SourceFile, text: str, lines: list[str]) -> None:
     ascii_only = text.isascii()
-    if "\0" in text or not (ascii_only or _encodable(text)):
-        for number, line in enumerate(lines, 1):
-            for column, char in enumerate(line, 1):
-                if char == "\0" or "\ud800" <= char <= "\udfff":
-                    raise DockerfileError(
-                        f"`{source.name}` is not text in UTF-8",
-                        span=Span(number, column, number, column + 1),
-                        source=source,
-                        hint="save it in UTF-8",
-                    )
     if len(text) <= MAX_LINE and ascii_only:
         return
     for number, line in enumerate(lines, 1):
         if len(line) > MAX_LINE or (
-            len(line) * 4 > MAX_LINE and not ascii_only and len(line.encode()) > MAX_LINE
+            len(line) * 4 > MAX_LINE
+            and not ascii_only
+            and len(line.encode("utf-8", "replace")) > MAX_LINE
         ):
             raise DockerfileError(
                 f"line {number} is longer than {MAX_LINE} bytes",
@@ -330,11 +370,3 @@ def _check_text(source: SourceFile, text: str, lines: list[str]) -> None:
                 source=source,
                 hint="break it with the escape character, or use a file of the build context",
             )
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

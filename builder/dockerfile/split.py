@@ -73,6 +73,6 @@ def plain_text(lines: Lines) -> str:
 def _is_plain(line: LogicalLine, lines: Lines) -> bool:
     escape = lines.directives.escape
     physical = lines.physical[line.start_line - 1 : line.last_line]
-    if len(physical) > _MOST_LINES or not line.text.isascii():
+    if len(physical) > _MOST_LINES or not all(text.isascii() for text in physical):
         return False
     return not any(text.rstrip().endswith(escape * 2) for text in physical)

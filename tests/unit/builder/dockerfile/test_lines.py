@@ -203,11 +203,40 @@ class TestLimits:
         assert refused("# only\n\n").code == "dockerfile.empty"
         assert refused("\\\n").code == "dockerfile.empty"
 
-    @pytest.mark.parametrize("text", ["RUN a\0b", "RUN \udc80", "F\0R\0"])
-    def test_what_is_no_text_is_refused(self, text: str) -> None:
-        error = refused(text)
+    @pytest.mark.parametrize(
+        ("text", "place"),
+        [
+            ("RUN a\0b", (1, 6)),
+            ("RUN a \\\n \udc80", (2, 2)),
+            ("F\0R\0", (1, 2)),
+            ("MAINTAINER a\0", (1, 13)),
+            ("RUN <<'E'\na\n b\udce9\nE", (3, 3)),
+            ("COPY <<E /\n\udce9\nE", (2, 1)),
+            ("COPY <<'E' /\n\ud800\nE", (2, 1)),
+            ("ONBUILD COPY <<'E' /\n\udce9\nE", (2, 1)),
+        ],
+    )
+    def test_what_is_no_text_is_refused(self, text: str, place: tuple[int, int]) -> None:
+        found = read(SourceFile("Dockerfile", text))
+        (error,) = found.errors
         assert "UTF-8" in error.message
         assert error.span is not None
+        assert (error.span.line, error.span.column) == place
+        assert found.logical[0].open
+
+    def test_bytes_are_of_no_account_in_comments(self) -> None:
+        found = read(SourceFile("D", "# \udce9 \0\nRUN a \\\n# \udce9\n b\n"))
+        assert not found.errors
+        assert found.logical[0].text == "RUN a  b"
+        assert found.logical[0].comments == ("\ufffd \ufffd",)
+
+    def test_bytes_of_labels_and_authors_become_replacement_characters(self) -> None:
+        first, second = logical("MAINTAINER Ren\udce9\nlabel a=\udce9")
+        assert first.text == "MAINTAINER Ren\ufffd"
+        assert second.text == "label a=\ufffd"
+
+    def test_bytes_of_a_file_with_a_quoted_name_stay(self) -> None:
+        assert one("ADD <<'E' /\n\udce9\0\nE").heredocs[0].body == "\udce9\0\n"
 
     def test_too_many_instructions_are_refused(self) -> None:
         assert "instructions" in refused("A\n" * 20_001).message
