@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,7 @@ from builder.ui.size import size as shown_size
 if TYPE_CHECKING:
     from builder.dockerfile.ignore import IgnoreRules
     from builder.source.contents import Content
+    from builder.source.explaining import Explanation
 
 
 @click.group(
@@ -93,51 +95,96 @@ def _line(each: Content, rules: IgnoreRules | None, *, sizes: bool, as_json: boo
         return _as_json(each)
     line = neutral(each.path) + ("/" if each.kind == "directory" else "")
     if sizes:
-        line = f"{shown_size(each.size):>8}  {line}"
+        size = "-" if each.kind == "directory" else shown_size(each.size)
+        line = f"{size:>8}  {line}"
     if not each.sent and rules is not None and each.rule is not None:
         line += f"  ({rules.name}:{each.rule.line}: {neutral(each.rule.text)})"
     return line
 
 
-def _as_json(each: Content) -> str:
+def _as_json(each: Content, leads_to: str | None = None) -> str:
     document: dict[str, object] = {
-        "path": each.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+        "path": _text(each.path),
         "type": each.kind,
         "size": each.size,
         "sent": each.sent,
     }
     if each.rule is not None:
-        document |= {"line": each.rule.line, "rule": each.rule.text}
+        document |= {"line": each.rule.line, "rule": _text(each.rule.text)}
+    if leads_to is not None:
+        document["leads_to"] = _text(leads_to)
     return msgspec.json.encode(document).decode()
+
+
+def _text(path: str) -> str:
+    r"""Return a path as JSON can hold it: bytes that are no UTF-8 are written `\xff`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _explain(
     invocation: Invocation, root: str, rules: IgnoreRules | None, path: str, *, as_json: bool
 ) -> None:
     """Say whether one path is part of the context, and which line decided."""
-    from builder.source.contents import content_at
+    from builder.source.explaining import explain
 
-    found = content_at(root, _relative(root, path), rules)
+    relative = _relative(root, path)
+    found = explain(root, relative, rules)
     if as_json:
-        invocation.say(_as_json(found))
+        invocation.say(_as_json(found.content, found.leads_to))
         return
-    shown = neutral(found.path) or "."
-    if found.kind == "missing":
-        invocation.note(f"there is no `{shown}` in the context")
-    if found.rule is None or rules is None:
-        invocation.say(f"`{shown}` is part of the context: no line excludes it")
-        return
-    verb = "is part of the context: brought back by" if found.sent else "is excluded by"
-    where = f"line {found.rule.line} of `{neutral(rules.name)}`"
-    invocation.say(f"`{shown}` {verb} {where}: `{neutral(found.rule.text)}`")
-    if not found.sent and found.kind == "directory" and not rules.prunable(found.path):
-        invocation.note("a later line brings back something below it")
+    invocation.say(f"{_subject(found)} {_verdict(found, rules)}")
+    for remark in (*_remarks(found), *_meant(root, path, relative, found)):
+        invocation.note(remark)
+
+
+def _subject(found: Explanation) -> str:
+    shown = f"`{neutral(found.content.path) or '.'}`"
+    if found.leads_to is None:
+        return shown
+    return f"{shown}, which leads to `{neutral(found.leads_to) or '.'}`,"
+
+
+def _verdict(found: Explanation, rules: IgnoreRules | None) -> str:
+    sent, rule = found.content.sent, found.content.rule
+    missing = found.content.kind == "missing"
+    if rule is None or rules is None:
+        if missing:
+            return "does not exist in the context; no line would exclude it"
+        return "is part of the context: no line excludes it"
+    line = f"line {rule.line} of `{neutral(rules.name)}`: `{neutral(rule.text)}`"
+    if missing:
+        verb = "be brought back" if sent else "be excluded"
+        return f"does not exist in the context; it would {verb} by {line}"
+    verb = "is part of the context: brought back by" if sent else "is excluded by"
+    return f"{verb} {line}"
+
+
+def _remarks(found: Explanation) -> Iterator[str]:
+    if found.matched not in ("", found.content.path, found.leads_to):
+        yield f"that line matches `{neutral(found.matched)}`, and so all that is in it"
+    back = found.brings_back
+    if back is not None:
+        yield f"something in it may be brought back, by line {back.line}: `{neutral(back.text)}`"
+    yield from found.near
+
+
+def _meant(root: str, path: str, relative: str, found: Explanation) -> Iterator[str]:
+    """Say how a path was understood that may have meant something else."""
+    outside = os.path.normpath(path).startswith("../") or path in ("..", "../")
+    if outside or (path.startswith("/") and not _inside(root, path)):
+        yield f"nothing outside the context can be copied: `{neutral(path)}` means `{neutral(relative) or '.'}` in it"
+    here = os.path.relpath(path, root)
+    within = here != relative and not here.startswith("../")
+    if found.content.kind == "missing" and within and os.path.lexists(path):
+        yield f"paths are relative to the context: write `{neutral(here)}`"
 
 
 def _relative(root: str, path: str) -> str:
     """Return a path as seen from the context: an absolute one may name a file of the host in it."""
     from builder.dockerfile.rootpaths import clean
 
-    if path == root or path.startswith(root.rstrip("/") + "/"):
-        path = path[len(root) :]
-    return clean(path)[1:]
+    return clean(path[len(root) :] if _inside(root, path) else path)[1:]
+
+
+def _inside(root: str, path: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")

@@ -58,6 +58,8 @@ def of_click(error: click.ClickException, verb: str | None) -> UsageError:
     """Return a mistake in the words of `verb` in Docker's words, with the nearest right one."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     path = "lapstrake" if verb is None else f"lapstrake {verb}"
+    if context is not None and context.parent is not None:
+        path = context.command_path  # of a verb in a group: `context ls`
     help_hint = f"run `{path} --help` for the list of flags"
     if isinstance(error, click.NoSuchOption):
         known: list[str] = [] if context is None else _visible_flags(context.command)

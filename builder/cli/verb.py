@@ -92,7 +92,11 @@ class Verb(click.Command):
             self.params += [other.option() for other in self._others]
             self._others = ()
         words = normalised(self.params, args, interspersed=ctx.allow_interspersed_args)
-        return super().parse_args(ctx, words)
+        try:
+            return super().parse_args(ctx, words)
+        except click.UsageError as mistake:
+            mistake.ctx = mistake.ctx or ctx
+            raise
 
     def _all_known(self, words: list[str]) -> bool:
         """Tell whether every word that looks like a flag is certainly one of the verb's own."""

@@ -124,6 +124,14 @@ class IgnoreRules:
             return False
         return not self._enter(directory).place.positions & self._including
 
+    def bringing_back(self, directory: str) -> Rule | None:
+        """Return the last rule that may bring back something below a directory, None where there is none."""
+        reached = self._enter(directory).place.positions
+        for index, rule in reversed(list(enumerate(self.rules))):
+            if rule.includes and reached & self._automaton.positions([index]):
+                return rule
+        return None
+
     def _forget(self) -> None:
         self._automaton.forget()
         self._top = _Inside(self._automaton.start, 0)

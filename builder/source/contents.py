@@ -48,7 +48,7 @@ def contents(root: str, rules: IgnoreRules | None) -> Iterator[Content]:
             continue
         name, status = entry
         path = f"{directories[-1]}/{name}" if directories[-1] else name
-        found = _content(path, status, rules)
+        found = content(path, status, rules)
         yield found
         below = found.sent or (rules is not None and not rules.prunable(path))
         if found.kind == "directory" and below:
@@ -58,24 +58,14 @@ def contents(root: str, rules: IgnoreRules | None) -> Iterator[Content]:
             directories.append(path)
 
 
-def content_at(root: str, path: str, rules: IgnoreRules | None) -> Content:
-    """Return what stands at one path, whose `kind` is `missing` where nothing does; rules are asked anyway."""
-    try:
-        return _content(path, os.lstat(f"{root}/{path}"), rules)
-    except OSError:
-        verdict = rules.match(path) if rules is not None else None
-        sent = verdict is None or not verdict.ignored
-        rule = verdict.rule if verdict is not None else None
-        return Content(path=path, kind="missing", size=0, sent=sent, rule=rule)
-
-
-def _content(path: str, status: os.stat_result, rules: IgnoreRules | None) -> Content:
+def content(path: str, status: os.stat_result | None, rules: IgnoreRules | None) -> Content:
+    """Return what stands at a path, `missing` without a status; rules are asked anyway."""
     verdict = rules.match(path) if rules is not None else None
-    regular = stat.S_ISREG(status.st_mode)
+    regular = status is not None and stat.S_ISREG(status.st_mode)
     return Content(
         path=path,
-        kind=_kind(status.st_mode),
-        size=status.st_size if regular else 0,
+        kind=_kind(status.st_mode) if status is not None else "missing",
+        size=status.st_size if status is not None and regular else 0,
         sent=verdict is None or not verdict.ignored,
         rule=verdict.rule if verdict is not None else None,
     )

@@ -103,6 +103,17 @@ class Tree:
         os.close(place.descriptor)
         return place.missing == 0
 
+    def near(self, path: str) -> tuple[str, ...]:
+        """Return a remark on the name nearest to a path that does not exist, if there is one."""
+        from builder.dockerfile.suggest import nearest
+
+        directory, _, name = path.rpartition("/")
+        names = [
+            each for each in _names(self, directory) if not self.ignored(_join(directory, each))
+        ]
+        near = nearest(name, names)
+        return () if near is None else (f"the nearest name is `{_join(directory, near)}`",)
+
     def _walk(self, path: str, *, follow: bool) -> Place:
         from runtime.beneath import walk
         from runtime.syscalls import Syscalls
@@ -282,7 +293,7 @@ def missing(tree: Tree, path: str) -> ContextError:
     if not tree.is_context:
         return ContextError(
             f"`/{path}` does not exist there",
-            notes=_near(tree, path),
+            notes=tree.near(path),
             hint="check the path against what that stage or image holds",
         )
     found = _found(tree, path)
@@ -305,7 +316,7 @@ def missing(tree: Tree, path: str) -> ContextError:
         )
     return ContextError(
         f"`{path}` does not exist in the build context",
-        notes=_near(tree, path),
+        notes=tree.near(path),
         hint="paths are relative to the context directory, not to the Dockerfile",
     )
 
@@ -323,14 +334,3 @@ def _target(tree: Tree, path: str) -> str | None:
         return None
     finally:
         os.close(fd)
-
-
-def _near(tree: Tree, path: str) -> tuple[str, ...]:
-    from builder.dockerfile.suggest import nearest
-
-    directory, _, name = path.rpartition("/")
-    names = [each for each in _names(tree, directory) if not tree.ignored(_join(directory, each))]
-    near = nearest(name, names)
-    if near is None:
-        return ()
-    return (f"the nearest name is `{_join(directory, near)}`",)

@@ -193,10 +193,65 @@ class TestContext:
     def test_one_path_is_explained(
         self, context: Path, capsys: pytest.CaptureFixture[str], path: str, words: str
     ) -> None:
-        lines, err = self.listed(capsys, context, "--why", path)
+        lines, _ = self.listed(capsys, context, "--why", path)
         assert words in lines[0]
-        assert ("there is no" in err) is path.endswith("none")
+        assert ("does not exist" in lines[0]) is path.endswith("none")
         assert self.listed(capsys, context, "--why", str(context / path))[0] == lines
+
+    @pytest.mark.parametrize(
+        ("path", "line", "remark"),
+        [
+            (
+                "logs",
+                "`logs` is excluded by line 2",
+                "may be brought back, by line 3: `!logs/keep`",
+            ),
+            ("logs/deep/x", "`logs/deep/x` is excluded by line 2", "matches `logs`"),
+            ("old/deep/x", "leads to `logs/deep/x`, is excluded by line 2", "matches `logs`"),
+            ("old/keep", "leads to `logs/keep`, is part of the context", ""),
+            ("src/main.d", "does not exist in the context; no line", "`src/main.c`"),
+            ("../src", "`src` is part of the context", "`../src` means `src`"),
+            ("/src", "`src` is part of the context", "`/src` means `src`"),
+        ],
+    )
+    def test_what_may_surprise_is_remarked(
+        self,
+        context: Path,
+        capsys: pytest.CaptureFixture[str],
+        path: str,
+        line: str,
+        remark: str,
+    ) -> None:
+        (context / "old").symlink_to("logs")
+        lines, err = self.listed(capsys, context, "--why", path)
+        assert line in lines[0]
+        assert remark in err
+        assert bool(err) is bool(remark)
+
+    def test_a_path_relative_to_elsewhere_is_recognised(
+        self, context: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(context / "logs")
+        _, err = self.listed(capsys, context, "--why", "deep/x")
+        assert "write `logs/deep/x`" in err
+
+    def test_where_a_link_leads_is_for_machines_too(
+        self, context: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (context / "old").symlink_to("logs")
+        (context / b"bad\xff".decode("utf-8", "surrogateescape")).touch()
+        [text] = self.listed(capsys, context, "--why", "old/a.log", "--json")[0]
+        answer = json.loads(text)
+        assert (answer["path"], answer["leads_to"]) == ("old/a.log", "logs/a.log")
+        assert (answer["sent"], answer["line"]) == (False, 2)
+        listed = [json.loads(line) for line in self.listed(capsys, context, "--json")[0]]
+        assert "bad\\xff" in [each["path"] for each in listed]
+
+    def test_a_mistake_in_the_flags_points_at_the_help_of_the_verb(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert lapstrake(FakeEngine(), "context", "ls", "--why") == 125
+        assert "`lapstrake context ls --help`" in capsys.readouterr().err
 
     def test_the_ignore_file_beside_a_dockerfile_comes_first(
         self, context: Path, capsys: pytest.CaptureFixture[str]
