@@ -96,3 +96,9 @@ def processes_of(marker: str) -> list[str]:
     """Return the processes on this machine whose command line contains `marker`."""
     found = subprocess.run(["pgrep", "-f", marker], capture_output=True, text=True)
     return [pid for pid in found.stdout.split() if pid != str(os.getpid())]
+
+
+def skipped_for_lack_of_something(said: str) -> list[str]:
+    """Return the skips in what `pytest -rs` said that should not have been."""
+    lines = [line for line in said.splitlines() if line.startswith("SKIPPED")]
+    return [line for line in lines if "optional:" not in line]

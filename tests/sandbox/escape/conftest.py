@@ -1,0 +1,155 @@
+"""A victim outside of the sandbox, a program that attacks, and a launcher that inherits what it should not pass on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runtime import isolation
+from runtime.errors import Unsupported
+from runtime.features import Features
+from runtime.launch import Launcher
+from runtime.syscalls import Syscalls
+from tests.sandbox.escape import switches
+from tests.sandbox.escape.ground import LEAKED, SECRET_NAME, Attack
+from tests.sandbox.harness import walls
+from tests.support.rootfs import BUSYBOX, make_rootfs
+from tests.support.unprivileged import missing_for_rootless
+
+Fingerprint = dict[str, tuple[object, ...]]
+_PROGRAM = Path(__file__).parent / "programs/attack.c"
+
+
+def fingerprint(directory: Path) -> Fingerprint:
+    """Return names, kinds, modes, owners, times, link counts, attributes and bytes of all that is in a directory."""
+    found: Fingerprint = {}
+    for path in (directory, *directory.rglob("*")):
+        status = path.lstat()
+        content: object = None
+        if stat.S_ISREG(status.st_mode):
+            content = path.read_bytes()
+        elif stat.S_ISLNK(status.st_mode):
+            content = os.readlink(path)
+        found[str(path)] = (
+            status.st_mode,
+            status.st_uid,
+            status.st_gid,
+            status.st_nlink,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            tuple(os.listxattr(path, follow_symlinks=False)),
+            content,
+        )
+    return found
+
+
+@pytest.fixture(scope="session")
+def victim_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of the host with a bit of everything."""
+    place = tmp_path_factory.mktemp("victim") / SECRET_NAME
+    place.mkdir(mode=0o755)
+    (place / "passwd").write_text("evil:x:0:0::/evil:/bin/sh\n")
+    (place / "group").write_text("evil:x:0:\n")
+    (place / "resolv.conf").write_text("of the host\n")
+    (place / "program").write_text("#!/bin/sh\n")
+    (place / "program").chmod(0o4755)
+    (place / "link").symlink_to("passwd")
+    os.link(place / "passwd", place / "second")
+    os.mkfifo(place / "fifo")
+    (place / "below").mkdir()
+    (place / "below/file").write_text("x")
+    return place
+
+
+@pytest.fixture(autouse=True)
+def victim(victim_directory: Path) -> Iterator[Path]:
+    """The victim, which is the same after the test as before."""
+    before = fingerprint(victim_directory)
+    yield victim_directory
+    assert fingerprint(victim_directory) == before
+
+
+@pytest.fixture(scope="session")
+def attack_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of all attacks, which needs nothing of an image."""
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("gcc is not installed (packages gcc and libc6-dev)")
+    made = tmp_path_factory.mktemp("attack") / "attack"
+    subprocess.run([compiler, "-static", "-O1", "-o", made, _PROGRAM], check=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory, attack_program: Path) -> Path:
+    """The image of the attackers."""
+    image = make_rootfs(tmp_path_factory.mktemp("image") / "complete")
+    shutil.copy(attack_program, image / "bin/attack")
+    return image
+
+
+@pytest.fixture(scope="session")
+def launcher(victim_directory: Path) -> Iterator[Launcher]:
+    """A launcher forked from the tests, so that it is made of the code which these have, switched off or not."""
+    if not BUSYBOX.exists():
+        pytest.skip("busybox is not installed (package busybox-static)")
+    if os.geteuid() != 0 and (reason := missing_for_rootless()):
+        pytest.skip(reason)
+    switches.switch_off_what_is_asked()
+    leaked = os.open(victim_directory, os.O_RDONLY)
+    os.dup2(leaked, LEAKED, inheritable=True)
+    os.close(leaked)
+    one = Launcher.fork(("tests.sandbox.jobs.",))
+    try:
+        one.open(walls())
+    except Unsupported as error:
+        one.close()
+        pytest.skip(error.message)
+    yield one
+    one.close()
+    os.close(LEAKED)
+
+
+@pytest.fixture
+def attack(launcher: Launcher, image: Path, tmp_path: Path) -> Attack:
+    """Attacks from inside a sandbox."""
+    return Attack(launcher, tmp_path, image)
+
+
+@pytest.fixture
+def attack_with_the_hosts_sysfs(
+    victim_directory: Path, image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Attack]:
+    """Attacks where sysfs is that of the host, as it is without root and with the host's network."""
+    probe = isolation.probe
+
+    def as_without_root(*arguments: object, **_: object) -> Features:
+        return msgspec.structs.replace(probe(*arguments, own_ids=False), own_ids=True)
+
+    if os.geteuid() == 0:
+        monkeypatch.setattr(isolation, "probe", as_without_root)
+    switches.switch_off_what_is_asked()
+    one = Launcher.fork()
+    one.open(walls())
+    yield Attack(one, tmp_path, image)
+    one.close()
+
+
+@pytest.fixture
+def attack_without_a_filter(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Attack]:
+    """Attacks on what stands behind the filter."""
+    monkeypatch.setattr(Syscalls, "load_filter", lambda *_: None)
+    switches.switch_off_what_is_asked()
+    one = Launcher.fork()
+    one.open(walls())
+    yield Attack(one, tmp_path, image)
+    one.close()
