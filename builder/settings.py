@@ -32,7 +32,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the environment decides; paths are host paths, empty variables count as not set.
 
     `proxies` are the proxy variables in the spelling in which they were found, as name and value.
-    `source_date_epoch` is in seconds.
+    `source_date_epoch` is in seconds. `ca_certs` are files with certificates that are trusted as well, by steps too.
     """
 
     root: str
@@ -43,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dumb_terminal: bool = False
     debug: bool = False
     ca_bundle: str | None = None
+    ca_certs: tuple[str, ...] = ()
     source_date_epoch: int | None = None
     default_platform: str | None = None
     docker_auth_config: str | None = None
@@ -69,6 +70,7 @@ def read(environ: Mapping[str, str], euid: int, home: str, *, root: str | None =
         dumb_terminal=environ.get("TERM") == "dumb",
         debug=environ.get("LAPSTRAKE_DEBUG", "0") not in {"", "0"},
         ca_bundle=text("REQUESTS_CA_BUNDLE") or text("CURL_CA_BUNDLE") or text("SSL_CERT_FILE"),
+        ca_certs=tuple(each for each in environ.get("LAPSTRAKE_CA_CERT", "").split(":") if each),
         source_date_epoch=_epoch(text("SOURCE_DATE_EPOCH")),
         default_platform=text("DOCKER_DEFAULT_PLATFORM"),
         docker_auth_config=text("DOCKER_AUTH_CONFIG"),

@@ -118,6 +118,13 @@ _IGNORED = [
     metavar="default|ID=SOCKET|ID=KEY",
     help="Let steps that ask for it use an ssh agent.",
 )
+@click.option(
+    "--ca-cert",
+    "ca_certs",
+    multiple=True,
+    metavar="FILE",
+    help="Trust these certificates too, in steps as well.",
+)
 @click.option("--allow", multiple=True, metavar="WHAT", help="Allow steps to leak secrets.")
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
@@ -147,6 +154,7 @@ def command(
     secrets: tuple[str, ...],
     ssh: tuple[str, ...],
     allow: tuple[str, ...],
+    ca_certs: tuple[str, ...],
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
     from builder.engine import BuildRequest, CallRequest
@@ -179,6 +187,9 @@ def command(
     if isolation is not None:
         walls = isolation_name(isolation, "--isolation")
         invocation.change(msgspec.structs.replace(invocation.settings, isolation=walls))
+    if ca_certs:
+        given = (*invocation.settings.ca_certs, *(os.path.abspath(each) for each in ca_certs))
+        invocation.change(msgspec.structs.replace(invocation.settings, ca_certs=given))
     request = BuildRequest(
         context=context,
         dockerfile=dockerfile,

@@ -258,8 +258,16 @@ class Build:
             network=self._request.network,
             secrets=self._secrets(),
             agents=self._agents,
+            certificates=self._certificates(),
             leaks_allowed="leaked-secrets" in self._request.allow,
         )
+
+    def _certificates(self) -> tuple[bytes, ...]:
+        if not self._settings.ca_certs:
+            return ()
+        from builder.engine.trust import certificates
+
+        return certificates(self._settings.ca_certs)
 
     def _secrets(self) -> Secrets | None:
         if not self._request.secrets:

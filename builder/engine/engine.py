@@ -79,7 +79,7 @@ class Engine:
             with Store(settings.root, behind, on_lock=behind.hold) as store:
                 behind.on_open = lambda: store.bind_ids(launcher.id_map)
                 with translated():
-                    yield cls(settings, store, behind)
+                    yield cls(_trusting(settings, store), store, behind)
         finally:
             launcher.close()
 
@@ -312,6 +312,15 @@ class Engine:
         from builder.engine import shelf
 
         return shelf.info(self._store, self._behind)
+
+
+def _trusting(settings: Settings, store: Store) -> Settings:
+    """Return settings with one bundle of all that is trusted."""
+    if not settings.ca_certs:
+        return settings
+    from builder.engine.trust import with_bundle
+
+    return with_bundle(settings, store.snapshots.scratch())
 
 
 def _tag(text: str) -> Reference:

@@ -10,8 +10,9 @@ from itertools import islice
 
 import msgspec
 
+from builder.layer.deep import DIRECTORY, objects_below, opened
+
 _PIECE = 1 << 20
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -39,7 +40,7 @@ def find_leaks(
     if not request.needles:
         return []
     search = _Search(request.needles, request.since)
-    root = os.open(request.root, _DIRECTORY)
+    root = os.open(request.root, DIRECTORY)
     try:
         return sorted(islice(search.below(root), request.most))
     finally:
@@ -54,35 +55,27 @@ class _Search:
 
     def below(self, root: int) -> Iterator[str]:
         """Yield the paths of what gives something away, below an open directory."""
-        waiting: list[tuple[str, ...]] = [()]
-        while waiting:
-            names = waiting.pop()
-            directory = _opened(root, names)
-            try:
-                for name in os.listdir(directory):
-                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                    fresh = status.st_ctime_ns >= self._since
-                    if fresh and self._gives_away(directory, name, status):
-                        # As text that can be passed on and printed.
-                        path = "/".join(("", *names, name))
-                        yield os.fsencode(path).decode("utf-8", "replace")
-                    if stat.S_ISDIR(status.st_mode):
-                        waiting.append((*names, name))
-            finally:
-                os.close(directory)
+        for names, status in objects_below(root):
+            if status.st_ctime_ns < self._since:
+                continue
+            with opened(root, names[:-1]) as directory:
+                if self._gives_away(directory, names[-1], status.st_mode):
+                    # As text that can be passed on and printed.
+                    path = os.fsencode("/".join(("", *names)))
+                    yield path.decode("utf-8", "replace")
 
-    def _gives_away(self, directory: int, name: str, status: os.stat_result) -> bool:
+    def _gives_away(self, directory: int, name: str, mode: int) -> bool:
         if self._pattern.search(os.fsencode(name)):
             return True
-        if stat.S_ISLNK(status.st_mode):
+        if stat.S_ISLNK(mode):
             target = os.readlink(os.fsencode(name), dir_fd=directory)
             return self._pattern.search(target) is not None
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             return False
         descriptor = os.open(name, _FILE, dir_fd=directory)
         try:
             return self._in_attributes(descriptor) or (
-                stat.S_ISREG(status.st_mode) and self._in_file(descriptor)
+                stat.S_ISREG(mode) and self._in_file(descriptor)
             )
         finally:
             os.close(descriptor)
@@ -102,13 +95,3 @@ class _Search:
                 return True
             kept = text[len(text) - self._overlap :] if self._overlap else b""
         return False
-
-
-def _opened(root: int, names: tuple[str, ...]) -> int:
-    """Open a directory name by name: a path may be longer than the kernel takes."""
-    directory = os.dup(root)
-    for name in names:
-        inner = os.open(name, _DIRECTORY, dir_fd=directory)
-        os.close(directory)
-        directory = inner
-    return directory

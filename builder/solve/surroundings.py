@@ -16,7 +16,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What every RUN of a build sees of the host: name resolution, and the network that `default` means.
 
     `secrets` and `agents` are what steps may ask for, None where nothing was given. With `leaks_allowed`, what a step
-    wrote is not searched for the secrets that it saw.
+    wrote is not searched for the secrets that it saw. `certificates`, each in DER, are trusted besides those of the image.
     """
 
     files: tuple[tuple[str, bytes], ...] = ()
@@ -24,6 +24,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Secrets | None = None
     agents: Agents | None = None
     leaks_allowed: bool = False
+    certificates: tuple[bytes, ...] = ()
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

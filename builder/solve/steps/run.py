@@ -13,6 +13,7 @@ import msgspec
 from builder.errors import BuildError, ContainerError, RunFailed
 from builder.graph.operations import RunOp
 from builder.solve.steps.showing import shown
+from builder.solve.steps.trusting import strip, trusting
 from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
@@ -55,6 +56,7 @@ def execute_run(
             waiting=told.waiting,
         ) as more,
         snapshots.prepare(inputs[0]) as active,
+        trusting(op, active, surroundings.certificates, store=store, behind=behind) as trusted,
     ):
         scripts: tuple[BindMount, ...] = ()
         if op.script is not None:
@@ -63,14 +65,14 @@ def execute_run(
             _write_script(path, op.script)
             scripts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
         spec = ContainerSpec(
-            rootfs=active.rootfs,
+            rootfs=trusted.rootfs,
             process=Process(
                 argv=op.argv,
-                env=(*op.env, *op.hidden_env, *more.env),
+                env=(*op.env, *op.hidden_env, *trusted.env, *more.env),
                 cwd=op.cwd or "/",
                 user=op.user,
             ),
-            mounts=(*more.mounts, *scripts),
+            mounts=(*more.mounts, *trusted.mounts, *scripts),
             network=_network(op, surroundings),
             files=surroundings.files,
         )
@@ -83,6 +85,9 @@ def execute_run(
             raise failed
         if more.values and not surroundings.leaks_allowed:
             _refuse_leaks(active, more.values, behind)
+        if surroundings.certificates:
+            for path in strip(active, trusted, surroundings.certificates, behind):
+                told.log(f"note: `{path}` keeps a certificate of `--ca-cert`\n".encode())
         return snapshots.commit(active)
 
 
