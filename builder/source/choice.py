@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
+from builder.errors import ContextError
 from builder.source.narrowing import Narrowed
 from builder.source.pattern import has_wildcard
 from builder.source.tops import Top, Tree, clean, missing, resolve
@@ -28,7 +29,7 @@ def narrowed(
     if parents:
         return [
             (_seen(tree, top, exclude, include), top)
-            for top, include in _from_pivots(tree, paths).values()
+            for top, include in _from_pivots(tree, paths, exclude).values()
         ]
     return [
         (_seen(tree, top, exclude, None) if top.is_directory else tree, top)
@@ -49,7 +50,9 @@ def _seen(tree: Tree, top: Top, exclude: tuple[str, ...], include: tuple[str, ..
     return seen
 
 
-def _from_pivots(tree: Tree, paths: tuple[str, ...]) -> dict[str, tuple[Top, tuple[str, ...]]]:
+def _from_pivots(
+    tree: Tree, paths: tuple[str, ...], exclude: tuple[str, ...]
+) -> dict[str, tuple[Top, tuple[str, ...]]]:
     """Return the directories that are copied from, by where they really are, with the patterns for each."""
     found: dict[str, tuple[Top, tuple[str, ...]]] = {}
     for path in paths:
@@ -62,6 +65,7 @@ def _from_pivots(tree: Tree, paths: tuple[str, ...]) -> dict[str, tuple[Top, tup
                 raise missing(tree, clean(path))
             if not has_wildcard(pivot) and not has_wildcard(pattern):
                 _require(tree, top, pattern, clean(path))
+                _refuse_excluded(top, exclude, pattern, clean(path))
             known = found[top.real][1] if top.real in found else ()
             found[top.real] = (top, (*known, pattern or "**"))
     return found
@@ -83,6 +87,18 @@ def _require(tree: Tree, top: Top, pattern: str, named: str) -> None:
         os.close(parent)
     if tree.ignored(real) and (tree.rules is None or tree.rules.prunable(real)):
         raise missing(tree, named)
+
+
+def _refuse_excluded(top: Top, exclude: tuple[str, ...], pattern: str, named: str) -> None:
+    """Refuse a plain path of which `--exclude` leaves nothing; a pattern may select nothing."""
+    rules = Narrowed(None, top.real, exclude=exclude)
+    real = "/".join(part for part in (top.real, pattern) if part)
+    if rules.match(real).ignored and rules.prunable(real):
+        raise ContextError(
+            f"`--exclude` leaves nothing of `{named}`",
+            code="context.ignored-source",
+            hint="name it in one of the two alone",
+        )
 
 
 def _open_unlinked(root_fd: int, path: str) -> int:
