@@ -87,9 +87,3 @@ def features() -> tuple[Feature, ...]:
         for section in table["section"]
         for row in section["row"]
     )
-
-
-@functools.cache
-def known_differences() -> dict[str, str]:
-    """Return the cases that fail today, each with the reason."""
-    return dict(tomllib.loads(HERE.joinpath("known_differences.toml").read_text()))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.building import Results
-from tests.conformance.case import Case, all_cases, known_differences
+from tests.conformance.case import Case, all_cases
 from tests.support.unprivileged import missing_for_rootless
 
 USERS = ("root", "rootless")
@@ -16,15 +16,11 @@ JUDGES_STEP = 10  # each tenth result is read by skopeo and umoci too
 
 
 def _parameters() -> Iterator[object]:
-    known = known_differences()
     for number, case in enumerate(all_cases()):
         for user in USERS:
             marks: list[pytest.MarkDecorator] = []
             if user != "root" or number % QUICK_STEP:
                 marks.append(pytest.mark.conformance)
-            reason = known.get(case.name) or known.get(f"{case.name}:{user}")
-            if reason is not None:
-                marks.append(pytest.mark.xfail(reason=reason, strict=True))
             yield pytest.param(
                 case, user, number % JUDGES_STEP == 0, id=f"{case.name}-{user}", marks=marks
             )

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.conformance import page
-from tests.conformance.case import CASES, Case, all_cases, features, known_differences
+from tests.conformance.case import CASES, Case, all_cases, features
 
 MINIMUM = 400
 
@@ -62,11 +62,6 @@ def test_every_feature_has_a_case() -> None:
     shown = {case.feature for case in all_cases()}
     lacking = [row.id for row in features() if row.id not in shown and row.without_case is None]
     assert not lacking
-
-
-def test_every_known_difference_is_a_case() -> None:
-    names = {case.name for case in all_cases()}
-    assert {name.partition(":")[0] for name in known_differences()} <= names
 
 
 def test_the_page_is_current() -> None:
