@@ -20,9 +20,10 @@ import msgspec
 from runtime import capabilities, wire
 from runtime.errors import SandboxError, SetupFailed, StartFailed, Unsupported
 from runtime.features import Features
+from runtime.outside import Outside
 from runtime.plan import plan
 from runtime.scene import Scene
-from runtime.spec import ContainerSpec, Process
+from runtime.spec import ContainerSpec, Process, Security
 from runtime.syscalls import SyscallError, Syscalls
 from runtime.terminal import open_terminal
 from runtime.trampoline import SOCKET
@@ -38,7 +39,8 @@ class Start(msgspec.Struct, frozen=True):
     """What the launcher hands to a child: its socket, its streams (none for a terminal), and what was prepared.
 
     `until_exec` holds the pipe that tells the launcher how far this one is, if it asks; `trampoline` is the descriptor of
-    the program that becomes the command. `spec` is there if it has been received already.
+    the program that becomes the command. `spec` is there if it has been received already. `outside` is what the launcher
+    has made for this command.
     """
 
     request: wire.Socket
@@ -48,6 +50,7 @@ class Start(msgspec.Struct, frozen=True):
     features: Features
     filter: bytes | None
     trampoline: int
+    outside: Outside
     spec: ContainerSpec | None = None
 
 
@@ -96,6 +99,9 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     spec = start.spec or receive_spec(start)
     os.umask(0)
     scene = Scene()
+    scene.outside = start.outside
+    if spec.limits or start.outside.cgroup is not None:
+        from runtime import process_limits  # noqa: F401 - while modules can be found
     for step in plan(spec, start.features):
         try:
             step.execute(calls, scene)
@@ -103,7 +109,8 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
             raise explained(step.describe(), error) from error
     _open_streams(start, scene.user, spec.process)
     os.umask(0o022)
-    _drop_privileges(calls, start, scene.user)
+    _set_limits(start, spec)
+    _drop_privileges(calls, start, scene.user, spec.security)
     _execute(start, spec.process, scene.user)
 
 
@@ -149,15 +156,34 @@ def _open_streams(start: Start, user: User, process: Process) -> None:
                 os.fchown(number, user.uid, -1)
 
 
-def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:
+def _set_limits(start: Start, spec: ContainerSpec) -> None:
+    """Limit this process, and tell the builder of the limits that cannot be set."""
+    unset = [] if start.outside.cgroup is None else start.outside.cgroup.unset
+    if not (spec.limits or unset):
+        return
+    from runtime import process_limits
+
+    if spec.resources is not None:
+        unset = process_limits.stand_in(spec.resources, unset)
+    unset = [*unset, *process_limits.set_limits(spec.limits)]
+    if unset:
+        wire.send(start.request, ("unset", *unset))
+
+
+def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Security) -> None:
     try:
         calls.new_session_keyring()
     except SyscallError as error:
         if error.errno not in {errno.ENOSYS, errno.EDQUOT, errno.EPERM}:
             raise
-    for capability in capabilities.to_drop(start.features.last_capability):
-        calls.drop_bounding(capability)
-    if start.filter is not None:
+    insecure = security is Security.INSECURE
+    everything = calls.permitted_capabilities() if insecure else 0
+    if insecure:
+        calls.keep_capabilities()
+    else:
+        for capability in capabilities.to_drop(start.features.last_capability):
+            calls.drop_bounding(capability)
+    if start.filter is not None and not insecure:
         # Loading without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go.
         calls.load_filter(start.filter)
     try:
@@ -169,8 +195,12 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User) -> None:
             exit_code=126,
             hint="without root, ids are limited to the subordinate ids in /etc/subuid and /etc/subgid",
         ) from error
-    # For users too: what the caller could inherit, a program with file capabilities would get.
-    calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
+    if insecure:
+        # Users have them all too, as with BuildKit.
+        calls.hand_on_capabilities(everything)
+    else:
+        # For users too: what the caller could inherit, a program with file capabilities would get.
+        calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
     # Taking on a user cleared the parent-death signal.
     calls.die_with_parent()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):

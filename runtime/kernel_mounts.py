@@ -42,9 +42,10 @@ class MountProc(Operation, frozen=True):
 
 
 class MountSys(Operation, frozen=True):
-    """Kernel objects, read-only; without privileges and an own network, those that the host has mounted."""
+    """Kernel objects, read-only for most; without privileges and an own network, those that the host has mounted."""
 
     fresh: bool
+    read_only: bool = True
 
     def describe(self) -> str:
         """Return what is done."""
@@ -52,18 +53,20 @@ class MountSys(Operation, frozen=True):
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Mount a fresh sysfs, or bind all that the host has there."""
+        attributes = CLOSED | (ATTR_READ_ONLY if self.read_only else 0)
         if self.fresh:
-            scene.sys = calls.new_mount("sysfs", attributes=CLOSED | ATTR_READ_ONLY)
+            scene.sys = calls.new_mount("sysfs", attributes=attributes)
         else:
-            scene.sys = _around(calls, "/sys", CLOSED | ATTR_READ_ONLY)
+            scene.sys = _around(calls, "/sys", attributes)
         _attach_on_directory(calls, scene.sys, scene.root, "sys")
 
 
 class MountDevices(Operation, frozen=True):
-    """A tmpfs without devices on /dev; those that are harmless are bound into it, one by one."""
+    """A tmpfs on /dev; the devices that are harmless are bound into it, one by one, and others are only obeyed if `obeyed`."""
 
     devices: tuple[tuple[str, int, int], ...]
     links: tuple[tuple[str, str], ...]
+    obeyed: bool = False
 
     def describe(self) -> str:
         """Return what is done."""
@@ -72,7 +75,8 @@ class MountDevices(Operation, frozen=True):
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Mount the tmpfs, bind the host's devices, make the links."""
         options = (("mode", "0755"), ("size", "65536k"))
-        scene.devices = calls.new_mount("tmpfs", options, attributes=ATTR_NOSUID | ATTR_NODEV)
+        attributes = ATTR_NOSUID | (0 if self.obeyed else ATTR_NODEV)
+        scene.devices = calls.new_mount("tmpfs", options, attributes=attributes)
         _attach_on_directory(calls, scene.devices, scene.root, "dev")
         for name, major, minor in self.devices:
             calls.make_file(name, scene.devices, mode=0o666)
@@ -92,6 +96,40 @@ class MountDevices(Operation, frozen=True):
                 calls.close(device)
         for name, target_path in self.links:
             calls.make_link(target_path, name, scene.devices)
+
+
+class MoreDevices(Operation, frozen=True):
+    """Devices of the host that a command may use which may do everything; those that are not there are left out."""
+
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "show more devices in `/dev`"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Bind each to a file of its name."""
+        for name in self.names:
+            try:
+                device = calls.open(f"/dev/{name}", os.O_PATH | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            directory = scene.devices
+            if "/" in name:
+                calls.make_directory(os.path.dirname(name), scene.devices)
+                directory = calls.open(
+                    os.path.dirname(name), _REAL_DIRECTORY, directory=scene.devices
+                )
+            calls.make_file(os.path.basename(name), directory, mode=0o666)
+            mount = calls.clone_tree(device)
+            target = calls.open(
+                os.path.basename(name), os.O_PATH | os.O_NOFOLLOW, directory=directory
+            )
+            calls.attach(mount, target)
+            for descriptor in (target, mount, device):
+                calls.close(descriptor)
+            if directory != scene.devices:
+                calls.close(directory)
 
 
 class MountInDevices(Operation, frozen=True):

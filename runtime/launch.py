@@ -26,13 +26,14 @@ from runtime.errors import (
     Unsupported,
 )
 from runtime.idmap import IdRanges
-from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network
+from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network, Unset
 from runtime.zygote import (
     HAS_OUTPUTS,
     HAS_STDIN,
     OPEN,
     OWN_NETWORK,
     PLAIN_ROOT,
+    PRIVATE_NETWORK,
     RUN,
     SIGNALS,
     WORKER,
@@ -178,6 +179,7 @@ class Launcher:
         cancellation: Cancellation | None = None,
         signals: Forward | None = None,
         on_terminal: Callable[[int], None] | None = None,
+        on_unset: Callable[[Unset], None] | None = None,
         hold: tuple[int, ...] = (),
     ) -> ExitStatus:
         """Run a command and wait for its end; all its processes have ended then.
@@ -185,7 +187,8 @@ class Launcher:
         The descriptors stay the caller's; those in `hold`, such as locks, are also held by the launcher until the
         command's last process has ended, whatever happens to the caller. With `spec.process.terminal` they are not used: `on_terminal` gets the
         descriptor of the terminal's outer side, and must return soon. `signals` reaches the command; what comes
-        before that has started ends it, and the status is that of the signal.
+        before that has started ends it, and the status is that of the signal. `on_unset` hears of each limit that
+        cannot be set.
 
         Raises: SetupFailed, StartFailed: nothing of the command has run. Interrupted. Unsupported. LauncherGone.
         """
@@ -195,6 +198,9 @@ class Launcher:
             options |= SIGNALS
         if spec.rootfs.plain:
             options |= PLAIN_ROOT
+        if spec.network is Network.PRIVATE:
+            options |= PRIVATE_NETWORK
+        resources = b"" if spec.resources is None else msgspec.msgpack.encode(spec.resources)
         streams: tuple[int, ...] = ()
         if not spec.process.terminal:
             options |= HAS_OUTPUTS
@@ -202,14 +208,15 @@ class Launcher:
             if stdin is not None:
                 options |= HAS_STDIN
                 streams = (stdin, *streams)
-        request = self._request(RUN, options, (*streams, *hold))
+        request = self._request(RUN, options, (*streams, *hold), resources)
         try:
             if cancellation is not None:
                 cancellation.register(request)
             _send_first(request, spec)
             if signals is not None:
                 signals.reach(request)
-            return _wait_for_exit(request, spec.process.argv[:1], cancellation, on_terminal)
+            answers = _Answers(spec.process.argv[:1], cancellation, on_terminal, on_unset)
+            return answers.wait_for_exit(request)
         finally:
             if signals is not None:
                 signals.forget()
@@ -299,13 +306,15 @@ class Launcher:
             raise _failure(answer)
         return msgspec.convert(answer[1:], Entered)
 
-    def _request(self, kind: bytes, options: int, descriptors: tuple[int, ...]) -> wire.Socket:
+    def _request(
+        self, kind: bytes, options: int, descriptors: tuple[int, ...], resources: bytes = b""
+    ) -> wire.Socket:
         if not self._pid:
             raise LauncherGone("the launcher is closed")
         ours, theirs = wire.stream_pair()
         try:
             wire.send_message(
-                self._control, kind + bytes([options]), (theirs.fileno(), *descriptors)
+                self._control, kind + bytes([options]) + resources, (theirs.fileno(), *descriptors)
             )
         except (BrokenPipeError, ConnectionResetError) as error:
             ours.close()
@@ -342,35 +351,55 @@ def _receive(request: wire.Socket) -> tuple[tuple[object, ...], list[int]]:
     return tuple(cast("list[object]", value)), descriptors
 
 
-def _wait_for_exit(
-    request: wire.Socket,
-    command: tuple[str, ...],
-    cancellation: Cancellation | None,
-    on_terminal: Callable[[int], None] | None,
-) -> ExitStatus:
-    failure: SandboxError | None = None
-    while True:
-        answer, descriptors = _receive(request)
-        match answer:
-            case ("terminal",):
-                if on_terminal is None:
-                    wire.close_all(descriptors)
-                else:
-                    on_terminal(descriptors.pop())
-            case ("failed", *_):
-                failure = _failure(answer)
-            case ("exec", int(number)):
-                from runtime.init import not_executed
+class _Answers:
+    """What comes back about a run, until its end."""
 
-                failure = not_executed("".join(command), number)
-            case ("exit", int(code)):
-                if cancellation is not None and cancellation.signal_number is not None:
-                    raise Interrupted(cancellation.signal_number)
-                if failure is not None:
-                    raise failure
-                return ExitStatus(code) if code >= 0 else ExitStatus(128 - code, -code)
-            case _:
-                raise LauncherGone("the launcher process answered nonsense")
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        cancellation: Cancellation | None,
+        on_terminal: Callable[[int], None] | None,
+        on_unset: Callable[[Unset], None] | None,
+    ) -> None:
+        self._command = command
+        self._cancellation = cancellation
+        self._on_terminal = on_terminal
+        self._on_unset = on_unset
+        self._failure: SandboxError | None = None
+
+    def wait_for_exit(self, request: wire.Socket) -> ExitStatus:
+        """Return how it ended, or raise why it did not begin."""
+        while True:
+            answer, descriptors = _receive(request)
+            match answer:
+                case ("terminal",):
+                    if self._on_terminal is None:
+                        wire.close_all(descriptors)
+                    else:
+                        self._on_terminal(descriptors.pop())
+                case ("unset", *limits):
+                    if self._on_unset is not None:
+                        for limit in msgspec.convert(limits, tuple[Unset, ...]):
+                            self._on_unset(limit)
+                case ("failed", *_):
+                    self._failure = _failure(answer)
+                case ("exec", int(number)):
+                    from runtime.init import not_executed
+
+                    self._failure = not_executed("".join(self._command), number)
+                case ("exit", int(code), *reached):
+                    return self._end(code, msgspec.convert(reached, tuple[str, ...]))
+                case _:
+                    raise LauncherGone("the launcher process answered nonsense")
+
+    def _end(self, code: int, reached: tuple[str, ...]) -> ExitStatus:
+        if self._cancellation is not None and self._cancellation.signal_number is not None:
+            raise Interrupted(self._cancellation.signal_number)
+        if self._failure is not None:
+            raise self._failure
+        if code >= 0:
+            return ExitStatus(code, reached=reached)
+        return ExitStatus(128 - code, -code, reached)
 
 
 def _wait_for_result(

@@ -138,6 +138,18 @@ class BringUpLoopback(Operation, frozen=True):
         bring_up_loopback()
 
 
+class JoinOutside(Operation, frozen=True):
+    """The control group and the network that the launcher has made for this command."""
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "enter the step's own control group and network"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Join what there is."""
+        scene.outside.join(calls)
+
+
 class Pivot(Operation, frozen=True):
     """From here on `/` is the new root, and the old one is gone."""
 

@@ -18,6 +18,7 @@ from runtime.spec import (
     FileMount,
     Mount,
     Network,
+    Security,
     SocketMount,
     StackMount,
     TmpfsMount,
@@ -33,6 +34,17 @@ DEVICES = (
     ("urandom", 1, 9),
     ("tty", 5, 0),
 )
+# Source: moby/buildkit, util/entitlements/security/security_linux.go.
+MORE_DEVICES = (
+    "kmsg",
+    "cuse",
+    "fuse",
+    "kvm",
+    "net/tun",
+    "loop-control",
+    *(f"loop{number}" for number in range(8)),
+)
+"""What a command is shown besides that may do everything, as far as the host has it."""
 DEVICE_LINKS = (
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -66,7 +78,8 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     Raises: SetupFailed, StartFailed: the specification contradicts itself.
     """
     check(spec)
-    own_network = spec.network is Network.NONE
+    own_network = spec.network is not Network.HOST
+    insecure = spec.security is Security.INSECURE
     # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.
     fresh_sys = features.fresh_sys and (own_network or not features.own_ids)
     hidden_in_sys = HIDDEN_IN_SYS if fresh_sys else HIDDEN_IN_SYS + HIDDEN_IN_HOST_SYS
@@ -87,8 +100,8 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
         ),
         op.FindUser(spec.process.user),
         kernel_mounts.MountProc(features.fresh_proc),
-        kernel_mounts.MountSys(fresh_sys),
-        kernel_mounts.MountDevices(DEVICES, DEVICE_LINKS),
+        kernel_mounts.MountSys(fresh_sys, read_only=not insecure),
+        kernel_mounts.MountDevices(DEVICES, DEVICE_LINKS, obeyed=insecure),
         kernel_mounts.MountInDevices(
             "devpts",
             "pts",
@@ -100,10 +113,18 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             ),
             ATTR_NOSUID | ATTR_NOEXEC,
         ),
-        kernel_mounts.MountInDevices("tmpfs", "shm", (("mode", "1777"), ("size", "65536k"))),
+        kernel_mounts.MountInDevices(
+            "tmpfs", "shm", (("mode", "1777"), ("size", str(spec.shared_memory)))
+        ),
         kernel_mounts.MountInDevices("mqueue", "mqueue"),
-        kernel_mounts.Hide(HIDDEN_IN_PROC, hidden_in_sys),
-        kernel_mounts.Freeze(FROZEN_IN_PROC),
+        *(
+            (kernel_mounts.MoreDevices(MORE_DEVICES),)
+            if insecure
+            else (
+                kernel_mounts.Hide(HIDDEN_IN_PROC, hidden_in_sys),
+                kernel_mounts.Freeze(FROZEN_IN_PROC),
+            )
+        ),
         *(_mount(mount, number) for number, mount in enumerate(ordered)),
         *(
             mounts.ShowFile(f"file{number}", FileMount(target=target, content=content))
@@ -113,6 +134,9 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     ]
     if own_network:
         steps.append(op.BringUpLoopback())
+    if spec.resources is not None or spec.network is Network.PRIVATE:
+        # First, so that what the kernel keeps of the mounts counts for the limits, too.
+        steps.insert(0, op.JoinOutside())
     steps += [op.Pivot(), op.EnterDirectory(spec.process.cwd)]
     return tuple(steps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from runtime.outside import Outside
 from runtime.syscalls import ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, Syscalls
 from runtime.user import User
 
@@ -18,6 +19,7 @@ class Scene:
         "device_null",
         "devices",
         "empty",
+        "outside",
         "prepared",
         "proc",
         "root",
@@ -36,6 +38,7 @@ class Scene:
         self.empty = -1
         self.prepared: dict[str, int] = {}
         self.user = User(0, 0)
+        self.outside = Outside()
 
 
 class Operation(msgspec.Struct, frozen=True):

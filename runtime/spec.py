@@ -14,10 +14,18 @@ import msgspec
 
 
 class Network(Enum):
-    """Which network a process sees: the host's, or its own with loopback only."""
+    """Which network a process sees: the host's, its own with loopback only, or its own with a way out."""
 
     HOST = "host"
     NONE = "none"
+    PRIVATE = "private"
+
+
+class Security(Enum):
+    """How much a command may do: what Docker's containers may, or all that the walls themselves may."""
+
+    SANDBOX = "sandbox"
+    INSECURE = "insecure"
 
 
 class IsolationName(Enum):
@@ -119,6 +127,45 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
 
 
+class ProcessLimit(msgspec.Struct, frozen=True, array_like=True):
+    """A limit of each single process, named as in `ulimit` of Docker (`nofile`); -1 is no limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of all processes of a command together; None and "" set none.
+
+    `memory` and `memory_swap` (memory and swap together, -1 for no limit) are in bytes, `cpu_period` and `cpu_quota` in
+    microseconds. `cpuset_cpus` and `cpuset_mems` are lists such as `0-2,4`. `parent` is the control group to be in,
+    "" that of the launcher.
+    """
+
+    memory: int | None = None
+    memory_swap: int | None = None
+    cpu_shares: int | None = None
+    cpu_period: int | None = None
+    cpu_quota: int | None = None
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids: int | None = None
+    parent: str = ""
+
+
+class Unset(msgspec.Struct, frozen=True, array_like=True):
+    """A limit that was asked for and cannot be had here: why, and what holds instead ("" is nothing)."""
+
+    limit: str
+    reason: str
+    instead: str = ""
+
+
+SHARED_MEMORY = 64 << 20
+"""Bytes of /dev/shm where nothing else was asked for, as with Docker."""
+
+
 class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     """All that `Isolation.run` needs, apart from descriptors."""
 
@@ -129,10 +176,19 @@ class ContainerSpec(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = Network.HOST
     files: tuple[tuple[str, bytes], ...] = ()
     """Small files shown read-only at a target for the time of the command: /etc/resolv.conf, /etc/hosts."""
+    security: Security = Security.SANDBOX
+    limits: tuple[ProcessLimit, ...] = ()
+    resources: Resources | None = None
+    shared_memory: int = SHARED_MEMORY
+    """Bytes that /dev/shm may hold."""
 
 
 class ExitStatus(msgspec.Struct, frozen=True):
-    """How a process ended: with a code, or by a signal (then `code` is 128 + its number)."""
+    """How a process ended: with a code, or by a signal (then `code` is 128 + its number).
+
+    `reached` are the limits, such as `memory`, that its control group made something fail by.
+    """
 
     code: int
     signal: int | None = None
+    reached: tuple[str, ...] = ()

@@ -16,11 +16,46 @@ import os
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 _OLDER = {
-    "x86_64": {"rt_sigaction": 13, "clone": 56, "pivot_root": 155, "capset": 126, "keyctl": 250},
-    "aarch64": {"rt_sigaction": 134, "clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
-    "riscv64": {"rt_sigaction": 134, "clone": 220, "pivot_root": 41, "capset": 91, "keyctl": 219},
-    "ppc64le": {"rt_sigaction": 173, "clone": 120, "pivot_root": 203, "capset": 184, "keyctl": 271},
-    "s390x": {"rt_sigaction": 174, "clone": 120, "pivot_root": 217, "capset": 185, "keyctl": 280},
+    "x86_64": {
+        "rt_sigaction": 13,
+        "clone": 56,
+        "pivot_root": 155,
+        "capset": 126,
+        "capget": 125,
+        "keyctl": 250,
+    },
+    "aarch64": {
+        "rt_sigaction": 134,
+        "clone": 220,
+        "pivot_root": 41,
+        "capset": 91,
+        "capget": 90,
+        "keyctl": 219,
+    },
+    "riscv64": {
+        "rt_sigaction": 134,
+        "clone": 220,
+        "pivot_root": 41,
+        "capset": 91,
+        "capget": 90,
+        "keyctl": 219,
+    },
+    "ppc64le": {
+        "rt_sigaction": 173,
+        "clone": 120,
+        "pivot_root": 203,
+        "capset": 184,
+        "capget": 183,
+        "keyctl": 271,
+    },
+    "s390x": {
+        "rt_sigaction": 174,
+        "clone": 120,
+        "pivot_root": 217,
+        "capset": 185,
+        "capget": 184,
+        "keyctl": 280,
+    },
 }
 
 CLONE_NEWNS = 0x00020000
@@ -46,6 +81,7 @@ _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MS_NODEV, _MS_REC, _MS_PRIVATE = 4, 16384, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
+_PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
 _SECCOMP_MODE_FILTER = 2
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -304,6 +340,11 @@ class Syscalls:
         """Move this process into new namespaces."""
         self._checked("unshare", self._libc.unshare(ctypes.c_int(flags)))
 
+    def join_namespace(self, namespace: int, kind: int) -> None:
+        """Move this process into the namespace that a descriptor stands for; `kind` is its `CLONE_…` flag."""
+        result = self._libc.setns(ctypes.c_int(namespace), ctypes.c_int(kind))
+        self._checked("setns", result)
+
     def die_with_parent(self) -> None:
         """Have the kernel kill this process when its parent ends; a change of credentials clears that."""
         self._prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, 9)
@@ -343,6 +384,27 @@ class Syscalls:
         header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
         data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
         self._call("capset", self._older.get("capset"), ctypes.byref(header), ctypes.byref(data))
+
+    def keep_capabilities(self) -> None:
+        """Keep the permitted set when user 0 becomes another user, until the next exec."""
+        self._prctl("PR_SET_KEEPCAPS", _PR_SET_KEEPCAPS, 1)
+
+    def permitted_capabilities(self) -> int:
+        """Return the permitted set as bits."""
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        data = (ctypes.c_uint32 * 6)()
+        self._call("capget", self._older.get("capget"), ctypes.byref(header), ctypes.byref(data))
+        return data[1] | data[4] << 32
+
+    def hand_on_capabilities(self, handed: int) -> None:
+        """Make the bits of `handed` the permitted, effective and inheritable set, and what every program begins with."""
+        low, high = handed & 0xFFFFFFFF, handed >> 32
+        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+        data = (ctypes.c_uint32 * 6)(low, low, low, high, high, high)
+        self._call("capset", self._older.get("capset"), ctypes.byref(header), ctypes.byref(data))
+        for number in range(64):
+            if handed >> number & 1:
+                self._prctl("PR_CAP_AMBIENT", _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
 
     def load_filter(self, program: bytes) -> None:
         """Load a seccomp program (classic BPF instructions of 8 bytes)."""

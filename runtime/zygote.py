@@ -18,10 +18,13 @@ from runtime.errors import SetupFailed, Unsupported
 
 if TYPE_CHECKING:
     from runtime.isolation import Walls
+    from runtime.outside import Outside
     from runtime.syscalls import Syscalls
 
 OPEN, RUN, WORKER = b"O", b"R", b"W"
-HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS, PLAIN_ROOT = 1, 2, 4, 8, 16
+HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS, PLAIN_ROOT, PRIVATE_NETWORK = 1, 2, 4, 8, 16, 32
+LONGEST_REQUEST = 1 << 14
+"""Bytes: a kind, options, and the limits of a command as MessagePack, if there are any."""
 
 _BROKEN = 70
 _SIGNALS_OF_LIBC = (32, 33)
@@ -36,7 +39,7 @@ def serve(control: wire.Socket, prefixes: tuple[str, ...]) -> NoReturn:
     code = _BROKEN
     try:
         os.setsid()
-        data, descriptors = wire.receive_message(control, 16)
+        data, descriptors = wire.receive_message(control, LONGEST_REQUEST)
         if data:
             _Launcher(control, prefixes).loop(data, descriptors)
         code = 0
@@ -50,13 +53,20 @@ class _Child:
     """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives.
 
     `starting` is a pipe that ends when the command starts; None after that, and where nobody asked. `ended_by` is a
-    signal that came before. `kept` tells that it is a keeper.
+    signal that came before. `kept` tells that it is a keeper; `outside` is what was made for it.
     """
 
-    __slots__ = ("ended_by", "held", "kept", "pid", "pidfd", "request", "starting")
+    __slots__ = ("ended_by", "held", "kept", "outside", "pid", "pidfd", "request", "starting")
 
     def __init__(
-        self, pid: int, request: wire.Socket, held: list[int], starting: int | None, *, kept: bool
+        self,
+        pid: int,
+        request: wire.Socket,
+        held: list[int],
+        starting: int | None,
+        *,
+        kept: bool,
+        outside: Outside,
     ) -> None:
         self.pid = pid
         self.pidfd = os.pidfd_open(pid)
@@ -64,6 +74,7 @@ class _Child:
         self.held = held
         self.starting = starting
         self.kept = kept
+        self.outside = outside
         self.ended_by = 0
 
 
@@ -75,7 +86,7 @@ class _Launcher:
         import select
         import signal
 
-        from runtime import filters, init, isolation, trampoline, worker
+        from runtime import filters, init, isolation, outside, trampoline, worker
         from runtime.syscalls import Syscalls
 
         self._control = control
@@ -83,6 +94,7 @@ class _Launcher:
         self._init = init
         self._isolation = isolation
         self._worker = worker
+        self._outside = outside
         self._calls: Syscalls = Syscalls()
         self._walls: Walls | None = None
         self._filters = filters
@@ -112,7 +124,7 @@ class _Launcher:
         while True:
             for descriptor, events in self._poll.poll():
                 if descriptor == self._control.fileno():
-                    data, descriptors = wire.receive_message(self._control, 16)
+                    data, descriptors = wire.receive_message(self._control, LONGEST_REQUEST)
                     if not data:
                         self._end_all()
                         return
@@ -130,6 +142,7 @@ class _Launcher:
         streams = descriptors[: _stream_count(data[1])]
         held = descriptors[len(streams) :]
         until_exec: tuple[int, ...] = ()
+        outside = self._outside.Outside()
         try:
             if data[1] & SIGNALS:
                 # The second goes to the child alone, whose exec closes it.
@@ -138,7 +151,8 @@ class _Launcher:
             if kind == WORKER:
                 pid = self._start_worker(request)
             else:
-                pid = self._run(request, data[1], streams, until_exec[1:])
+                outside = self._make_outside(data)
+                pid = self._run(request, data[1], streams, until_exec[1:], outside)
         except (OSError, Unsupported) as error:
             refused = (
                 error
@@ -148,12 +162,13 @@ class _Launcher:
             wire.send(request, self._init.encode_failure(refused))
             wire.send(request, ("exit", _BROKEN))
             wire.close_all(descriptors)
+            outside.close()
             request.close()
             return
         wire.close_all([*streams, *until_exec[1:]])
         starting = until_exec[0] if until_exec else None
         kept = kind == RUN and bool(data[1] & PLAIN_ROOT)
-        child = _Child(pid, request, held, starting, kept=kept)
+        child = _Child(pid, request, held, starting, kept=kept, outside=outside)
         self._children[child.pidfd] = child
         self._children[request.fileno()] = child
         self._poll.register(child.pidfd, self._readable)
@@ -180,6 +195,17 @@ class _Launcher:
                 request,
                 ("opened", walls.name.value, walls.uids, walls.gids, walls.passed_over),
             )
+            self._outside.sweep()
+
+    def _make_outside(self, data: bytes) -> Outside:
+        """Make what the command of a request needs outside of it."""
+        import msgspec
+
+        from runtime.spec import Resources
+
+        resources = msgspec.msgpack.decode(data[2:], type=Resources) if data[2:] else None
+        private = bool(data[1] & PRIVATE_NETWORK)
+        return self._outside.made(self._calls, resources, private_network=private)
 
     def _run(
         self,
@@ -187,6 +213,7 @@ class _Launcher:
         options: int,
         descriptors: list[int],
         until_exec: tuple[int, ...],
+        outside: Outside,
     ) -> int:
         assert self._walls is not None, "the builder opens first"
         if self._filter is None:
@@ -207,6 +234,7 @@ class _Launcher:
                 features=self._walls.features,
                 filter=self._filter,
                 trampoline=self._trampoline,
+                outside=outside,
             )
             if kept:
                 from runtime.keeper import keep
@@ -278,8 +306,10 @@ class _Launcher:
         self._forget_start(child)
         if self._children.pop(child.request.fileno(), None) is not None:
             self._poll.unregister(child.request)
+        reached = child.outside.reached()
+        child.outside.close()
         with suppress(OSError):  # the builder may not listen any more
-            wire.send(child.request, ("exit", code), wait=False)
+            wire.send(child.request, ("exit", code, *reached), wait=False)
         child.request.close()
         wire.close_all([child.pidfd, *child.held])
 
@@ -287,8 +317,9 @@ class _Launcher:
         children = {child.pid: child for child in self._children.values()}
         for child in children.values():
             _kill(child)
-        for pid in children:
+        for pid, child in children.items():
             os.waitpid(pid, 0)
+            child.outside.close()
 
 
 def _stream_count(options: int) -> int:

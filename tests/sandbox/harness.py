@@ -5,19 +5,30 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from runtime.launch import Cancellation, Launcher
-from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Mount, Network, Process, Rootfs
+from runtime.spec import (
+    ContainerSpec,
+    ExitStatus,
+    IsolationName,
+    Mount,
+    Network,
+    Process,
+    Rootfs,
+    Unset,
+)
 
 
 class Ran(NamedTuple):
-    """How a command ended and what it wrote."""
+    """How a command ended and what it wrote; which limits it reached, and which could not be set."""
 
     code: int
     out: str
     err: str
     upper: Path
+    reached: tuple[str, ...] = ()
+    unset: tuple[Unset, ...] = ()
 
 
 class Sandbox:
@@ -41,6 +52,7 @@ class Sandbox:
         cwd: str = "/",
         user: str = "",
         terminal: bool = False,
+        **more: Any,
     ) -> ContainerSpec:
         """Return what runs `argv`; a single argument is a shell script."""
         self._count += 1
@@ -60,6 +72,7 @@ class Sandbox:
             mounts=mounts,
             files=files,
             network=network,
+            **more,
         )
 
     def run(self, *argv: str, stdin: int | None = None, **options: object) -> Ran:
@@ -67,11 +80,21 @@ class Sandbox:
         spec = self.spec(*argv, **options)
         out, err = self.directory / f"out{self._count}", self.directory / f"err{self._count}"
         with out.open("wb") as stdout, err.open("wb") as stderr:
+            unset: list[Unset] = []
             status = self.launcher.run(
-                spec, stdin=stdin, stdout=stdout.fileno(), stderr=stderr.fileno()
+                spec,
+                stdin=stdin,
+                stdout=stdout.fileno(),
+                stderr=stderr.fileno(),
+                on_unset=unset.append,
             )
         return Ran(
-            status.code, out.read_text(), err.read_text(), Path(spec.rootfs.upper or "/nonexistent")
+            status.code,
+            out.read_text(),
+            err.read_text(),
+            Path(spec.rootfs.upper or "/nonexistent"),
+            status.reached,
+            tuple(unset),
         )
 
     def start(self, spec: ContainerSpec, *, cancellation: Cancellation | None = None) -> ExitStatus:

@@ -70,7 +70,9 @@ def _is_public(path: Path) -> bool:
 
 
 @pytest.mark.needs_userns
-@pytest.mark.parametrize("module", ["test_run.py", "test_walls.py", "test_jobs.py", "escape"])
+@pytest.mark.parametrize(
+    "module", ["test_run.py", "test_walls.py", "test_jobs.py", "test_limits.py", "escape"]
+)
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="optional: these tests run without privileges already"
 )
