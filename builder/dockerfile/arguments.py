@@ -62,9 +62,9 @@ def flags(text: str, at: int, escape: str) -> tuple[tuple[Piece, ...], int]:
     found: list[Piece] = []
     end = len(text)
     while True:
-        at = skip(text, at, SPACE)
+        at = skip(text, at, BLANK)
         if not text.startswith("--", at):
-            return tuple(found), at
+            return tuple(found), skip(text, at, SPACE)
         word, stop = _flag(text, at, escape)
         if word == "--":
             return tuple(found), skip(text, stop, SPACE)
@@ -85,7 +85,7 @@ def _flag(text: str, at: int, escape: str) -> tuple[str, int]:
                 quote = ""
                 at += 1
                 continue
-        elif char in SPACE:
+        elif char in BLANK:
             break
         elif char in "'\"":
             quote = char

@@ -315,7 +315,7 @@ class _Lowering:
     def _workdir(self, stage: Stage, state: _StageState, workdir: Workdir) -> None:
         path = self.configurator.set_working_directory(workdir)
         vertex = None
-        if path != "/":
+        if state.draft.working_dir != "/":
             name = self._shown(workdir.text, state, workdir.keyword, as_command=False)
             operation = MakeDirOp(path=path, owner=state.draft.user)
             vertex = self._add(stage, state, operation, workdir.span, name)

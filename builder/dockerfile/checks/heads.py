@@ -39,7 +39,8 @@ def bases(
             yield from _undefined(given, declared, stage)
             yield from _platform_flag(head.platform, given, arguments, stage)
             platform = _parsed(given.value) or platform
-        yield from _image_platform(scene, stage, platform)
+        if scene.wanted is None or stage.index in scene.wanted:
+            yield from _image_platform(scene, stage, platform)
 
 
 def _declared(scene: Scene) -> set[str]:

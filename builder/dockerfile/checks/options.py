@@ -109,7 +109,7 @@ def read_checks(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Checks
     if directive is None:
         return Checks()
     try:
-        return _read(directive.text)
+        return _read(directive.text.partition(" ")[0])  # what follows a blank is a remark
     except ValueError as error:
         raise DockerfileError(
             str(error),

@@ -8,7 +8,7 @@ from builder.diagnostics import Span
 from builder.dockerfile import scope
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Expanded, Moment
-from builder.dockerfile.instructions import Arg, Env, Label, Word
+from builder.dockerfile.instructions import Arg, Env, Instruction, Label, Word
 
 _SECRET = frozenset(
     [
@@ -33,8 +33,9 @@ def undefined_variables(moment: Moment) -> Iterator[Finding]:
     if moment.instruction.span.line >= state.unsure_from:
         return
     for found in moment.words:
+        declared = state.arguments | _declared_before(moment.instruction, found.word)
         for name in found.unknown:
-            if name in state.arguments or name in scope.NOT_ENVIRONMENT:
+            if name in declared or name in scope.NOT_ENVIRONMENT:
                 continue
             near = moment.near.name(name, state.environment)
             notes: tuple[str, ...] = ()
@@ -50,6 +51,17 @@ def undefined_variables(moment: Moment) -> Iterator[Finding]:
                 else f"define it with `ENV {name}=…` or `ARG {name}` in this stage",
                 comments=moment.instruction.comments,
             )
+
+
+def _declared_before(instruction: Instruction, word: Word) -> set[str]:
+    """Return the arguments that the same ARG declares before the one whose default a word is."""
+    names: set[str] = set()
+    if isinstance(instruction, Arg):
+        for argument in instruction.arguments:
+            if argument.default is word:
+                break
+            names.add(argument.name.text)
+    return names
 
 
 def _named(found: Expanded, name: str) -> Span:

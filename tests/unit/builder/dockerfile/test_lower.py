@@ -285,9 +285,13 @@ class TestWorkdir:
         assert config("WORKDIR $none", base=ContainerConfig(working_dir="/x")).working_dir == "/x"
 
     def test_the_root_is_no_layer(self) -> None:
-        found = lowered("FROM base\nWORKDIR /\nWORKDIR /..")
+        found = lowered("FROM base\nWORKDIR /\nWORKDIR .")
         assert found.graph.target == 0
         assert [step.vertex for step in found.history] == [None, None]
+
+    def test_another_name_of_the_root_is_one(self) -> None:
+        found = lowered("FROM base\nWORKDIR //\nWORKDIR /..")
+        assert [step.vertex for step in found.history] == [1, 2]
 
 
 class TestConfiguration:

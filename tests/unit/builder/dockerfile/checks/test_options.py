@@ -17,7 +17,7 @@ TWO = "FROM scratch\nMAINTAINER x\nCMD y\n"
     ("option", "expected"),
     [
         ("skip=MaintainerDeprecated", ["JSONArgsRecommended"]),
-        ("skip=MaintainerDeprecated, JSONArgsRecommended", []),
+        ("skip=MaintainerDeprecated,JSONArgsRecommended", []),
         ("skip=all", []),
         ("error=false", ["MaintainerDeprecated", "JSONArgsRecommended"]),
         ("skip=NoSuchRule", ["MaintainerDeprecated", "JSONArgsRecommended"]),
@@ -29,6 +29,12 @@ def test_rules_are_skipped_by_the_directive_or_the_build_argument(
     assert rules(f"# check={option}\n{TWO}") == expected
     given = {"BUILDKIT_DOCKERFILE_CHECK": option}
     assert rules(f"# check=error=true\n{TWO}", build_args=given) == expected
+
+
+def test_what_follows_a_blank_in_the_directive_is_a_remark() -> None:
+    option = "skip=MaintainerDeprecated , JSONArgsRecommended"
+    assert rules(f"# check={option}\n{TWO}") == ["JSONArgsRecommended"]
+    assert rules(TWO, build_args={"BUILDKIT_DOCKERFILE_CHECK": option}) == []
 
 
 def test_a_comment_above_an_instruction_counts_for_that_one() -> None:

@@ -122,6 +122,12 @@ class TestVariables:
         (warning,) = check(BODY + "ENV DIRECTORY=/x\nWORKDIR /$DIRECTRY\n")
         assert warning.hint == "did you mean `$DIRECTORY`?"
 
+    def test_arguments_of_one_arg_know_those_before_them(self) -> None:
+        assert found("FROM scratch\nARG a=$b b c=$a$b$d\n") == [
+            "UndefinedVar: $b",
+            "UndefinedVar: $d",
+        ]
+
     def test_only_wanted_stages_are_looked_into(self) -> None:
         text = "FROM scratch AS first\nCOPY $foo .\nFROM scratch AS second\nCOPY $bar .\n"
         assert found(text, wanted=frozenset({1})) == ["UndefinedVar: $bar"]
