@@ -37,6 +37,9 @@ VERBS: dict[str, Entry] = {
     "logout": Entry("logout", "Sign out of a registry"),
     "fmt": Entry("fmt", "Make the layout of a Dockerfile even", opens_store=False),
     "context": Entry("context", "Show what a build context holds", opens_store=False),
+    "doctor": Entry(
+        "doctor", "Try what this host allows, and say what to change", opens_store=False
+    ),
     "info": Entry("info", "Show what this host allows and where things are kept"),
     "version": Entry("version", "Show the version of lapstrake", opens_store=False),
 }

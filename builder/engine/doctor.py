@@ -1,0 +1,256 @@
+"""What this host can do and cannot: each thing with the reason, what its lack costs, and the one thing to change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+
+import msgspec
+
+from builder.oci.platform import Platform
+from builder.settings import Settings
+from runtime.checkup import WALLS, Attempt, try_filter, try_own_network, try_walls
+from runtime.spec import IsolationName
+
+_GIB = 1 << 30
+_LITTLE = 2 * _GIB
+_BINFMT = "/proc/sys/fs/binfmt_misc"
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing: whether it works; if not, why, what that costs, and what to change. "" is nothing to say.
+
+    `group` is what it belongs to, `needed` tells that nothing can be built without it.
+    """
+
+    group: str
+    name: str
+    ok: bool
+    reason: str = ""
+    cost: str = ""
+    change: str = ""
+    needed: bool = False
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All findings; `isolation` is what `auto` takes, "" if it finds nothing."""
+
+    isolation: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def can_build(self) -> bool:
+        """Whether a RUN can be executed here without asking for anything special."""
+        return all(each.ok for each in self.findings if each.needed)
+
+
+def examine(settings: Settings) -> Report:
+    """Try everything; call it while this process has one thread."""
+    walls: dict[IsolationName, Attempt] = {name: try_walls(name) for name in WALLS}
+    strongest = next(
+        (name for name in WALLS if walls[name].ok and name is not IsolationName.CHROOT), None
+    )
+    wanted = settings.isolation
+    taken = strongest if wanted is IsolationName.AUTO else wanted if walls[wanted].ok else None
+    findings = [
+        *_kernel(),
+        *_walls(walls, taken, try_walls(IsolationName.AUTO)),
+        *_inside(walls, taken),
+        *_network(taken),
+        *_store(settings),
+        *_programs(),
+        *_platforms(),
+    ]
+    return Report(isolation="" if taken is None else taken.value, findings=tuple(findings))
+
+
+def _kernel() -> Iterable[Finding]:
+    release = os.uname().release
+    numbers = tuple(int(each) for each in release.split(".")[:2] if each.isdecimal())
+    ok = numbers >= (5, 12)
+    yield Finding(
+        group="kernel",
+        name=f"Linux {release}",
+        ok=ok,
+        reason="" if ok else "5.12 or newer is needed",
+        cost="" if ok else "no step can be run",
+        change="" if ok else "run a newer kernel",
+        needed=True,
+    )
+
+
+def _walls(
+    walls: dict[IsolationName, Attempt], taken: IsolationName | None, automatic: Attempt
+) -> Iterable[Finding]:
+    yield Finding(
+        group="walls",
+        name="auto",
+        ok=taken is not None,
+        reason=f"takes `{taken.value}`" if taken is not None else automatic.reason,
+        cost="" if taken is not None else "RUN is refused; what only copies can still be built",
+        change="" if taken is not None else automatic.hint or _last_resort(walls),
+        needed=True,
+    )
+    for name, attempt in walls.items():
+        yield Finding(
+            group="walls",
+            name=name.value,
+            ok=attempt.ok,
+            reason=_said_of(name, attempt),
+            cost="" if attempt.ok else _cost_of(name, taken),
+            change="" if attempt.ok or _is_weaker(name, taken) else attempt.hint,
+        )
+
+
+def _is_weaker(name: IsolationName, taken: IsolationName | None) -> bool:
+    return taken is not None and WALLS.index(taken) < WALLS.index(name)
+
+
+def _cost_of(name: IsolationName, taken: IsolationName | None) -> str:
+    if taken is None:
+        return (
+            "" if name is IsolationName.CHROOT else "RUN is refused, as nothing else works either"
+        )
+    if _is_weaker(name, taken):
+        return f"nothing, as `{taken.value}` works"
+    return f"`{taken.value}` is taken instead"
+
+
+def _said_of(name: IsolationName, attempt: Attempt) -> str:
+    if name is IsolationName.CHROOT and attempt.ok:
+        return "no wall against a hostile step: only with `--isolation chroot`"
+    return attempt.reason
+
+
+def _last_resort(walls: dict[IsolationName, Attempt]) -> str:
+    if walls[IsolationName.CHROOT].ok:
+        return "for Dockerfiles that you trust, `--isolation chroot` works here"
+    return ""
+
+
+def _inside(walls: dict[IsolationName, Attempt], taken: IsolationName | None) -> Iterable[Finding]:
+    if taken is None or taken is IsolationName.CHROOT:
+        return
+    facts = walls[taken].facts
+    yield _fact(
+        facts,
+        "layers_one_by_one",
+        name="layers one by one",
+        reason="the kernel is older than 6.7",
+        cost="stages of many layers take a little longer to mount",
+        change="run a newer kernel",
+    )
+    yield _fact(
+        facts,
+        "fresh_proc",
+        name="a fresh /proc",
+        reason="a container around this one hides parts of /proc",
+        cost="steps see /proc of the container around them",
+        change="run that container with `--security-opt systempaths=unconfined`",
+    )
+    attempt = try_filter()
+    yield Finding(
+        group="walls",
+        name="system call filter",
+        ok=attempt.ok,
+        reason=attempt.reason,
+        cost="" if attempt.ok else "a hostile step can ask more of the kernel",
+        change=attempt.hint,
+    )
+
+
+def _fact(
+    facts: dict[str, bool], key: str, *, name: str, reason: str, cost: str, change: str
+) -> Finding:
+    ok = facts.get(key, True)
+    return Finding(
+        group="walls",
+        name=name,
+        ok=ok,
+        reason="" if ok else reason,
+        cost="" if ok else cost,
+        change="" if ok else change,
+    )
+
+
+def _network(taken: IsolationName | None) -> Iterable[Finding]:
+    attempt = (
+        try_own_network() if taken is not None else Attempt(ok=False, reason="there are no walls")
+    )
+    yield Finding(
+        group="network",
+        name="none",
+        ok=attempt.ok,
+        reason=attempt.reason,
+        cost="" if attempt.ok else "`--network none` is refused",
+        change=attempt.hint,
+    )
+
+
+def _store(settings: Settings) -> Iterable[Finding]:
+    root = settings.root
+    place = root
+    while not os.path.isdir(place):
+        place = os.path.dirname(place)
+    writable = os.access(place, os.W_OK | os.X_OK)
+    yield Finding(
+        group="store",
+        name=root,
+        ok=writable,
+        reason="" if writable else f"`{place}` cannot be written to",
+        cost="" if writable else "nothing can be built",
+        change="" if writable else "name another place with `--root DIR` or LAPSTRAKE_ROOT",
+        needed=True,
+    )
+    status = os.statvfs(place)
+    free = status.f_bavail * status.f_frsize
+    enough = free >= _LITTLE
+    yield Finding(
+        group="store",
+        name="free space",
+        ok=enough,
+        reason=f"{free / _GIB:.1f} GiB",
+        cost="" if enough else "large images do not fit",
+        change="" if enough else "make room with `lapstrake prune -a`",
+    )
+
+
+def _programs() -> Iterable[Finding]:
+    for program, cost, package in (
+        ("git", "ADD and contexts from git are refused", "git"),
+        (
+            "ssh-agent",
+            "`--ssh ID=KEY` is refused; an agent that runs already can be used",
+            "openssh-client",
+        ),
+    ):
+        ok = shutil.which(program) is not None
+        yield Finding(
+            group="programs",
+            name=program,
+            ok=ok,
+            reason="" if ok else "it is not installed",
+            cost="" if ok else cost,
+            change="" if ok else f"install the package `{package}`",
+        )
+
+
+def _platforms() -> Iterable[Finding]:
+    host = Platform.host()
+    others = ("amd64", "arm64")
+    for architecture in others:
+        if architecture == host.architecture:
+            continue
+        name = {"amd64": "x86_64", "arm64": "aarch64"}[architecture]
+        handler = os.path.exists(f"{_BINFMT}/qemu-{name}")
+        yield Finding(
+            group="platforms",
+            name=f"RUN for linux/{architecture}",
+            ok=False,
+            reason="commands of other platforms are not run in this version"
+            if handler
+            else "no emulator is registered, and commands of other platforms are not run in this version",
+            cost="stages for it can copy, but not RUN",
+            change="run commands in stages of `--platform=$BUILDPLATFORM`, and copy what they make",
+        )

@@ -1,0 +1,122 @@
+"""What this host allows, found by doing it: each thing is tried in a process of its own, which ends with it.
+
+Nothing that is tried here changes the caller: walls that have been entered cannot be left again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import msgspec
+
+from runtime.errors import SandboxError
+from runtime.spec import IsolationName
+
+_LARGEST = 1 << 20
+
+WALLS: tuple[IsolationName, ...] = tuple(
+    name for name in IsolationName if name is not IsolationName.AUTO
+)
+"""All kinds, the strongest first."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """How trying something ended: `reason` says why not, `hint` what would allow it; "" where there is nothing to say.
+
+    `facts` are what was seen meanwhile, by name.
+    """
+
+    ok: bool
+    reason: str = ""
+    hint: str = ""
+    facts: dict[str, bool] = {}
+
+
+def try_walls(name: IsolationName) -> Attempt:
+    """Enter walls for real; `facts` are the features that plans may use behind them.
+
+    A refusal of `auto` says of each kind why not.
+    """
+    return _apart(lambda: _walls(name))
+
+
+def try_filter() -> Attempt:
+    """Load the system call filter behind the strongest walls."""
+    return _apart(_filter)
+
+
+def try_own_network() -> Attempt:
+    """Give a process a network of its own behind the strongest walls, and bring its loopback up."""
+    return _apart(_own_network)
+
+
+def _walls(name: IsolationName) -> Attempt:
+    from runtime.isolation import enter
+    from runtime.syscalls import Syscalls
+
+    walls = enter(name, Syscalls())
+    features = msgspec.structs.asdict(walls.features)
+    facts = {key: value for key, value in features.items() if isinstance(value, bool)}
+    return Attempt(ok=True, facts=facts)
+
+
+def _filter() -> Attempt:
+    from runtime import seccomp
+    from runtime.isolation import enter
+    from runtime.syscalls import Syscalls
+
+    machine = os.uname().machine
+    program = seccomp.program(machine)
+    if program is None:
+        return Attempt(
+            ok=False,
+            reason=f"there is no table of system calls for `{machine}`",
+            hint="build on x86-64 or arm64 what you do not trust",
+        )
+    calls = Syscalls()
+    enter(IsolationName.AUTO, calls)
+    calls.load_filter(program)
+    return Attempt(ok=True)
+
+
+def _own_network() -> Attempt:
+    from runtime.isolation import OWN_NETWORK, enter
+    from runtime.network import bring_up_loopback
+    from runtime.syscalls import Syscalls
+
+    calls = Syscalls()
+    enter(IsolationName.AUTO, calls)
+    calls.unshare(OWN_NETWORK)
+    bring_up_loopback()
+    return Attempt(ok=True)
+
+
+def _apart(act: Callable[[], Attempt]) -> Attempt:
+    """Return what `act` returns, called in a copy of this process, which should have one thread."""
+    reads, writes = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reads)
+            with open(writes, "wb") as pipe:
+                pipe.write(msgspec.json.encode(_ended(act)))
+        finally:
+            os._exit(0)
+    os.close(writes)
+    with open(reads, "rb") as pipe:
+        said = pipe.read(_LARGEST)
+    os.waitpid(child, 0)
+    if not said:
+        return Attempt(ok=False, reason="the process that tried it was killed")
+    return msgspec.json.decode(said, type=Attempt)
+
+
+def _ended(act: Callable[[], Attempt]) -> Attempt:
+    try:
+        return act()
+    except SandboxError as error:
+        reason = "; ".join(error.notes) if error.notes else getattr(error, "reason", error.message)
+        return Attempt(ok=False, reason=str(reason), hint=error.hint or "")
+    except OSError as error:
+        return Attempt(ok=False, reason=str(error.strerror or error))

@@ -1,0 +1,103 @@
+"""The doctor's findings, from what was tried."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builder.cli.application import main
+from builder.cli.invocation import Invocation
+from builder.engine import doctor
+from builder.settings import Settings
+from runtime.checkup import Attempt
+from runtime.spec import IsolationName
+
+REFUSED = Attempt(ok=False, reason="the kernel refused it", hint="allow it there")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> dict[IsolationName, Attempt]:
+    """A host on which the walls in the dictionary can be had."""
+    allowed: dict[IsolationName, Attempt] = {}
+    monkeypatch.setattr(doctor, "try_walls", lambda name: allowed.get(name, REFUSED))
+    monkeypatch.setattr(doctor, "try_filter", lambda: Attempt(ok=True))
+    monkeypatch.setattr(doctor, "try_own_network", lambda: Attempt(ok=True))
+    return allowed
+
+
+def examine(tmp_path: Path, isolation: IsolationName = IsolationName.AUTO) -> doctor.Report:
+    return doctor.examine(
+        Settings(root=str(tmp_path / "a/store"), docker_config="", isolation=isolation)
+    )
+
+
+def finding(report: doctor.Report, name: str) -> doctor.Finding:
+    [found] = [each for each in report.findings if each.name == name]
+    return found
+
+
+def test_the_strongest_walls_that_work_are_taken(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.ROOTLESS] = host[IsolationName.SINGLE_ID] = Attempt(ok=True)
+    report = examine(tmp_path)
+    assert report.can_build
+    assert report.isolation == "rootless"
+    assert finding(report, "auto").reason == "takes `rootless`"
+    assert finding(report, "root").cost == "`rootless` is taken instead"
+    assert finding(report, "root").change == "allow it there"
+
+
+def test_what_is_weaker_than_what_works_costs_nothing(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.ROOT] = Attempt(ok=True)
+    weaker = finding(examine(tmp_path), "rootless")
+    assert (weaker.cost, weaker.change) == ("nothing, as `root` works", "")
+
+
+def test_chroot_is_never_taken_by_itself_but_offered(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.CHROOT] = Attempt(ok=True)
+    host[IsolationName.AUTO] = Attempt(ok=False, reason="nothing works")
+    report = examine(tmp_path)
+    assert not report.can_build
+    assert "--isolation chroot" in finding(report, "auto").change
+    assert "no wall against a hostile step" in finding(report, "chroot").reason
+    asked = examine(tmp_path, IsolationName.CHROOT)
+    assert asked.can_build
+    assert asked.isolation == "chroot"
+
+
+def test_what_a_host_lacks_says_what_that_costs_and_what_to_change(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.USERNS_ROOT] = Attempt(ok=True, facts={"fresh_proc": False})
+    report = examine(tmp_path)
+    proc = finding(report, "a fresh /proc")
+    assert not proc.ok
+    assert "systempaths=unconfined" in proc.change
+    for each in report.findings:
+        assert each.ok or each.reason, each.name
+
+
+def test_the_report_is_printed_for_people_and_for_machines(
+    host: dict[IsolationName, Attempt], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host[IsolationName.ROOT] = Attempt(ok=True)
+    assert main(["--root", str(tmp_path), "doctor"], Invocation()) == 0
+    said = capsys.readouterr().out
+    assert "yes  auto: takes `root`" in said
+    assert said.endswith("Dockerfiles can be built here, behind the walls `root`.\n")
+    assert main(["--root", str(tmp_path), "doctor", "--json"], Invocation()) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["can_build"] is True
+    assert {"group", "name", "ok", "reason", "cost", "change", "needed"} == set(
+        document["findings"][0]
+    )
+    host.clear()
+    assert main(["--root", str(tmp_path), "doctor"], Invocation()) == 1
+    assert "cannot be built here" in capsys.readouterr().out
