@@ -18,7 +18,8 @@ from runtime.syscalls import Syscalls
 
 _LARGEST_FILE = 10 * 1024 * 1024
 _HIGHEST_ID = 2**32 - 2
-_MOST_GROUPS = 65536
+_MOST_GROUPS = 65535
+"""One less than the kernel takes: the own group is given once more among the others."""
 _NAMES_SHOWN = 20
 
 
@@ -143,7 +144,13 @@ def _supplementary(lines: list[list[bytes]], name: bytes) -> tuple[int, ...]:
             gid = _id_of(fields[2])
             if gid is not None:
                 groups.append(gid)
-    return tuple(dict.fromkeys(groups))[:_MOST_GROUPS]
+    if len(unique := tuple(dict.fromkeys(groups))) > _MOST_GROUPS:
+        raise StartFailed(
+            f"`/etc/group` of the root file system has `{name.decode('utf-8', 'replace')[:40]}` in"
+            f" {len(unique)} groups; the kernel takes at most {_MOST_GROUPS + 1}",
+            exit_code=126,
+        )
+    return unique
 
 
 def _names(lines: list[list[bytes]]) -> list[str]:

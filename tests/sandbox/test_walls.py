@@ -322,3 +322,60 @@ def test_own_network_has_its_own_sysfs(sandbox: Sandbox) -> None:
     ran = sandbox.run("ls /sys/class/net; touch /sys/x", network=Network.NONE)
     assert ran.out == "lo\n"
     assert os.strerror(errno.EROFS) in ran.err
+
+
+@pytest.mark.parametrize("user", ["4294967294", "4294967294:4294967294", "0:4294967294"])
+def test_the_highest_ids_work_where_the_map_has_them(sandbox: Sandbox, user: str) -> None:
+    command = ("/bin/grep", "-e", "Uid", "-e", "Gid", "/proc/self/status")
+    if walls() is IsolationName.ROOTLESS:
+        with pytest.raises(StartFailed, match="4294967294") as caught:
+            sandbox.run(*command, user=user)
+        assert "/etc/subuid" in str(caught.value.hint)
+        return
+    uid, _, gid = user.partition(":")
+    assert sandbox.run(*command, user=user).out.split() == [
+        *("Uid:", *[uid] * 4),
+        *("Gid:", *[gid or "0"] * 4),
+    ]
+
+
+def test_a_numeric_name_in_passwd_is_not_the_number(
+    sandbox: Sandbox, bare_image: Path, tmp_path: Path
+) -> None:
+    layer = tmp_path / "layer"
+    (layer / "etc").mkdir(parents=True)
+    (layer / "etc/passwd").write_text(
+        "7:x:0:0::/:\n4294967296:x:0:0::/:\n-1:x:0:0::/:\nbin:x:7:8::/b:\n"
+    )
+    (layer / "etc/group").write_text("9:x:0:\nnine:x:9:\nmany:x:10:bin\nmore:x:11:7,bin\n")
+    (layer / "proc").mkdir()
+    lowers = (layer, bare_image)
+    assert sandbox.run("id -u; id -g; echo $HOME", user="7", lowers=lowers).out == "7\n8\n/b\n"
+    assert sandbox.run("id -G", user="bin", lowers=lowers).out.split() == ["8", "10", "11"]
+    assert sandbox.run("id -u; id -g", user="7:9", lowers=lowers).out == "7\n9\n"
+    for user in ("4294967296", "-1", "7:-1", "bin:4294967296"):
+        with pytest.raises(StartFailed):
+            sandbox.run("true", user=user, lowers=lowers)
+
+
+def test_more_groups_than_the_kernel_takes_are_refused(
+    sandbox: Sandbox, bare_image: Path, tmp_path: Path
+) -> None:
+    layer = tmp_path / "layer"
+    (layer / "etc").mkdir(parents=True)
+    (layer / "etc/passwd").write_text("ann:x:1000:1000::/:\n")
+    lines = "".join(f"g{number}:x:{number}:ann\n" for number in range(1, 70_000))
+    (layer / "etc/group").write_text(lines)
+    with pytest.raises(StartFailed, match="69999 groups"):
+        sandbox.run("true", user="ann", lowers=(layer, bare_image))
+
+
+def test_accounts_of_a_large_file_are_found_at_its_end(
+    sandbox: Sandbox, bare_image: Path, tmp_path: Path
+) -> None:
+    layer = tmp_path / "layer"
+    (layer / "etc").mkdir(parents=True)
+    filler = "".join(f"u{number}:x:{number}:{number}::/:\n" for number in range(1, 100_000))
+    (layer / "etc/passwd").write_text(filler + "last:x:1234:1234::/:\n")
+    (layer / "etc/group").write_text("")
+    assert sandbox.run("id -u", user="last", lowers=(layer, bare_image)).out == "1234\n"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,50 +20,13 @@ from tests.sandbox.escape.ground import LEAKED, SECRET_NAME, Attack
 from tests.sandbox.harness import walls
 from tests.support.rootfs import BUSYBOX, make_rootfs
 from tests.support.unprivileged import missing_for_rootless
-
-Fingerprint = dict[str, tuple[object, ...]]
-_PROGRAM = Path(__file__).parent / "programs/attack.c"
-
-
-def fingerprint(directory: Path) -> Fingerprint:
-    """Return names, kinds, modes, owners, times, link counts, attributes and bytes of all that is in a directory."""
-    found: Fingerprint = {}
-    for path in (directory, *directory.rglob("*")):
-        status = path.lstat()
-        content: object = None
-        if stat.S_ISREG(status.st_mode):
-            content = path.read_bytes()
-        elif stat.S_ISLNK(status.st_mode):
-            content = os.readlink(path)
-        found[str(path)] = (
-            status.st_mode,
-            status.st_uid,
-            status.st_gid,
-            status.st_nlink,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            tuple(os.listxattr(path, follow_symlinks=False)),
-            content,
-        )
-    return found
+from tests.support.victim import compile_attack, fingerprint, make_victim
 
 
 @pytest.fixture(scope="session")
 def victim_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of the host with a bit of everything."""
-    place = tmp_path_factory.mktemp("victim") / SECRET_NAME
-    place.mkdir(mode=0o755)
-    (place / "passwd").write_text("evil:x:0:0::/evil:/bin/sh\n")
-    (place / "group").write_text("evil:x:0:\n")
-    (place / "resolv.conf").write_text("of the host\n")
-    (place / "program").write_text("#!/bin/sh\n")
-    (place / "program").chmod(0o4755)
-    (place / "link").symlink_to("passwd")
-    os.link(place / "passwd", place / "second")
-    os.mkfifo(place / "fifo")
-    (place / "below").mkdir()
-    (place / "below/file").write_text("x")
-    return place
+    return make_victim(tmp_path_factory.mktemp("victim") / SECRET_NAME)
 
 
 @pytest.fixture(autouse=True)
@@ -79,12 +40,7 @@ def victim(victim_directory: Path) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def attack_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of all attacks, which needs nothing of an image."""
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("gcc is not installed (packages gcc and libc6-dev)")
-    made = tmp_path_factory.mktemp("attack") / "attack"
-    subprocess.run([compiler, "-static", "-O1", "-o", made, _PROGRAM], check=True)
-    return made
+    return compile_attack(tmp_path_factory.mktemp("attack") / "attack")
 
 
 @pytest.fixture(scope="session")
