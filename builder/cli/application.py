@@ -9,13 +9,21 @@ import click
 
 from builder.cli.catalogue import VERBS, verb_of
 from builder.cli.invocation import Invocation
-from builder.cli.verb import root_option
+from builder.cli.verb import help_option, root_option
 from builder.errors import Cancelled, LapstrakeError
 from runtime.errors import SandboxError
 
 
 class Verbs(click.Group):
     """The program: a group whose verbs are imported when they are used."""
+
+    _help: click.Option | None = None
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option for help, the same one every time."""
+        if self._help is None:
+            self._help = help_option(self.get_help_option_names(ctx))
+        return self._help
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         """Return the verbs in the order of their use."""

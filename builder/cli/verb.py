@@ -35,6 +35,24 @@ def root_option() -> click.Option:
     )
 
 
+def help_option(names: Sequence[str]) -> click.Option:
+    """Return the option for help; click's own looks for translations, which loads `locale` and reads directories."""
+    return click.Option(
+        [*names, "shows_help"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        help="Show this message and exit.",
+        callback=_show_help,
+    )
+
+
+def _show_help(context: click.Context, _parameter: click.Parameter, given: bool) -> None:  # noqa: FBT001  click's signature
+    if given and not context.resilient_parsing:
+        click.echo(context.get_help(), color=context.color)
+        context.exit()
+
+
 class Other(NamedTuple):
     """A flag that is only known so as to be refused, or accepted without effect."""
 
@@ -85,6 +103,13 @@ class Verb(click.Command):
         super().__init__(*arguments, **options)
         self.params.append(root_option())
         self._others = others
+        self._help: click.Option | None = None
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """Return the option for help, the same one every time."""
+        if self._help is None:
+            self._help = help_option(self.get_help_option_names(ctx))
+        return self._help
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, after Docker's way of writing flags has been put into click's."""

@@ -14,8 +14,8 @@ import msgspec
 
 from builder.errors import ExportError
 from builder.export.destination import refusing
-from builder.oci.descriptor import Descriptor
-from builder.oci.manifest import MAX_DOCUMENT, build_index
+from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
+from builder.oci.manifest import build_index
 
 REF_NAME = "org.opencontainers.image.ref.name"
 INDEX = "index.json"

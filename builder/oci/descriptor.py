@@ -10,6 +10,9 @@ import msgspec
 from builder.oci.digest import Digest
 from builder.oci.platform import Platform
 
+MAX_DOCUMENT = 4 * 1024 * 1024
+"""The largest manifest, index or configuration that is read, in bytes."""
+
 
 class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     """A reference to content that can be verified; `size` in bytes.

@@ -9,8 +9,8 @@ import msgspec
 
 from builder.errors import ImageError, ReferenceInvalid
 from builder.oci.config import ContainerConfig, Healthcheck, History, ImageConfig
+from builder.oci.descriptor import MAX_DOCUMENT
 from builder.oci.digest import Digest
-from builder.oci.manifest import MAX_DOCUMENT
 
 
 def parse_config(raw: bytes) -> ImageConfig:

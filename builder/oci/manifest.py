@@ -12,12 +12,9 @@ import msgspec
 
 from builder.errors import ImageError, ReferenceInvalid
 from builder.oci import mediatypes
-from builder.oci.descriptor import Descriptor
+from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
 from builder.oci.platform import Platform
-
-MAX_DOCUMENT = 4 * 1024 * 1024
-"""The largest manifest, index or configuration that is read, in bytes."""
 
 # What servers say when they say nothing.
 _GENERIC = frozenset({"", "application/json", "application/octet-stream", "text/plain"})

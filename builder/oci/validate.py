@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from builder.errors import ImageError
 from builder.oci import mediatypes
 from builder.oci.config import ImageConfig
-from builder.oci.descriptor import Descriptor
+from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
-from builder.oci.manifest import MAX_DOCUMENT, Manifest, parse_manifest
+from builder.oci.manifest import Manifest, parse_manifest
 from builder.oci.mediatypes import Compression
 
 if TYPE_CHECKING:

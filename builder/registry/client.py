@@ -13,9 +13,9 @@ import msgspec
 
 from builder.errors import ReferenceInvalid, RegistryError
 from builder.oci import mediatypes
-from builder.oci.descriptor import Descriptor
+from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
-from builder.oci.manifest import MAX_DOCUMENT, Index, Manifest, parse_manifest
+from builder.oci.manifest import Index, Manifest, parse_manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry import address

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -11,6 +10,7 @@ import msgspec
 
 from builder.graph.keys import framed_digest
 from builder.graph.operations import CopyOp, CopySource, GitSource, HttpSource, Unpack
+from builder.oci.sha256 import sha256
 
 
 class Origin(Enum):
@@ -44,7 +44,7 @@ class LocalContext(msgspec.Struct, frozen=True, kw_only=True):
         """
         if self.origin is Origin.SCRATCH:
             return ""
-        name = hashlib.sha256(self.root.encode("utf-8", "surrogateescape")).hexdigest()
+        name = sha256(self.root.encode("utf-8", "surrogateescape")).hex()
         if op.exclude or op.parents:
             name += "-" + framed_digest((op.exclude, op.parents, source.paths))[:16]
         return f"{store_root}/contexts/{name}"

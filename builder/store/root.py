@@ -20,13 +20,13 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.errors import LapstrakeError, StoreError
 from builder.store.blobs import BlobStore
 from builder.store.cache import CacheIndex
-from builder.store.cache_mounts import CacheMounts
 from builder.store.db import Database
 from builder.store.images import ImageIndex
 from builder.store.jobs import Jobs
@@ -38,6 +38,9 @@ from builder.store.snapshots import Snapshots
 FORMAT = 1
 _KEY = 32
 _SWEPT = ("active", "scratch")
+
+if TYPE_CHECKING:
+    from builder.store.cache_mounts import CacheMounts
 
 IdMap = tuple[tuple[int, int, int], ...]
 
@@ -86,11 +89,18 @@ class Store:
             recall=self._recall_snapshotter,
             remember=self._remember_snapshotter,
         )
-        self.cache_mounts = CacheMounts(root, jobs)
+        self._jobs = jobs
         if self._alone:
             self._sweep()
             self.reserve.keep()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    @property
+    def cache_mounts(self) -> CacheMounts:
+        """The directories that outlive steps."""
+        from builder.store.cache_mounts import CacheMounts
+
+        return CacheMounts(self.root, self._jobs)
 
     def __enter__(self) -> Store:
         return self

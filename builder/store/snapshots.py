@@ -11,7 +11,6 @@ from builder.store.choice import Recall, Remember, choose
 from builder.store.forms import LayerForms, unique_name
 from builder.store.jobs import Jobs
 from builder.store.layers import Layer, LayerIndex, State
-from builder.store.overlay import OverlaySnapshotter
 from builder.store.snapshotter import ActiveSnapshot, Snapshotter
 
 if TYPE_CHECKING:
@@ -49,6 +48,8 @@ class Snapshots(LayerForms):
         directory = f"{self.scratch()}/{unique_name()}.trial"
         match choose(self.jobs, directory, self._recall, self._remember):
             case "overlay":
+                from builder.store.overlay import OverlaySnapshotter
+
                 return OverlaySnapshotter(self)
             case _:
                 from builder.store.trees import CopyingSnapshotter

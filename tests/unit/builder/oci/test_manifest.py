@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from builder.errors import ImageError
 from builder.oci import mediatypes
-from builder.oci.descriptor import Descriptor
+from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import (
-    MAX_DOCUMENT,
     Index,
     Manifest,
     build_index,
