@@ -225,3 +225,28 @@ def json_list(text: str, at: int) -> JsonList | None:
         at += 1
         places.append(Piece(value, start, at))
     return JsonList(tuple(places))
+
+
+_LONGEST_REPAIRED = 200
+_ODD_QUOTES = str.maketrans(
+    dict.fromkeys("\u201c\u201d\u201e\u2033\u00ab\u00bb'\u2018\u2019`", '"')
+)
+
+
+def repaired_list(text: str) -> str | None:
+    """Return the JSON array that a text seems to be meant as, None where it is not like one.
+
+    The usual mistakes: quotes that are no double quotes, or none, a comma too few or too many, no bracket at the end.
+    """
+    if not text.startswith("[") or len(text) > _LONGEST_REPAIRED:
+        return None
+    plain = text[1:].strip(SPACE).removesuffix("]").translate(_ODD_QUOTES)
+    if not plain.startswith('"') or plain.count('"') % 2:
+        return None
+    items: list[str] = []
+    for index, piece in enumerate(plain.split('"')):
+        if index % 2:
+            items.append(piece)
+        else:
+            items += piece.replace(",", " ").split()
+    return "[" + ", ".join('"' + item.replace("\\", "\\\\") + '"' for item in items) + "]"

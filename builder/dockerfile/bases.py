@@ -15,7 +15,9 @@ from builder.dockerfile.lower import look_further
 from builder.dockerfile.mistakes import Mistakes
 from builder.dockerfile.parse import Reading
 from builder.dockerfile.stages import BuildPlan, ImageNeeded, PlanRequest, plan, plan_as_far
+from builder.errors import DockerfileError
 from builder.oci.config import ImageConfig
+from builder.oci.reference import DEFAULT_TAG, Reference
 
 Configurations = dict[ImageNeeded, ImageConfig]
 
@@ -83,7 +85,29 @@ def prospect(
     complete = len(bases) == len(pairs)
     if mistakes or not complete:
         look_further(planned, bases, mistakes)
+    if mistakes:
+        _suspect(planned, bases, mistakes)
     return Prospect(plan=planned, bases=bases, mistakes=mistakes, complete=complete)
+
+
+def _suspect(plan: BuildPlan, bases: Configurations, mistakes: Mistakes) -> None:
+    """Add the names that are likely those of stages, misspelt: nobody asks a registry for them now."""
+    for image in plan.images:
+        reference = Reference.parse(image.reference)
+        near = plan.near_stage(image.reference)
+        written = reference.familiar_name
+        if image in bases or near is None or "/" in written or reference.tag != DEFAULT_TAG:
+            continue
+        if not mistakes.within(image.span):
+            mistakes.add(
+                DockerfileError(
+                    f"`{written}` is no stage, and no image of that name is here",
+                    code="dockerfile.unknown-stage",
+                    span=image.span,
+                    source=plan.dockerfile.source,
+                    hint=f"did you mean the stage `{near}`?",
+                )
+            )
 
 
 def _key(image: ImageNeeded) -> tuple[str, str]:

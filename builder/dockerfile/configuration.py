@@ -9,6 +9,7 @@ import msgspec
 from builder.dockerfile import durations, gotext, ports, rootpaths, scope, signals, suggest
 from builder.dockerfile.draft import Draft
 from builder.dockerfile.expansion import Expander
+from builder.dockerfile.grammar import OWN_LINE
 from builder.dockerfile.instructions import (
     Add,
     Arg,
@@ -211,9 +212,10 @@ class Configurator:
                     kind = ports.protocol(text)
                     numbers = ports.read(text)
                 except ports.BadPort as error:
-                    raise self._error(
-                        word, str(error), hint="write it like `80`, `80/udp` or `8000-8010`"
-                    ) from error
+                    own_line = OWN_LINE if word.text.startswith("#") else None
+                    usual = "write it like `80`, `80/udp` or `8000-8010`"
+                    hint = error.hint or own_line or usual
+                    raise self._error(word, str(error), hint=hint) from error
                 if len(found) + len(numbers) > _MOST_PORTS:
                     raise self._error(word, f"EXPOSE names more than {_MOST_PORTS} ports")
                 found += [f"{number}/{kind}" for number in numbers]
@@ -235,11 +237,12 @@ class Configurator:
     def _stop_signal(self, stop: StopSignal) -> None:
         name = self._expand(stop.signal)
         if not signals.is_signal(name):
+            bare = name.upper().removeprefix("SIG")
+            near = suggest.nearest(bare, signals.NAMES)
             raise self._error(
                 stop.signal,
                 f"`{name[:60]}` is no signal",
-                hint=suggest.hint(name.upper().removeprefix("SIG"), signals.NAMES)
-                or "write it like `SIGTERM` or `15`",
+                hint=f"did you mean `SIG{near}`?" if near else "write it like `SIGTERM` or `15`",
             )
         self._draft.stop_signal = name
         self._record(f"STOPSIGNAL {name}")

@@ -9,6 +9,16 @@ from __future__ import annotations
 REPLACEMENT = "\ufffd"
 
 
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")
+"""The byte order marks of UTF-16, as they come."""
+
+
+def is_utf16(text: str) -> bool:
+    """Tell whether a text begins as UTF-16 does, with a mark or with letters of which every other byte is 0."""
+    zeros = "\0\0\0\0"
+    return text.startswith(_UTF_16) or text[1:8:2] == zeros or text[:8:2] == zeros
+
+
 def is_odd(text: str) -> bool:
     """Tell whether a text holds bytes that are no UTF-8, or NUL."""
     if "\0" in text:

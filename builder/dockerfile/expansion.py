@@ -6,11 +6,15 @@ from builder.diagnostics import SourceFile
 from builder.dockerfile import words
 from builder.dockerfile.instructions import Word
 from builder.dockerfile.mistakes import LimitPassed
-from builder.dockerfile.words import BadWord, Lookup
+from builder.dockerfile.words import BadValue, BadWord, Lookup
 from builder.errors import DockerfileError
 
 MAX_TOTAL = 64 << 20
 """Characters that all expansions and descriptions of one Dockerfile may come to together."""
+
+
+class Malformed(DockerfileError):
+    """A word that cannot be expanded, whatever the values of variables."""
 
 
 class Expander:
@@ -80,7 +84,8 @@ class Expander:
             )
 
     def _located(self, error: BadWord, word: Word) -> DockerfileError:
-        return DockerfileError(
+        kind = DockerfileError if isinstance(error, BadValue) else Malformed
+        return kind(
             error.message,
             code="dockerfile.bad-expansion",
             span=word.part(error.at) if error.at else word.span,

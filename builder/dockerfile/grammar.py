@@ -12,10 +12,26 @@ from builder.dockerfile import arguments, suggest
 from builder.dockerfile.arguments import JsonList, Piece
 from builder.dockerfile.instructions import Command, Flag, Heredoc, Word
 from builder.dockerfile.lines import LogicalLine
-from builder.errors import DockerfileError
+from builder.errors import DockerfileError, DockerfileErrors
 
 MAX_WORDS = 20_000
 """Words of one instruction."""
+
+OWN_LINE = "a comment stands on a line of its own"
+
+_USUAL_FORMS = {
+    "ARG": "ARG NAME=DEFAULT",
+    "ENV": "ENV NAME=VALUE",
+    "EXPOSE": "EXPOSE 80",
+    "HEALTHCHECK": "HEALTHCHECK CMD COMMAND",
+    "LABEL": "LABEL NAME=VALUE",
+    "MAINTAINER": 'LABEL org.opencontainers.image.authors="NAME"',
+    "ONBUILD": "ONBUILD RUN COMMAND",
+    "STOPSIGNAL": "STOPSIGNAL SIGTERM",
+    "USER": "USER NAME",
+    "VOLUME": "VOLUME /PATH",
+    "WORKDIR": "WORKDIR /PATH",
+}
 
 VALUE, BOOLEAN, LIST = "value", "boolean", "list"
 """What a flag takes: one value, true or false or nothing, or a value each time it is given."""
@@ -87,10 +103,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
             notes=notes,
         )
 
+    def usual_form(self) -> str:
+        """Return the hint how the instruction is usually written."""
+        return f"write it like `{_USUAL_FORMS[self.name]}`"
+
     def one_text(self) -> Word:
         """Return all that follows, as one word."""
         if not self.rest:
-            raise self.error(f"{self.name} needs an argument")
+            raise self.error(f"{self.name} needs an argument", hint=self.usual_form())
         return self.word(Piece(self.rest, self.at, len(self.line.text)))
 
     def words(self) -> tuple[Word, ...]:
@@ -146,18 +166,30 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         """Check the flags against the names and kinds that the instruction knows.
 
         Raises: DockerfileError: a flag is unknown, comes twice, lacks its value, or is neither true nor false.
+            DockerfileErrors: several are.
         """
         if not self.flags:
             return _NO_FLAGS
         found: dict[str, list[Flag]] = {}
+        errors: list[DockerfileError] = []
         for piece in self.flags:
-            flag = self._flag(piece, known)
+            try:
+                flag = self._flag(piece, known)
+            except DockerfileError as error:
+                errors.append(error)
+                continue
             given = found.setdefault(flag.name, [])
             if given and known[flag.name] != LIST:
-                raise self.error(
-                    f"the flag `--{flag.name}` is given twice", flag.span, hint="remove one of them"
+                errors.append(
+                    self.error(
+                        f"the flag `--{flag.name}` is given twice",
+                        flag.span,
+                        hint="remove one of them",
+                    )
                 )
             given.append(flag)
+        if errors:
+            raise DockerfileErrors(tuple(errors)) if errors[1:] else errors[0]
         return Flags({name: tuple(given) for name, given in found.items()})
 
     def _flag(self, piece: Piece, known: Mapping[str, str]) -> Flag:
@@ -171,16 +203,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
                 self.line.span(piece.start, min(piece.start + 2 + len(name), piece.end)),
                 code="dockerfile.unknown-flag",
                 notes=(_known_flags(self.name, known),),
-                hint=suggest.hint(name, known)
-                or (
-                    "write `--` before it if it belongs to the command"
-                    if self.name == "RUN"
-                    else None
-                ),
+                hint=self._flag_hint(name, known),
             )
         if (kind != BOOLEAN and not equals) or (kind == BOOLEAN and equals and not value):
             raise self.error(
-                f"the flag `--{name}` has no value", span, hint=f"write it as `--{name}=VALUE`"
+                f"the flag `--{name}` has no value",
+                span,
+                notes=("a flag and its value are one word",) if not equals else (),
+                hint=f"write it as `--{name}=VALUE`",
             )
         if kind == BOOLEAN and value.lower() not in ("", "true", "false"):
             raise self.error(
@@ -191,6 +221,14 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         place = self.line.text.find("=", piece.start, piece.end) + 1
         value_span = self.line.span(place, piece.end) if equals and 0 < place < piece.end else span
         return Flag(name, value if equals else None, span, value_span)
+
+    def _flag_hint(self, name: str, known: Mapping[str, str]) -> str | None:
+        if name.lower() in known:
+            return f"write it in lower case: `--{name.lower()}`"
+        near = suggest.nearest(name.lower(), known)
+        if near is not None:
+            return f"did you mean `--{near}`?"
+        return "write `--` before it if it belongs to the command" if self.name == "RUN" else None
 
 
 class Flags(msgspec.Struct, frozen=True):
@@ -232,4 +270,6 @@ def statement(
 def _known_flags(name: str, known: Mapping[str, str]) -> str:
     if not known:
         return f"{name} has no flags at all"
+    if len(known) == 1:
+        return f"its only flag is `--{next(iter(known))}`"
     return "its flags are " + ", ".join(f"`--{flag}`" for flag in sorted(known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from builder.dockerfile import durations
+from builder.dockerfile import durations, suggest
 from builder.dockerfile.arguments import SPACE, Piece, skip
 from builder.dockerfile.grammar import VALUE, Flags, Statement
 from builder.dockerfile.instructions import Healthcheck
@@ -24,7 +24,7 @@ def read_healthcheck(given: Statement) -> Healthcheck:
         end += 1
     kind = given.word(Piece(text[given.at : end], given.at, end)) if end > given.at else None
     if kind is None:
-        raise given.error("HEALTHCHECK needs CMD and a command, or NONE")
+        raise given.error("HEALTHCHECK needs CMD and a command, or NONE", hint=given.usual_form())
     start = skip(text, end, SPACE)
     if kind.text.upper() == "NONE":
         if start < len(text):
@@ -36,7 +36,8 @@ def read_healthcheck(given: Statement) -> Healthcheck:
         raise given.error(
             f"`{kind.text[:60]}` is no kind of HEALTHCHECK",
             kind.span,
-            hint="write CMD before the command, or NONE",
+            hint=suggest.hint(kind.text, ("CMD", "NONE"), fold=True)
+            or "write CMD before the command, or NONE",
         )
     command = given.command(start)
     if not command.words:
@@ -62,7 +63,9 @@ def _duration(given: Statement, flags: Flags, name: str) -> int:
         raise given.error(
             f"`{flag.value[:60]}` is not a duration",
             flag.value_span,
-            hint="write it like `30s` or `1m30s`",
+            hint=f"write it with a unit: `{flag.value}s`"
+            if flag.value.isdecimal() and len(flag.value) < 8
+            else "write it like `30s` or `1m30s`",
         ) from None
     if value != 0 and value < 1_000_000:
         raise given.error(
@@ -78,6 +81,8 @@ def _retries(given: Statement, flags: Flags) -> int:
     digits = flag.value.removeprefix("+")
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 11 and int(digits) < 1 << 31):
         raise given.error(
-            f"`--retries` is a number from 0, not `{flag.value[:60]}`", flag.value_span
+            f"`--retries` is a number from 0, not `{flag.value[:60]}`",
+            flag.value_span,
+            hint="write it like `--retries=3`",
         )
     return int(digits)

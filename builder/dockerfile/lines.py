@@ -19,6 +19,7 @@ from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
 from builder.dockerfile import directives as directive_lines
 from builder.dockerfile import encoding
 from builder.dockerfile.arguments import SPACE, keyword_end
+from builder.dockerfile.continuations import swallowed
 from builder.dockerfile.heredocs import Opening, openings
 from builder.dockerfile.instructions import Directives, Heredoc
 from builder.errors import DockerfileError
@@ -178,7 +179,7 @@ class _Reader:
             self.errors.append(self._not_continued(start + 1, indent + 1))
             return None
         if empty is not None:
-            self._warn_of_empty_line(empty)
+            self._warn_of_empty_line(empty, swallowed(self.physical, start + 1, last + 1))
         found = LogicalLine(
             text=text,
             lead=len(joined) - len(joined.lstrip(SPACE)),
@@ -246,7 +247,7 @@ class _Reader:
             return cut[:-1], True
         return line, False
 
-    def _warn_of_empty_line(self, line: int) -> None:
+    def _warn_of_empty_line(self, line: int, notes: tuple[str, ...]) -> None:
         self.warnings.append(
             Diagnostic(
                 severity=Severity.WARNING,
@@ -254,7 +255,10 @@ class _Reader:
                 message="an empty line stands inside a continued instruction",
                 span=Span(line, 1, line, max(len(self.physical[line - 1]), 1) + 1),
                 source=self.source,
-                hint="remove the line, or make it a comment",
+                notes=notes,
+                hint="remove the backslash above it"
+                if notes
+                else "remove the line, or make it a comment",
             )
         )
 
@@ -339,6 +343,11 @@ def _physical_lines(source: SourceFile) -> tuple[list[str], list[str]]:
     These are no part of an instruction, but they are part of a here-document's body.
     """
     text = source.text.removeprefix("\ufeff")
+    if encoding.is_utf16(text):
+        raise DockerfileError(
+            f"`{source.name}` is text in UTF-16, not in UTF-8",
+            hint="save it in UTF-8; `iconv -f UTF-16 -t UTF-8` converts it",
+        )
     if len(text) > MAX_SIZE:
         raise DockerfileError(
             f"`{source.name}` is larger than {MAX_SIZE >> 20} MiB",

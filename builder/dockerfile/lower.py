@@ -15,7 +15,7 @@ from builder.dockerfile.checks.planned import survey_plan
 from builder.dockerfile.configuration import Configurator, HistoryStep
 from builder.dockerfile.copying import Fetched, transfer
 from builder.dockerfile.draft import Draft
-from builder.dockerfile.expansion import Expander
+from builder.dockerfile.expansion import Expander, Malformed
 from builder.dockerfile.instructions import Add, Arg, Copy, Env, Instruction, Run, Word, Workdir
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes, uses_variables
 from builder.dockerfile.mounting import NAMESPACE, Place, run_mounts, secret_variables
@@ -174,9 +174,11 @@ class _Lowering:
 
     def _take(self, error: DockerfileError, state: _StageState, instruction: Instruction) -> None:
         """Take a mistake, unless it may come from a variable that is not certain."""
+        unsure_from = state.unsure_from
         if isinstance(instruction, Arg | Env):
-            state.unsure_from = min(state.unsure_from, instruction.span.line)
-        elif uses_variables(instruction) and instruction.span.line >= state.unsure_from:
+            state.unsure_from = min(unsure_from, instruction.span.line)
+        is_certain = isinstance(error, Malformed) or not uses_variables(instruction)
+        if instruction.span.line >= unsure_from and not is_certain:
             return
         if state.is_trigger:
             error = triggers.explained(error, instruction)

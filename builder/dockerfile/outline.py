@@ -20,6 +20,7 @@ from builder.dockerfile.instructions import (
     Word,
 )
 from builder.dockerfile.mistakes import NEVER, LimitPassed, Mistakes, unsure_lines
+from builder.dockerfile.naming import argument_hint
 from builder.dockerfile.words import nothing
 from builder.errors import DockerfileError
 
@@ -182,7 +183,7 @@ class Outlines:
                         code="dockerfile.bad-expansion",
                         span=word.span,
                         source=self.source,
-                        hint=argument_hint(word.text, arguments),
+                        hint=argument_hint(word, arguments, self.expander),
                     )
                 )
         except LimitPassed:
@@ -333,15 +334,6 @@ class Outlines:
             stage.head.name.text if stage.head.name is not None else f"stage-{stage.index}"
             for stage in self.stages
         ]
-
-
-def argument_hint(text: str, arguments: Mapping[str, str]) -> str:
-    """Suggest the global argument that a `$name` in the text is near to."""
-    name = text.strip("\"'").lstrip("${").rstrip("}").split(":", 1)[0]
-    near = suggest.nearest(name, arguments)
-    if near is not None:
-        return f"did you mean `${near}`?"
-    return "declare the argument with a default before the first FROM"
 
 
 def _number(text: str) -> int | None:

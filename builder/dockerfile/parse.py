@@ -8,13 +8,15 @@ from __future__ import annotations
 import msgspec
 
 from builder.diagnostics import SourceFile
-from builder.dockerfile import grammar, lines, readers, supported
+from builder.dockerfile import grammar, lines, readers, strangers, supported
 from builder.dockerfile import split as splitting
+from builder.dockerfile.continuations import swallowed
 from builder.dockerfile.instructions import Arg, Dockerfile, From, Hole, Instruction
 from builder.dockerfile.lines import Lines, LogicalLine
 from builder.dockerfile.mistakes import NEVER, Mistakes
 from builder.dockerfile.split import Split, SplitInstruction
-from builder.errors import DockerfileError
+from builder.dockerfile.strangers import Surroundings
+from builder.errors import DockerfileError, DockerfileErrors
 
 
 class Reading(msgspec.Struct, frozen=True):
@@ -81,6 +83,8 @@ class _Reader:
         self.mistakes = Mistakes(found.errors)
         self.instructions: list[Instruction] = []
         self.holes: list[Hole] = []
+        self.before: LogicalLine | None = None
+        """The last line that begins with an instruction, or something like one."""
         self.strangers: list[LogicalLine] = []
         """The lines right before this one that begin with no instruction, nor anything like one."""
 
@@ -106,24 +110,31 @@ class _Reader:
     def _line(self, line: LogicalLine) -> None:
         keyword = _agreed_keyword(line, self.pieces.get(line.start_line))
         given = grammar.statement(self.source, line, self.lines.directives.escape, keyword=keyword)
-        meant = readers.meant(given)
-        if self.strangers and meant != given.name and not given.keyword.text.isupper():
-            meant = ""  # in the middle of a text a word like an instruction is just a word
+        meant = strangers.meant(given)
+        if meant != given.name and self._in_a_text(given.keyword.text):
+            meant = ""
         if meant:
             self._tell_strangers()
+            self.before = line
         else:
             self.strangers.append(line)
         if meant and not line.open:
             try:
                 self.instructions.append(readers.read(given))
             except DockerfileError as error:
-                self.mistakes.add(error)
+                self._take(error, line)
             else:
                 return
         self.holes.append(Hole(meant, line.start_line))
         if meant == "FROM":
             with self.mistakes.collecting():
                 self.instructions.append(readers.recovered_head(given))
+
+    def _take(self, error: DockerfileError, line: LogicalLine) -> None:
+        notes = swallowed(self.lines.physical, line.start_line, line.last_line)
+        for each in error.errors if isinstance(error, DockerfileErrors) else (error,):
+            each.notes += notes
+            self.mistakes.add(each)
 
     def _tell_strangers(self) -> None:
         """Tell of lines that begin with no instruction; those that follow each other are one mistake."""
@@ -132,7 +143,18 @@ class _Reader:
         first, *others = self.strangers
         self.strangers = []
         statement = grammar.statement(self.source, first, self.lines.directives.escape)
-        self.mistakes.add(readers.unknown(statement, [line.start_line for line in others]))
+        around = Surroundings(
+            before=self.before,
+            others=tuple([line.start_line for line in others]),
+            alone=len(others) + 1 == len(self.lines.logical),
+        )
+        self.mistakes.add(strangers.unknown(statement, around))
+
+    def _in_a_text(self, word: str) -> bool:
+        """Tell whether a word that is like an instruction stands in the middle of something else: it is just a word."""
+        if self.strangers:
+            return not word.isupper()
+        return self.before is not None and strangers.in_a_body(self.before)
 
     def _check_order(self) -> None:
         """Tell of something but ARG before the first FROM, or of no FROM; not where a hole may be one."""

@@ -5,11 +5,17 @@ The address and the host's port mean nothing in an image; Docker tolerates them,
 
 from __future__ import annotations
 
+from builder.dockerfile import suggest
+
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
 class BadPort(Exception):
-    """The text names no port."""
+    """The text names no port; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 def read(text: str) -> range:
@@ -35,7 +41,8 @@ def protocol(text: str) -> str:
     """
     name = _parts(text)[2].partition("/")[2].lower()
     if name and name not in _PROTOCOLS:
-        raise BadPort(f"`{name}` is no protocol")
+        near = suggest.hint(name, _PROTOCOLS)
+        raise BadPort(f"`{name}` is no protocol", near or "write `tcp`, `udp` or `sctp`")
     return name or "tcp"
 
 
@@ -49,7 +56,7 @@ def _range(text: str, whole: str) -> range:
     start = _number(first, whole)
     end = _number(last, whole) if dash else start
     if end < start:
-        raise BadPort(f"the range `{text}` ends before it begins")
+        raise BadPort(f"the range `{text}` ends before it begins", f"write `{last}-{first}`")
     return range(start, end + 1)
 
 
@@ -57,10 +64,12 @@ def _number(text: str, whole: str) -> int:
     digits = text.removeprefix("+")
     digits = digits.lstrip("0") or digits[-1:]
     if not (digits.isascii() and digits.isdecimal() and len(digits) < 10):
-        raise BadPort(f"`{whole}` names no port")
+        parts = [part for part in whole.replace(";", ",").split(",") if part]
+        apart = f"write `{' '.join(parts)}`, with blanks between ports" if parts[1:] else None
+        raise BadPort(f"`{whole}` names no port", apart)
     value = int(digits)
     if value > 65535:
-        raise BadPort(f"the port {value} is larger than 65535")
+        raise BadPort(f"the port {value} is larger than 65535", "name a port from 1 to 65535")
     return value
 
 

@@ -5,14 +5,13 @@ Source: moby/buildkit, frontend/dockerfile/instructions and docs/reference.md (b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from builder.dockerfile import mounts, suggest
+from builder.dockerfile import mounts, strangers, suggest
 from builder.dockerfile.arguments import BLANK, SPACE, Piece, keyword_end, skip
-from builder.dockerfile.grammar import LIST, VALUE, Statement, statement
+from builder.dockerfile.grammar import LIST, OWN_LINE, VALUE, Statement, statement
 from builder.dockerfile.health import read_healthcheck
 from builder.dockerfile.instructions import (
-    KEYWORDS,
     Arg,
     Argument,
     Cmd,
@@ -47,39 +46,8 @@ def read(given: Statement) -> Instruction:
     """
     reader = _READERS.get(given.name)
     if reader is None:
-        raise unknown(given)
+        raise strangers.unknown(given)
     return reader(given)
-
-
-def meant(given: Statement) -> str:
-    """Return the instruction that a keyword is, or the one that it is near to, or ""."""
-    if given.name in _READERS:
-        return given.name
-    near = suggest.nearest(given.keyword.text, KEYWORDS, fold=True)
-    if near is None and given.rest.lower().split()[1:2] == ["as"]:
-        return "FROM"
-    return (near or "").upper()
-
-
-def unknown(given: Statement, others: Sequence[int] = ()) -> DockerfileError:
-    """Return the error for a keyword that is none; the lines `others`, right after it, begin with none either."""
-    word = given.keyword.text
-    notes: tuple[str, ...] = ()
-    if others:
-        last = f"lines {others[0]} to {others[-1]} do" if others[1:] else f"line {others[0]} does"
-        notes = (f"{last} not begin with an instruction either",)
-    return given.error(
-        f"unknown instruction `{word[:60]}`",
-        code="dockerfile.unknown-instruction",
-        notes=notes,
-        hint=suggest.hint(word, KEYWORDS, fold=True) or _of_a_command(word),
-    )
-
-
-def _of_a_command(word: str) -> str | None:
-    if word.startswith(("&&", "||", "|", "-")) or word in ("then", "do", "fi", "done", "else"):
-        return "end the line above with a backslash if this continues it"
-    return None
 
 
 def recovered_head(given: Statement) -> From:
@@ -107,13 +75,37 @@ def _from(given: Statement) -> From:
                 hint="use letters, digits, `-`, `_` and `.`, and begin with a letter",
             )
     elif len(words) != 1:
-        raise given.error(
-            "FROM takes an image, or an image, AS and a name",
-            words[1].span.to(words[-1].span) if len(words) > 1 else None,
-            hint="write it as `FROM IMAGE AS NAME`",
-        )
+        raise _bad_head(given, words)
     flags = given.read_flags({"platform": VALUE})
     return From(image=words[0], name=name, platform=flags.one("platform"), **given.common())
+
+
+def _bad_head(given: Statement, words: tuple[Word, ...]) -> DockerfileError:
+    """Return what is wrong with the words after FROM: none, or too many, or not AS and a name."""
+    if not words:
+        return given.error("FROM needs the name of an image", hint="write it as `FROM IMAGE`")
+    image, second, *rest = words
+    span = second.span.to(words[-1].span)
+    usual = "write it as `FROM IMAGE AS NAME`"
+    if second.text.startswith("#"):
+        return given.error("FROM takes no comment after the image", span, hint=OWN_LINE)
+    if second.text.lower() == "as" and not rest:
+        return given.error("the name after AS is missing", span, hint=usual)
+    if second.text.lower() == "as" and rest[1].text.startswith("#"):
+        span = rest[1].span.to(words[-1].span)
+        return given.error("FROM takes no comment after the name", span, hint=OWN_LINE)
+    if second.text.lower() == "as":
+        span = rest[0].span.to(words[-1].span)
+        joined = "-".join(word.text for word in rest)
+        hint = f"write `{joined}`" if _is_stage_name(joined) else usual
+        return given.error("the name of a stage is one word", span, hint=hint)
+    if second.text[0].isdecimal() and not rest and ":" not in image.text:
+        usual = f"write `FROM {image.text}:{second.text}` if this is the tag"
+    elif image.text.endswith(":") and not rest:
+        usual = f"write `FROM {image.text}{second.text}`, without the blank"
+    elif len(rest) == 1 and len(second.text) == 2:
+        usual = f"write `FROM {image.text} AS {rest[0].text}`"
+    return given.error("only AS and a name can follow the image", span, hint=usual)
 
 
 def _is_stage_name(text: str) -> bool:
@@ -161,20 +153,36 @@ def _pairs(given: Statement) -> tuple[Pair, ...]:
     given.read_flags({})
     words = given.quoted_words()
     if not words:
-        raise given.error(f"{given.name} needs a name and a value")
+        raise given.error(f"{given.name} needs a name and a value", hint=given.usual_form())
     if "=" not in words[0].text:
         return (_legacy_pair(given),)
     pairs: list[Pair] = []
-    for word in words:
+    for index, word in enumerate(words):
         name, equals, value = word.text.partition("=")
         if not equals:
             raise given.error(
-                f"`{word.text}` is not of the form name=value",
+                f"`{word.text[:100]}` is not of the form name=value",
                 word.span,
-                hint="put quotes around a value that has blanks",
+                hint=_pair_hint(words, index),
             )
         pairs.append(Pair(name=_named(given, word, name), value=_after_equals(word, value)))
     return tuple(pairs)
+
+
+def _pair_hint(words: tuple[Word, ...], index: int) -> str:
+    """Say what to do about a word without an equals sign: it may belong to the value before it."""
+    word, before = words[index].text, words[index - 1].text
+    if word.startswith("#"):
+        return OWN_LINE
+    if before.endswith("="):
+        return f"remove the blank after `{before[:60]}`"
+    rest = [each.text for each in words[index:]]
+    end = next((at for at, text in enumerate(rest) if "=" in text or text[:1] == "#"), len(rest))
+    name, _, value = before.partition("=")
+    whole = " ".join([value, *rest[:end]])
+    if len(whole) < 60 and not set(whole) & set("\"'\\"):
+        return f'write `{name}="{whole}"` if this belongs to the value'
+    return "put quotes around a value that has blanks"
 
 
 def _legacy_pair(given: Statement) -> Pair:
@@ -217,7 +225,7 @@ def _arg(given: Statement) -> Arg:
     given.read_flags({})
     words = given.quoted_words()
     if not words:
-        raise given.error("ARG needs a name")
+        raise given.error("ARG needs a name", hint=given.usual_form())
     found: list[Argument] = []
     for word in words:
         name, equals, value = word.text.partition("=")
@@ -276,7 +284,7 @@ def _expose(given: Statement) -> Expose:
     given.read_flags({})
     words = given.words()
     if not words:
-        raise given.error("EXPOSE needs a port")
+        raise given.error("EXPOSE needs a port", hint=given.usual_form())
     return Expose(ports=words, **given.common())
 
 
@@ -284,7 +292,7 @@ def _volume(given: Statement) -> Volume:
     given.read_flags({})
     words = given.words_or_json()
     if not words:
-        raise given.error("VOLUME needs a path")
+        raise given.error("VOLUME needs a path", hint=given.usual_form())
     stripped = tuple([Word(word.text.strip(SPACE), word.span) for word in words])
     for word in stripped:
         if not word.text:
@@ -295,7 +303,7 @@ def _volume(given: Statement) -> Volume:
 def _on_build(given: Statement) -> OnBuild:
     given.read_flags({})
     if not given.rest:
-        raise given.error("ONBUILD needs an instruction")
+        raise given.error("ONBUILD needs an instruction", hint=given.usual_form())
     inner = statement(given.source, given.line, given.escape, given.at)
     if inner.name in ("ONBUILD", "FROM", "MAINTAINER"):
         raise given.error(

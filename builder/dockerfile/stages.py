@@ -16,7 +16,8 @@ from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
 from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Run, Word
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes
-from builder.dockerfile.outline import Outline, Outlines, Used, argument_hint
+from builder.dockerfile.naming import argument_hint, neither, no_reference
+from builder.dockerfile.outline import Outline, Outlines, Used
 from builder.errors import DockerfileError, LapstrakeError, ReferenceInvalid
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -187,6 +188,7 @@ class _Planner:
             Platform.parse(request.target_platform) if request.target_platform else self.host
         )
         self.outlines = Outlines(dockerfile, self.expander, mistakes)
+        self.broken = {hole.line for hole in dockerfile.holes}
         self.images: dict[tuple[str, str], ImageNeeded] = {}
         self.stages: dict[int, Stage] = {}
 
@@ -269,9 +271,9 @@ class _Planner:
                 self._add_triggers(outline)
 
     def _add_triggers(self, outline: Outline) -> None:
+        head = outline.head
         if not self.on_build or isinstance(outline.base, int):
             return
-        head = outline.head
         try:
             base = self._base(outline.base, head.image, self._platform(head.platform))
         except LapstrakeError:
@@ -284,10 +286,12 @@ class _Planner:
     def _check_heads(self, outlines: list[Outline]) -> None:
         """Check the platforms and names of images of all stages: they are part of the language."""
         for outline in outlines:
+            # Of a FROM that cannot be read that is said already.
+            mistakes = Mistakes() if outline.head.span.line in self.broken else self.mistakes
             platform = self.target_platform
-            with self.mistakes.collecting():
+            with mistakes.collecting():
                 platform = self._platform(outline.head.platform)
-            with self.mistakes.collecting():
+            with mistakes.collecting():
                 if outline.base != "":
                     self._base(outline.base, outline.head.image, platform)
             for used in outline.references():
@@ -310,16 +314,15 @@ class _Planner:
             bottom = outline
             while isinstance(bottom.base, int):
                 bottom = self.outlines.stages[bottom.base]
-            error = supported.foreign_platform(
-                bottom.head, runs[0], platform, host=self.host, source=self.source
+            self.mistakes.add(
+                supported.foreign_platform(bottom.head, runs[0], platform, self.host, self.source)
             )
-            self.mistakes.add(error)
 
     def _stage(self, outline: Outline, shown: str) -> Stage:
         head = outline.head
         unsure_from = outline.unsure_from
         asked, base = self.target_platform, None
-        with self.mistakes.collecting():
+        with Mistakes().collecting():  # told by `_check_heads`
             asked = self._platform(head.platform)
             base = self._base(outline.base, head.image, asked) if outline.base != "" else None
         if base is None:
@@ -354,14 +357,7 @@ class _Planner:
         try:
             return self._base(used.source, used.word, self.target_platform)
         except ReferenceInvalid as error:
-            raise DockerfileError(
-                f"`{used.word.text}` is neither a stage nor the name of an image",
-                code="dockerfile.unknown-stage",
-                span=used.word.span,
-                source=self.source,
-                notes=(self.outlines.listed(),),
-                hint=error.hint,
-            ) from error
+            raise neither(error, used.word, self.outlines.listed(), self.source) from error
 
     def _platform(self, flag: Flag | None) -> Platform:
         if flag is None or not flag.value:
@@ -373,7 +369,7 @@ class _Planner:
                 code="dockerfile.bad-expansion",
                 span=flag.value_span,
                 source=self.source,
-                hint=argument_hint(flag.value, self.arguments),
+                hint=argument_hint(flag.word, self.arguments, self.expander),
             )
         try:
             return Platform.parse(text)
@@ -396,19 +392,9 @@ class _Planner:
         try:
             reference = Reference.parse(name).canonical()
         except ReferenceInvalid as error:
-            raise ReferenceInvalid(
-                error.message,
-                span=word.span,
-                source=self.source,
-                hint=self._stage_hint(name) or error.hint,
-            ) from error
+            stages = self.outlines.names
+            raise no_reference(error, name, word, stages, self.arguments, self.expander) from error
         key = (reference, str(platform))
         if key not in self.images:
             self.images[key] = ImageNeeded(reference=reference, platform=key[1], span=word.span)
         return ImageBase(self.images[key])
-
-    def _stage_hint(self, name: str) -> str | None:
-        """Suggest the stage that a bad image name is near to: FROM takes the lower-case name only."""
-        if name.lower() in self.outlines.names:
-            return f"write the stage's name as `{name.lower()}`"
-        return suggest.hint(name.lower(), self.outlines.names)

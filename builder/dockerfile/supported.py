@@ -48,7 +48,7 @@ def refusals(run: Run, source: SourceFile) -> list[DockerfileError]:
 
 
 def foreign_platform(
-    head: From, run: Run, platform: Platform, *, host: Platform, source: SourceFile
+    head: From, run: Run, platform: Platform, host: Platform, source: SourceFile
 ) -> DockerfileError:
     """Return the error for a command of a foreign platform: at the `--platform` that leads to it, if there is one.
 

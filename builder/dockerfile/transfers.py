@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.dockerfile import heredocs
+from builder.dockerfile.arguments import repaired_list
 from builder.dockerfile.grammar import BOOLEAN, LIST, VALUE, Statement
 from builder.dockerfile.instructions import Add, Copy, Heredoc, Word
 
@@ -31,7 +32,7 @@ def _paths(given: Statement) -> tuple[tuple[Word, ...], tuple[Heredoc, ...], Wor
         raise given.error(
             f"{given.name} needs at least one source and a destination",
             words[0].span if words else None,
-            hint=f"write it as `{given.name} SOURCE DESTINATION`",
+            hint=_paths_hint(given, words),
         )
     dest = words[-1]
     if heredocs.opening(dest.text) is not None:
@@ -59,6 +60,16 @@ def _paths(given: Statement) -> tuple[tuple[Word, ...], tuple[Heredoc, ...], Wor
                 hint="write the instruction without brackets" if in_array else "close the quote",
             )
     return tuple(sources), tuple(files), dest
+
+
+def _paths_hint(given: Statement, words: tuple[Word, ...]) -> str:
+    meant = repaired_list(given.rest)
+    if meant is not None and meant != given.rest and meant.count('", "'):
+        return f"write `{given.name} {meant}`"
+    if given.rest.startswith("["):
+        return f'write it as `{given.name} ["SOURCE", "DESTINATION"]`'
+    source = words[0].text if words and len(words[0].text) < 60 else "SOURCE"
+    return f"write it as `{given.name} {source} DESTINATION`"
 
 
 def read_copy(given: Statement) -> Copy:

@@ -21,6 +21,7 @@ MAX_SIZE = 1 << 20
 _MARK = "\ufeff"
 """A byte-order mark counts for nothing where a word begins."""
 
+_OPEN_QUOTE = "close it, or put the escape character before it if it is no quote"
 _SPECIAL_PARAMETERS = "@*#?-$!0"
 
 
@@ -32,6 +33,10 @@ class BadWord(Exception):
         self.message = message
         self.at = at
         self.hint = hint
+
+
+class BadValue(BadWord):
+    """A word that can be expanded, but not with the values that variables have."""
 
 
 def nothing(_name: str) -> str | None:
@@ -189,7 +194,7 @@ class _Scanner:
         start = self.at
         end = self.text.find("'", start + 1)
         if end < 0:
-            raise BadWord("a single quote is not closed", start)
+            raise BadWord("a single quote is not closed", start, hint=_OPEN_QUOTE)
         self.at = end + 1
         return self.text[start : self.at] if self.keep_quotes else self.text[start + 1 : end]
 
@@ -218,7 +223,7 @@ class _Scanner:
                 begin = self.at
                 self.at = plain_end(text, begin)
                 out.append(text[begin : self.at])
-        raise BadWord("a double quote is not closed", start)
+        raise BadWord("a double quote is not closed", start, hint=_OPEN_QUOTE)
 
     def _name(self) -> str:
         text, end, start = self.text, len(self.text), self.at
@@ -241,7 +246,7 @@ class _Scanner:
     def _counted(self, value: str, at: int) -> str:
         self.size += len(value)
         if self.size > MAX_SIZE:
-            raise BadWord(f"the expanded text is longer than {MAX_SIZE} characters", at)
+            raise BadValue(f"the expanded text is longer than {MAX_SIZE} characters", at)
         return value
 
     def _dollar(self) -> str:
@@ -273,7 +278,7 @@ class _Scanner:
         modifier = self.text[self.at : self.at + 1]
         self.at += 1
         if not modifier:
-            raise BadWord("`}` is missing", start)
+            raise BadWord("`}` is missing", start, hint=f"write `${{{name}}}`")
         if modifier == "}":
             if value is None:
                 return f"${{{name}}}" if self.keep_unset else ""
@@ -315,7 +320,7 @@ class _Scanner:
         if kind == "?":
             if missing or value is None:
                 state = "unset" if value is None else "empty"
-                raise BadWord(
+                raise BadValue(
                     f"{name}: {word or f'is not allowed to be {state}'}",
                     start,
                     hint=f"give it a value, for example with `--build-arg {name}=…`",
@@ -329,7 +334,7 @@ class _Scanner:
                 return patterns.trim_prefix(compiled, value or "", longest=longest)
             return patterns.trim_suffix(pattern, value or "", longest=longest)
         except patterns.BadPattern as error:
-            raise BadWord(str(error), start) from error
+            raise BadValue(str(error), start) from error
 
     def _replaced(self, start: int, name: str, value: str | None) -> str:
         every = self.text.startswith("/", self.at)
@@ -348,4 +353,4 @@ class _Scanner:
                 limit=MAX_SIZE,
             )
         except patterns.BadPattern as error:
-            raise BadWord(str(error), start) from error
+            raise BadValue(str(error), start) from error

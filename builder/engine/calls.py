@@ -18,7 +18,7 @@ from builder.dockerfile.checks.planned import triggers_of
 from builder.dockerfile.checks.survey import survey
 from builder.dockerfile.checks.walk import Scene, expand, global_arguments, stage_texts
 from builder.dockerfile.ignore import IgnoreRules
-from builder.dockerfile.instructions import Dockerfile, Instruction
+from builder.dockerfile.instructions import Dockerfile, From, Instruction
 from builder.dockerfile.lower import look_further
 from builder.dockerfile.mistakes import Mistakes
 from builder.dockerfile.parameters import Parameters, parameters
@@ -137,7 +137,7 @@ class _Check:
             look_further(found.plan, found.bases, self.mistakes)
         checks = self._checks(dockerfile)
         scene = self._scene(dockerfile, found.plan)
-        warnings = (*dockerfile.warnings, *survey(scene, checks))
+        warnings = self._worth_telling(dockerfile, (*dockerfile.warnings, *survey(scene, checks)))
         remarks: tuple[Diagnostic, ...] = ()
         if found.plan is not None:
             remarks = tuple(each for each in found.plan.warnings if each.code in NOT_A_RULE)
@@ -147,6 +147,22 @@ class _Check:
             shown = failed.warnings
             self.mistakes.add(failed)
         return self._answer(dockerfile.instructions, shown, remarks)
+
+    def _worth_telling(
+        self, dockerfile: Dockerfile, warnings: tuple[Diagnostic, ...]
+    ) -> tuple[Diagnostic, ...]:
+        """Return the warnings about what will still be there once the errors are mended."""
+        broken = {hole.line for hole in dockerfile.holes}
+        wrong = {error.span for error in self.mistakes.told() if error.span is not None}
+        # What triggers of a base do stands there too, and is another matter.
+        heads = {each.image.span for each in dockerfile.instructions if isinstance(each, From)}
+        kept = []
+        for each in warnings:
+            of_trigger = each.span in heads and "From" not in each.code
+            line = 0 if each.span is None else each.span.line
+            if of_trigger or not (line in broken or each.span in wrong):
+                kept.append(each)
+        return tuple(kept)
 
     def _checks(self, dockerfile: Dockerfile) -> Checks:
         try:

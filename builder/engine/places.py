@@ -16,9 +16,29 @@ def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeE
     def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
         if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
             error.hint = "the output above shows what went wrong; finished steps stay cached"
-        return error.located(_narrow(error, vertex, source), source)
+        located = error.located(_narrow(error, vertex, source), source)
+        if vertex.span is not None and error.code.startswith("context."):
+            _explain(error, vertex.span, source)
+        return located
 
     return locate
+
+
+def _explain(error: LapstrakeError, instruction: Span, source: SourceFile) -> None:
+    """Add what quotes and the escape character have to do with a source that is not there."""
+    from builder.dockerfile.continuations import swallowed
+
+    lines = source.text.removeprefix("\ufeff").split("\n")
+    error.notes += swallowed(lines, instruction.line, instruction.end_line)
+    place = error.span
+    if place is None or place == instruction or place.line != place.end_line:
+        return
+    written = lines[place.line - 1][place.column - 1 : place.end_column - 1]
+    if written.startswith(('["', "['", "[\u201c", "[\u2018")):
+        error.hint = "a JSON array has double quotes around each path and commas between them"
+    elif "\\" in written and error.code == "context.missing-source":
+        error.notes += ("a backslash escapes the character after it",)
+        error.hint = "write paths with `/`"
 
 
 def _narrow(error: LapstrakeError, vertex: Vertex, source: SourceFile) -> Span | None:

@@ -24,7 +24,10 @@ class Digest(str):
         """Validate and wrap `text`."""
         algorithm, _, encoded = text.partition(":")
         if len(encoded) != _LENGTHS.get(algorithm) or not _HEX.issuperset(encoded):
-            raise ReferenceInvalid(f"`{text[:100]}` is not a digest")
+            raise ReferenceInvalid(
+                f"`{text[:100]}` is not a digest",
+                notes=("a digest is `sha256:` and 64 hexadecimal digits in lower case",),
+            )
         return super().__new__(cls, text)
 
     @classmethod

@@ -117,7 +117,12 @@ def _split_registry(name: str) -> tuple[str, str]:
 
 
 def _check_tag(tag: str, text: str) -> None:
-    if not tag or len(tag) > _MAX_TAG or not _TAG.issuperset(tag) or tag[0] in ".-":
+    if not tag:
+        raise ReferenceInvalid(
+            f"`{text[:100]}` is not an image reference: there is no tag after the colon",
+            hint="write the tag, or leave the colon out",
+        )
+    if len(tag) > _MAX_TAG or not _TAG.issuperset(tag) or tag[0] in ".-":
         raise ReferenceInvalid(
             f"`{text[:100]}` is not an image reference: `{tag[:100]}` is not a tag",
             notes=(
@@ -127,6 +132,16 @@ def _check_tag(tag: str, text: str) -> None:
 
 
 def _check_registry(registry: str, text: str) -> None:
+    if text.startswith(("http://", "https://")):
+        raise ReferenceInvalid(
+            f"`{text[:100]}` is a URL, not an image reference",
+            hint="leave the scheme out: `registry.example/repository:tag`",
+        )
+    if text.startswith(("./", "../")):
+        raise ReferenceInvalid(
+            f"`{text[:100]}` is a path, not an image reference",
+            hint="name an image; a directory can be given as `--build-context NAME=PATH`",
+        )
     host, port = _split_port(registry)
     if port is not None and not (port.isascii() and port.isdecimal() and int(port[:6]) < 65536):
         raise ReferenceInvalid(
@@ -162,7 +177,10 @@ def _is_label(label: str) -> bool:
 def _check_repository(repository: str, text: str) -> None:
     if repository != repository.lower():
         raise ReferenceInvalid(
-            f"`{text[:100]}`: repository name (`{repository[:100]}`) must be lowercase"
+            f"`{text[:100]}`: repository name (`{repository[:100]}`) must be lowercase",
+            hint=f"write `{text[:100].replace(repository, repository.lower())}`"
+            if repository in text
+            else f"write `{text[:100].lower()}`",
         )
     for component in repository.split("/"):
         if not _is_component(component):

@@ -317,8 +317,18 @@ def missing(tree: Tree, path: str) -> ContextError:
     return ContextError(
         f"`{path}` does not exist in the build context",
         notes=tree.near(path),
-        hint="paths are relative to the context directory, not to the Dockerfile",
+        hint=_meant(path) or "paths are relative to the context directory, not to the Dockerfile",
     )
+
+
+def _meant(path: str) -> str | None:
+    """Return what to do about a path that is hardly meant as one; dashes may be those of a word processor."""
+    if path.startswith(("-", "\u2013", "\u2014", "\u2212")) and path.lstrip("-\u2013\u2014\u2212"):
+        flag = path.lstrip("-\u2013\u2014\u2212")
+        return f"if it is meant as a flag, write it with two dashes: `--{flag[:60]}`"
+    if path.startswith("#"):
+        return "a comment stands on a line of its own"
+    return None
 
 
 def _target(tree: Tree, path: str) -> str | None:

@@ -35,6 +35,24 @@ CASES = {
         "2:6-13",
         ("`apq.txt` does not exist", "nearest name is `app.txt`", "relative to the context"),
     ),
+    "a flag with one dash": Case(
+        "COPY -from=base /a /b", "context.missing-source", "2:6-16", ("two dashes: `--from=base`",)
+    ),
+    "a flag with the dash of a word processor": Case(
+        "COPY \u2013-chown=ann app.txt /b", "context.missing-source", "2:6-17", ("`--chown=ann`",)
+    ),
+    "a comment behind an instruction": Case(
+        "COPY app.txt # why /x/", "context.missing-source", "2:14-15", ("line of its own",)
+    ),
+    "an array that is none": Case(
+        "COPY ['app.txt', '/x/']", "context.bad-pattern", "2:6-17", ("double quotes",)
+    ),
+    "a path of Windows": Case(
+        "COPY src\\app.txt C:\\x\\\nWORKDIR /x",
+        "context.missing-source",
+        "2:6-17",
+        ("with `/`", "line 3, `WORKDIR /x`, belongs to it"),
+    ),
     "a source that is missing in a stage": Case(
         "COPY --from=base /etc/passwt /x",
         "context.missing-source",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from builder.dockerfile.arguments import repaired_list
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Moment, Scene
 from builder.dockerfile.instructions import Cmd, Command, Entrypoint, Maintainer
@@ -21,11 +22,16 @@ def shell_forms(moment: Moment) -> Iterator[Finding]:
         return
     keyword = instruction.keyword.text.upper()
     words = instruction.command.words
+    meant = repaired_list(words[0].text) if words else None
     yield Finding(
         rule="JSONArgsRecommended",
         span=words[0].span.to(words[-1].span) if words else instruction.keyword.span,
-        message=f"{keyword} runs a shell, so signals such as SIGTERM do not reach the program",
-        hint=_as_json(keyword, instruction.command),
+        message=f"{keyword} runs a shell, so signals such as SIGTERM do not reach the program"
+        if meant is None
+        else f"{keyword} begins like a JSON array but is none, so a shell is given all of it",
+        hint=_as_json(keyword, instruction.command)
+        if meant is None
+        else f"write `{keyword} {meant}`",
         comments=instruction.comments,
     )
 

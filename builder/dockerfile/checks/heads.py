@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from builder.dockerfile import suggest
 from builder.dockerfile.checks.finding import Finding
@@ -10,10 +10,11 @@ from builder.dockerfile.checks.walk import (
     Expanded,
     Scene,
     StageText,
+    declared_globally,
     expand,
     global_arguments,
 )
-from builder.dockerfile.instructions import Arg, Flag
+from builder.dockerfile.instructions import Flag
 from builder.dockerfile.mistakes import unsure_lines
 from builder.errors import ReferenceInvalid
 from builder.oci.platform import Platform
@@ -25,7 +26,7 @@ def bases(
 ) -> Iterator[Finding]:
     """UndefinedArgInFrom, RedundantTargetPlatform, FromPlatformFlagConstDisallowed, InvalidBaseImagePlatform."""
     escape = scene.dockerfile.directives.escape
-    declared = _declared(scene) | set(arguments)
+    declared = declared_globally(scene.dockerfile) | set(arguments)
     unsure_from, _ = unsure_lines(scene.dockerfile)
     for stage in stages:
         head = stage.head
@@ -43,17 +44,7 @@ def bases(
             yield from _image_platform(scene, stage, platform)
 
 
-def _declared(scene: Scene) -> set[str]:
-    """Return the global arguments, those without a value too."""
-    names: set[str] = set()
-    for instruction in scene.dockerfile.instructions:
-        if not isinstance(instruction, Arg):
-            break
-        names.update([argument.name.text for argument in instruction.arguments])
-    return names
-
-
-def _undefined(found: Expanded, declared: set[str], stage: StageText) -> Iterator[Finding]:
+def _undefined(found: Expanded, declared: Set[str], stage: StageText) -> Iterator[Finding]:
     for name in found.unknown:
         if name not in declared:
             yield Finding(

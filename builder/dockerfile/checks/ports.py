@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from builder.dockerfile import words
+from builder.dockerfile import ports, words
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Moment
 from builder.dockerfile.instructions import Expose
+
+
+def _is_port(text: str) -> bool:
+    """Tell whether the build takes a text: of what it refuses it says more itself."""
+    try:
+        ports.protocol(text)
+        ports.read(text)
+    except ports.BadPort:
+        return False
+    return True
 
 
 def exposed(moment: Moment) -> Iterator[Finding]:
@@ -31,7 +41,7 @@ def exposed(moment: Moment) -> Iterator[Finding]:
                     hint=f"write `{port}/{protocol.lower()}`",
                     comments=instruction.comments,
                 )
-            if text.rpartition(":")[0].strip(":"):
+            if text.rpartition(":")[0].strip(":") and _is_port(text):
                 yield Finding(
                     rule="ExposeInvalidFormat",
                     span=word.span,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from builder.diagnostics import Span
 from builder.dockerfile import scope
@@ -46,9 +46,7 @@ def undefined_variables(moment: Moment) -> Iterator[Finding]:
                 span=_named(found, name),
                 message=f"the variable `{name}` is not defined here",
                 notes=notes,
-                hint=f"did you mean `${near}`?"
-                if near is not None
-                else f"define it with `ENV {name}=…` or `ARG {name}` in this stage",
+                hint=_definition(name, near, moment.globals),
                 comments=moment.instruction.comments,
             )
 
@@ -62,6 +60,14 @@ def _declared_before(instruction: Instruction, word: Word) -> set[str]:
                 break
             names.add(argument.name.text)
     return names
+
+
+def _definition(name: str, near: str | None, above: Collection[str]) -> str:
+    if name in above:
+        return f"add `ARG {name}` to this stage: the one above the first FROM counts for FROM only"
+    if near is not None:
+        return f"did you mean `${near}`?"
+    return f"define it with `ENV {name}=…` or `ARG {name}` in this stage"
 
 
 def _named(found: Expanded, name: str) -> Span:
@@ -108,10 +114,19 @@ def legacy_pairs(moment: Moment) -> Iterator[Finding]:
             value = pair.value.text
             plain = value.isascii() and not any(char in " \t\"'\\$`" for char in value)
             shown = value if plain and len(value) < 60 else '"…"'
+            notes: tuple[str, ...] = ()
+            if value.startswith("="):
+                # It was meant as `name=value`, and means something else.
+                notes = (f"the value begins with the equals sign: `{value[:60]}`",)
+                shown = shown.removeprefix("=")
+                if shown[:1] == " " or shown == '"…"':
+                    after = value[1:].strip()
+                    shown = after if " " not in after and len(after) < 60 else '"…"'
             yield Finding(
                 rule="LegacyKeyValueFormat",
                 span=pair.name.span.to(pair.value.span),
                 message=f"{keyword} with a blank instead of an equals sign is an old form",
+                notes=notes,
                 hint=f"write `{keyword} {pair.name.text}={shown}`",
                 comments=instruction.comments,
             )

@@ -175,7 +175,7 @@ class State(msgspec.Struct, kw_only=True):
 class Moment(msgspec.Struct, frozen=True):
     """An instruction about to take effect: its stage's index, the state before, its words expanded in that.
 
-    Triggers of the base come first.
+    Triggers of the base come first. `globals` are the arguments declared above the first FROM.
     """
 
     scene: Scene
@@ -185,6 +185,7 @@ class Moment(msgspec.Struct, frozen=True):
     words: tuple[Expanded, ...]
     near: Near
     is_trigger: bool = False
+    globals: frozenset[str] = frozenset()
 
 
 class StageText(msgspec.Struct, frozen=True):
@@ -233,6 +234,16 @@ def global_arguments(scene: Scene, given: Mapping[str, str]) -> dict[str, str]:
     return known
 
 
+def declared_globally(dockerfile: Dockerfile) -> frozenset[str]:
+    """Return the arguments above the first FROM, those without a value too."""
+    names: set[str] = set()
+    for instruction in dockerfile.instructions:
+        if not isinstance(instruction, Arg):
+            break
+        names.update([argument.name.text for argument in instruction.arguments])
+    return frozenset(names)
+
+
 def walk(
     scene: Scene, stages: tuple[StageText, ...], arguments: Mapping[str, str]
 ) -> Iterator[Moment]:
@@ -251,6 +262,7 @@ class _Walker:
         self.states: dict[str, State] = {}
         _, self.unsure = unsure_lines(scene.dockerfile)
         self.near = Near()
+        self.globals = declared_globally(scene.dockerfile)
         self.size = 0
 
     def stage(self, stage: StageText) -> Iterator[Moment]:
@@ -267,6 +279,7 @@ class _Walker:
                 found,
                 self.near,
                 is_trigger=place < len(triggers),
+                globals=self.globals,
             )
             self._apply(instruction, state, found)
             state.last[type(instruction)] = instruction

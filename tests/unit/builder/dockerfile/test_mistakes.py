@@ -129,7 +129,7 @@ def test_another_language_has_no_mistakes_of_ours() -> None:
 
 def test_an_unknown_target_is_told_with_the_rest_but_not_where_its_stage_cannot_be_read() -> None:
     assert told("FROM scratch\nEXPOSE x", target="a") == ["there is no stage `a` to build", "2: x"]
-    assert told("FROM scratch as a b", target="a") == ["1: as a b"]
+    assert told("FROM scratch as a b", target="a") == ["1: a b"]
 
 
 def test_the_rest_of_many_is_counted() -> None:

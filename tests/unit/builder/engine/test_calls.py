@@ -277,3 +277,37 @@ def test_a_named_context_takes_the_place_of_a_stage(tmp_path: Path) -> None:
     text = "FROM scratch AS a\nEXPOSE x\nFROM a\n"
     assert codes(checked(tmp_path, text).errors) == ["dockerfile.syntax"]
     assert codes(checked(tmp_path, text, kinds=(("a", "local"),)).errors) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "hint"),
+    [
+        ("CMD ['a', 'b']", "JSONArgsRecommended", 'write `CMD ["a", "b"]`'),
+        ('ENTRYPOINT ["a", b]', "JSONArgsRecommended", 'write `ENTRYPOINT ["a", "b"]`'),
+        ("ENV A =b", "LegacyKeyValueFormat", "write `ENV A=b`"),
+        ("ENV A = b", "LegacyKeyValueFormat", "write `ENV A=b`"),
+        ("ENV A = b c", "LegacyKeyValueFormat", 'write `ENV A="…"`'),
+        ("LABEL a=$VERSION", "UndefinedVar", "add `ARG VERSION` to this stage"),
+        ('RUN a \\\n\nCMD ["b"]', "NoEmptyContinuation", "remove the backslash above it"),
+    ],
+)
+def test_a_warning_says_what_is_meant(tmp_path: Path, text: str, rule: str, hint: str) -> None:
+    [found] = checked(tmp_path, f"ARG VERSION=1\nFROM scratch\n{text}\n").warnings
+    assert found.diagnostic.code == rule
+    assert found.diagnostic.hint is not None
+    assert hint in found.diagnostic.hint
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ARG VERSION=1\nFROM x:$VERSON\n",
+        "FROM x AS build Stage\n",
+        "FROM scratch\nEXPOSE 80:80/tcp/x\n",
+        "FROM scratch\nENV A=${B\n",
+    ],
+)
+def test_what_is_an_error_is_not_warned_of_as_well(tmp_path: Path, text: str) -> None:
+    result = checked(tmp_path, text)
+    assert codes(result.warnings) == []
+    assert len(result.errors) == 1
