@@ -4,8 +4,9 @@
     mounts/<name>/lock           flocked: shared or alone by whoever uses it, and by the launcher until the step has ended
     mounts/<name>/fs             what the steps see
 
-The name is a digest of the id and a number: a private cache that is in use is left alone, and the next number taken. A
-directory counts once it has its name; it is prepared in `active`, which is swept.
+The name is a digest of the id, of how the cache begins and of a number: steps that ask for other attributes or another
+beginning under one id have caches of their own, and of a private cache that is in use the next number is taken. A directory
+counts once it has its name; it is prepared in `active`, which is swept.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Making(msgspec.Struct, frozen=True, kw_only=True):
-    """How a cache begins: attributes of an empty one; `seed` puts something in, called with the host path."""
+    """How a cache begins: attributes of an empty one; `seed` puts something in, called with the host path.
+
+    `origin` names what it puts in, by the contents.
+    """
 
     mode: int = 0o755
     uid: int = 0
     gid: int = 0
+    origin: str = ""
     seed: Callable[[str], None] | None = None
 
 
@@ -85,7 +90,7 @@ class CacheMounts:
         Raises: Cancelled: while waiting. StoreError: it cannot be made.
         """
         for number in range(_MOST_PRIVATE if sharing is Sharing.PRIVATE else 1):
-            name = cache_name(cache_id, number)
+            name = cache_name(cache_id, making, number)
             place = self._made(cache_id, name, making)
             lock = os.open(f"{place}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -160,9 +165,13 @@ class CacheMounts:
         return found
 
 
-def cache_name(cache_id: str, number: int = 0) -> str:
-    """Return the directory name of a cache: nothing of its id gets into a path."""
-    return framed_digest(["cache mount/1", cache_id, number])[:NAME_LENGTH]
+def cache_name(cache_id: str, making: Making, number: int = 0) -> str:
+    """Return the directory name of a cache: nothing of its id gets into a path.
+
+    Source: moby/buildkit, solver/llbsolver/mounts (behaviour, not code): a cache belongs to its id and its base.
+    """
+    beginning = (making.mode, making.uid, making.gid, making.origin)
+    return framed_digest(["cache mount/2", cache_id, beginning, number])[:NAME_LENGTH]
 
 
 def make_cache(

@@ -249,7 +249,7 @@ def test_a_new_cache_has_the_mode_and_owner_that_were_asked_for(
         RUN --mount=type=cache,target=/a stat -c %a:%u:%g /a
         RUN --mount=type=cache,target=/b,mode=0700,uid=1000,gid=50 stat -c %a:%u:%g /b
         USER ann
-        RUN --mount=type=cache,target=/b touch /b/mine && ls /b
+        RUN --mount=type=cache,target=/b,mode=0700,uid=1000,gid=50 touch /b/mine && ls /b
         """,
     )
     assert built.watch.output() == "755:0:0\n700:1000:50\nmine\n"

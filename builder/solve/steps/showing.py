@@ -119,15 +119,16 @@ class _Showing:
         )
 
     def _cache(self, mount: CacheMount) -> None:
-        seed = None
+        seed, origin = None, ""
         if mount.input:
             state = self._inputs[mount.input]
+            origin = state.id
             seed = lambda path: self._store.snapshots.copy_to(state, path)  # noqa: E731
         held = self._stack.enter_context(
             self._store.cache_mounts.use(
                 mount.id,
                 mount.sharing,
-                Making(mode=mount.mode, uid=mount.uid, gid=mount.gid, seed=seed),
+                Making(mode=mount.mode, uid=mount.uid, gid=mount.gid, origin=origin, seed=seed),
                 waiting=lambda: self._waiting(f"the cache `{mount.id}`"),
                 cancelled=lambda: self._behind.cancellation.cancelled,
             )
