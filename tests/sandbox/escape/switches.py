@@ -196,3 +196,11 @@ def ignored_signals() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     set_action = signal.signal
     init.signal.signal = lambda number, action: set_action(signal.SIGUSR2, signal.SIG_DFL)
+
+
+def writable_binds() -> None:
+    mounts.ATTR_READ_ONLY = 0
+
+
+def mounts_that_spread() -> None:
+    Syscalls.make_private = _nothing

@@ -17,7 +17,7 @@ import pytest
 from runtime.errors import LauncherGone
 from runtime.launch import Launcher
 from runtime.seccomp_names import numbers
-from runtime.spec import Network
+from runtime.spec import IsolationName, Network
 from tests.sandbox.escape import switches
 from tests.sandbox.escape.ground import LEAKED, SECRET_NAME, Attack, refused
 from tests.sandbox.harness import processes_of, walls
@@ -134,6 +134,13 @@ def test_with_the_hosts_network_its_abstract_sockets_are_reached(
 ) -> None:
     """As `docs/security.md` says; the name would be gone with a network namespace alone."""
     assert attack("abstract", listening).code == 0
+
+
+def test_only_root_behind_roots_walls_hears_the_hosts_network(attack: Attack) -> None:
+    """As with Docker's `--network host`: CAP_NET_RAW counts where the network belongs to the same user namespace."""
+    assert attack("packets").code == (0 if walls() is IsolationName.ROOT else 1)
+    assert refused(attack("packets", user="ann"))
+    assert attack("packets", network=Network.NONE).code == 0
 
 
 def test_shared_memory_of_the_host_is_not_there(attack: Attack) -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
 from runtime.errors import SandboxError, SetupFailed, StartFailed
-from runtime.spec import BindMount, TmpfsMount
+from runtime.spec import BindMount, IsolationName, TmpfsMount
 from tests.sandbox.escape.ground import Attack, refused
+from tests.sandbox.harness import walls
+from tests.support.unprivileged import CHECKOUT
 
 
 def test_a_second_root_does_not_lead_out(attack: Attack, victim: Path) -> None:
@@ -150,6 +154,49 @@ def test_mounts_land_inside(attack: Attack, tmp_path: Path, victim: Path, target
     )
     assert (ran.code, ran.out) == (0, "made\n")
     assert [path.name for path in source.iterdir()] == ["made"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "touch {}/new",
+        "echo x >> {}/passwd",
+        "chmod 777 {}/program",
+        "rm {}/link",
+        "mv {}/fifo {}/f",
+    ],
+)
+def test_what_is_shown_read_only_is_not_changed(attack: Attack, victim: Path, change: str) -> None:
+    shown = (BindMount(target="/shown", source=str(victim), read_only=True),)
+    ran = attack.run(change.format(*["/shown"] * 2), mounts=shown)
+    assert ran.code != 0
+    assert "Read-only" in ran.err
+
+
+@pytest.mark.skipif(walls() is not IsolationName.ROOT, reason="optional: needs mounts of one's own")
+def test_mounts_of_a_step_do_not_spread(image: Path, tmp_path: Path) -> None:
+    shared = 'mount --make-rprivate / && mount --make-rshared / && exec "$@"'
+    module = "tests.sandbox.escape.spread"
+    ran = subprocess.run(
+        [
+            "unshare",
+            "--mount",
+            "sh",
+            "-ec",
+            shared,
+            "-",
+            sys.executable,
+            "-m",
+            module,
+            image,
+            tmp_path,
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stderr == ""
+    assert ran.stdout.split() == ["0", "0"]
 
 
 @pytest.mark.parametrize("form", ["absolute", "relative", "of the directory"])

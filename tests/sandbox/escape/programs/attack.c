@@ -238,6 +238,12 @@ static int link_down(char **a) {
     return ioctl(fd, 0x8914, &request) == 0 ? reached("CAP_NET_ADMIN") : refused("SIOCSIFFLAGS");
 }
 
+/* packets: listen to all that passes on the network. */
+static int packets(char **a) {
+    (void)a;
+    return socket(AF_PACKET, SOCK_RAW, 0x0300) >= 0 ? reached("packets") : refused("socket");
+}
+
 /* xattrs PATH: marks of the overlay's own. */
 static int overlay_marks(char **a) {
     int through = 0;
@@ -274,7 +280,7 @@ int main(int count, char **words) {
         {"node", node}, {"handle", handle}, {"chroot", leave_root}, {"setns", join}, {"unshare", own_namespace},
         {"mounts", change_mounts}, {"keys", keys}, {"addkey", add_key}, {"terminal", terminal}, {"abstract", abstract},
         {"segment", segment}, {"process", process}, {"calls", calls}, {"write", writable}, {"read", readable},
-        {"link-down", link_down}, {"xattrs", overlay_marks}, {"descriptors", descriptors}, {"up", up},
+        {"link-down", link_down}, {"packets", packets}, {"xattrs", overlay_marks}, {"descriptors", descriptors}, {"up", up},
     };
     for (size_t i = 0; count > 1 && i < sizeof all / sizeof *all; i++)
         if (strcmp(words[1], all[i].name) == 0) return all[i].attack(words + 2);
