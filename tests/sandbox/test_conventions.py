@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -69,6 +70,14 @@ def test_calls_of_i386_have_the_same_policy(
     sandbox: Sandbox, tmp_path: Path, call: Call, expected: int
 ) -> None:
     assert run(sandbox, tmp_path, i386_program(call))[0] == expected
+
+
+@pytest.mark.usefixtures("runs_i386")
+def test_sockets_by_socketcall_are_not_looked_into(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As `docs/security.md` says: what a call's pointer leads to is beyond a filter, and programs of i386 need the call."""
+    arguments = struct.pack("<III", 38, 5, 0)
+    made = run(sandbox, tmp_path, i386_program((I386["socketcall"], 1, arguments)))[0]
+    assert made in {0, errno.EAFNOSUPPORT}
 
 
 @pytest.mark.parametrize(
