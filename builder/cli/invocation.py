@@ -75,10 +75,12 @@ class Invocation:
 
     def tell(self, diagnostic: Diagnostic) -> None:
         """Show a diagnostic on standard error."""
-        from builder.ui.diagnostic import render, to_json
+        from builder.ui.diagnostic import render
 
         if self.machine:
-            text = to_json(diagnostic).decode() + "\n"
+            from builder.ui.rawjson import render_diagnostic
+
+            text = render_diagnostic(diagnostic)
         else:
             palette = palette_for(sys.stderr, self.settings)
             text = render(diagnostic, palette=palette, columns=_columns())

@@ -301,12 +301,12 @@ class _Scanner:
             return f"${{{name}{modifier}{word}}}"
         return self._modified(start, name, value, kind, word, empty_counts=empty_counts)
 
-    def _inner(self, stop: str, start: int, *, keep_escapes: bool) -> str:
+    def _inner(self, stop: str, start: int, *, keep_escapes: bool, hint: str | None = None) -> str:
         try:
             return "".join([piece for piece, _ in self.until(stop, keep_escapes=keep_escapes)])
         except BadWord as error:
             if self.at >= len(self.text) and error.message.endswith("is missing"):
-                raise BadWord(f"`{stop}` is missing", start) from error
+                raise BadWord(f"`{stop}` is missing", start, hint=hint) from error
             raise
 
     def _modified(
@@ -340,7 +340,8 @@ class _Scanner:
         every = self.text.startswith("/", self.at)
         if every:
             self.at += 1
-        pattern = self._inner("/", start, keep_escapes=True)
+        hint = f"`${{{name}/…}}` replaces text: write `${{{name}}}` if a path follows"
+        pattern = self._inner("/", start, keep_escapes=True, hint=hint)
         replacement = self._inner("}", start, keep_escapes=True)
         if value is None and self.keep_unset:
             return f"${{{name}/{pattern}/{replacement}}}"

@@ -28,8 +28,10 @@ def dockerfile_of(context: str, given: str | None) -> SourceFile:
         raise DockerfileError(
             f"there is no file `{os.path.relpath(path) if given is None else given}`",
             code="dockerfile.not-found",
-            notes=_near_dockerfiles(context) if given is None else (),
-            hint="name it with `-f FILE`, or create a `Dockerfile` in the context",
+            notes=_near_dockerfiles(os.path.dirname(path) or ".", os.path.basename(path)),
+            hint="name it with `-f FILE`, or create a `Dockerfile` in the context"
+            if given is None
+            else "`-f` is relative to where you are, not to the context",
         )
     name = os.path.relpath(path)
     return SourceFile(path if name.startswith("..") else name, text)
@@ -92,6 +94,21 @@ def _refusal(path: str, status: os.stat_result) -> ContextError | None:
     return ContextError(f"`{path}` {what}", code="context.unreadable", hint=hint)
 
 
-def _near_dockerfiles(context: str) -> tuple[str, ...]:
-    names = [name for name in sorted(os.listdir(context)) if "dockerfile" in name.lower()]
-    return (f"the context holds {', '.join(f'`{name}`' for name in names[:5])}",) if names else ()
+def _near_dockerfiles(directory: str, wanted: str) -> tuple[str, ...]:
+    """Return what a directory holds that may have been meant: a name like that, or what Dockerfiles are called."""
+    from builder.dockerfile.suggest import nearest
+
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError:
+        return ()
+    usual = [
+        name
+        for name in names
+        if any(each in name.lower() for each in ("dockerfile", "containerfile"))
+        and not name.endswith(".dockerignore")
+    ]
+    near = nearest(wanted, names, fold=True)
+    found = list(dict.fromkeys([*([near] if near in names else []), *usual]))[:5]
+    listed = ", ".join(f"`{os.path.relpath(os.path.join(directory, name))}`" for name in found)
+    return (f"there is {listed}",) if found else ()

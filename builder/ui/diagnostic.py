@@ -44,7 +44,7 @@ def render(diagnostic: Diagnostic, *, palette: Palette = PLAIN, columns: int = 1
 
 
 def to_json(diagnostic: Diagnostic) -> bytes:
-    """Return a diagnostic as one JSON object without the source text.
+    """Return a diagnostic as one JSON object without the source text; see `docs/json.md`.
 
     `line` and `column` count from 1, the end is exclusive.
     """

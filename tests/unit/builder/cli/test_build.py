@@ -266,7 +266,8 @@ def test_rawjson_is_json_to_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     assert lapstrake(FakeEngine(DockerfileError("bad")), "build", "--progress=rawjson", ".") == 1
     documents = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert documents[0]["type"] == "VertexStarted"
-    assert documents[-1]["message"] == "bad"
+    assert documents[-1]["type"] == "Diagnostic"
+    assert documents[-1]["diagnostic"]["message"] == "bad"
 
 
 def test_id_is_written_to_a_file(tmp_path: Any) -> None:

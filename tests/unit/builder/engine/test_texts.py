@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.engine.texts import MAX_TEXT, context_of, dockerfile_of, read_text
-from builder.errors import ContextError
+from builder.errors import ContextError, DockerfileError
 
 
 def refusal(path: Path) -> str:
@@ -41,3 +41,21 @@ def test_a_directory_is_neither_dockerfile_nor_ignore_file(tmp_path: Path) -> No
         context_of(str(tmp_path), None)
     with pytest.raises(ContextError, match="is a directory"):
         dockerfile_of(str(tmp_path), str(tmp_path))
+
+
+def test_a_dockerfile_that_is_not_there_names_what_may_be_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c").mkdir()
+    for name in ("Containerfile", "dockerfile.dev", "dockerfile.dev.dockerignore", "service.df"):
+        (tmp_path / "c" / name).write_text("")
+
+    def notes(given: str | None) -> tuple[str, ...]:
+        with pytest.raises(DockerfileError) as caught:
+            dockerfile_of(str(tmp_path / "c"), given)
+        return caught.value.notes
+
+    assert notes(None) == ("there is `c/Containerfile`, `c/dockerfile.dev`",)
+    assert notes("c/servce.df")[0].startswith("there is `c/service.df`")
+    assert notes("none/Dockerfile") == ()

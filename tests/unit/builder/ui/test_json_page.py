@@ -1,0 +1,46 @@
+"""`docs/json.md` shows what programs are given."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from builder.diagnostics import SourceFile
+from builder.engine.calls import Checked, call
+from builder.engine.contexts import Beginning
+from builder.engine.requests import CallRequest
+from builder.events import Event
+from builder.solve.context import LocalContext
+from builder.ui.calls import as_json
+from builder.ui.rawjson import render_diagnostic
+
+PAGE = (Path(__file__).parents[4] / "docs/json.md").read_text()
+[DIAGNOSTIC, CHECK] = [
+    json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+]
+
+
+def test_the_page_shows_a_check_and_a_diagnostic_as_they_are(tmp_path: Path) -> None:
+    text = "FROM scratch AS Build\nCOPY --form=a b c\n"
+    beginning = Beginning(
+        source=SourceFile("Dockerfile", text), context=LocalContext(root=str(tmp_path))
+    )
+    request = CallRequest(method="check", context=str(tmp_path))
+    result = call(request, beginning, lambda *_: None)
+    assert isinstance(result, Checked)
+    document = json.loads(as_json(result))
+    assert document["errors"] == [DIAGNOSTIC]
+    [warning] = document["warnings"]
+    assert warning["diagnostic"]["code"] == "StageNameCasing"
+    warning["diagnostic"] = document["errors"][0] = {}
+    assert document == CHECK
+    line = json.loads(render_diagnostic(result.errors[0].diagnostic))
+    assert line == {"type": "Diagnostic", "diagnostic": DIAGNOSTIC}
+
+
+def test_the_page_names_every_event_with_its_fields() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE, re.MULTILINE))
+    for event in Event.__args__:
+        for field in event.__struct_fields__:
+            assert field == "at" or f"`{field}`" in rows[event.__name__]
