@@ -28,7 +28,7 @@ _MFD_EXEC = 0x10
 _SEALS = 0xF
 _F_ADD_SEALS = 1033
 
-# Machine number and flags of the ELF header; code, whose frame is `wire`'s ("exec", error number).
+# Machine number and flags of the ELF header; code, made of `trampolines/*.S`, whose frame is `wire`'s ("exec", error number).
 _CODE: dict[str, tuple[int, int, str]] = {
     "x86_64": (
         62,

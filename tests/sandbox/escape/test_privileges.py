@@ -77,6 +77,10 @@ def test_handles_open_nothing_without_the_filter_either(attack_without_a_filter:
     assert refused(attack_without_a_filter("handle", "/"))
 
 
+def test_mounts_stay_where_they_are_by_capabilities_alone(attack_without_a_filter: Attack) -> None:
+    assert refused(attack_without_a_filter("mounts"))
+
+
 def test_a_limit_of_the_caller_is_not_raised(attack: Attack) -> None:
     ran = attack.run("ulimit -Hn 99999999 2>&1 || echo kept")
     assert "kept" in ran.out or "rror" in ran.out

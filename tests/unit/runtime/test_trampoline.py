@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime import filters, wire
+from runtime import filters, trampoline, wire
 from runtime.trampoline import SOCKET, open_sealed, program
 
 HERE = os.uname().machine
@@ -68,6 +68,22 @@ def test_why_a_command_does_not_start_is_told(
     assert code == 126
     ours.close()
     theirs.close()
+
+
+_TOOLS = {"ppc64le": "powerpc64le-linux-gnu-", HERE: ""}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_bytes_are_those_of_the_source(tmp_path: Path, machine: str) -> None:
+    prefix = _TOOLS.get(machine, f"{machine}-linux-gnu-")
+    if shutil.which(f"{prefix}as") is None:
+        pytest.skip(f"optional: {prefix}as is not installed")
+    source = Path(trampoline.__file__).parent / f"trampolines/{machine}.S"
+    made, code = tmp_path / "made.o", tmp_path / "code"
+    subprocess.run([f"{prefix}as", "-o", made, source], check=True)
+    subprocess.run([f"{prefix}objcopy", "-O", "binary", "-j", ".text", made, code], check=True)
+    assert program(machine).endswith(code.read_bytes())
+    assert len(program(machine)) == 64 + 56 + code.stat().st_size
 
 
 def test_what_is_executed_cannot_be_changed() -> None:
