@@ -54,7 +54,7 @@ def contents(root: str, rules: IgnoreRules | None) -> Iterator[Content]:
         if found.kind == "directory" and below:
             if len(waiting) > _DEEPEST:
                 raise ContextError(f"`{path[:200]}` lies too deep", code="context.unreadable")
-            waiting.append(iter(_names(root, path)))
+            waiting.append(iter(_names(root, path, hidden=not found.sent)))
             directories.append(path)
 
 
@@ -71,7 +71,7 @@ def content(path: str, status: os.stat_result | None, rules: IgnoreRules | None)
     )
 
 
-def _names(root: str, path: str) -> list[tuple[str, os.stat_result]]:
+def _names(root: str, path: str, *, hidden: bool = False) -> list[tuple[str, os.stat_result]]:
     """Return the names in a directory, sorted, with their attributes; sockets are part of no context."""
     try:
         with os.scandir(f"{root}/{path}" if path else root) as entries:
@@ -79,6 +79,8 @@ def _names(root: str, path: str) -> list[tuple[str, os.stat_result]]:
     except FileNotFoundError:
         return []  # it has gone since it was named
     except OSError as error:
+        if hidden and isinstance(error, PermissionError):
+            return []  # a build passes it by, too
         raise ContextError(
             f"`{path or root}` cannot be read: {error.strerror}",
             code="context.unreadable",

@@ -80,7 +80,9 @@ class Digester:
         while pending:
             relative = pending.pop()
             path = _join(real, relative)
-            fd = self._tree.open_directory(path)
+            fd = self._tree.open_unless_hidden(path)
+            if fd is None:
+                continue
             try:
                 record, below = self._listing(fd, path, relative)
             finally:

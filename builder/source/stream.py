@@ -86,7 +86,8 @@ class _Frame:
     """A directory that the stream is in.
 
     One that the ignore rules hide, but not all below it, is `waiting` to be yielded before the first object
-    in it that is kept. `holds` tells whether anything directly in it was kept.
+    in it that is kept. `holds` tells whether anything directly in it was kept; a hidden one that may not be read
+    is `shut`.
     """
 
     __slots__ = (
@@ -98,6 +99,7 @@ class _Frame:
         "pending",
         "real",
         "relative",
+        "shut",
         "size",
         "waiting",
     )
@@ -108,6 +110,7 @@ class _Frame:
         self.path = path
         self.waiting = waiting
         self.holds = False
+        self.shut = False
         self.fd = -1
         self.pending: list[os.DirEntry[str]] = []
         self.items: list[KnownItem] = []
@@ -220,7 +223,11 @@ class ObjectStream:
 
     def _enter(self, real: str, relative: str, path: bytes, waiting: Object | None) -> _Frame:
         frame = _Frame(real, relative, path, waiting)
-        frame.fd = self._tree.open_directory(real)
+        fd = self._tree.open_unless_hidden(real)
+        if fd is None:
+            frame.shut = True
+            return frame
+        frame.fd = fd
         with os.scandir(frame.fd) as entries:
             # Sorted as bytes, the order of a layer; taken from the end.
             frame.pending = sorted(entries, key=_name_bytes, reverse=True)
@@ -270,6 +277,8 @@ class ObjectStream:
             frame.items.append(known_item(found, time.time_ns()))
 
     def _close(self, frame: _Frame) -> None:
+        if frame.shut:
+            return
         hidden_mode = 0
         if self._tree.ignored(frame.real):
             own = self._status(frame)

@@ -68,6 +68,20 @@ class Tree:
         except PermissionError as error:
             raise _unreadable(path, error) from error
 
+    def open_unless_hidden(self, path: str) -> int | None:
+        """Open a directory for reading; None where that is not allowed, but the rules hide it anyway.
+
+        As with BuildKit, nothing is then brought back from it. The caller closes the descriptor.
+
+        Raises: as `open_directory`.
+        """
+        try:
+            return self.open_directory(path)
+        except ContextError:
+            if self.ignored(path):
+                return None
+            raise
+
     def open(self, path: str, flags: int) -> int:
         """Open what a path leads to inside the root; the caller closes it.
 

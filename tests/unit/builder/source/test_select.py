@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.dockerfile.ignore import IgnoreRules
 from builder.errors import ContextError
 from builder.source import select as selecting
 from builder.source.known import KnownFiles
@@ -194,9 +195,9 @@ def test_a_link_that_leads_nowhere_in_the_context_names_its_target(
     assert caught.value.hint is not None
 
 
-def test_a_directory_that_may_not_be_read_is_named(
-    tree: Tree, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody read the directory `deep`, not even root."""
     opened = os.open
 
     def refusing(path: str, flags: int, *rest: int, dir_fd: int | None = None) -> int:
@@ -209,10 +210,26 @@ def test_a_directory_that_may_not_be_read_is_named(
 
     monkeypatch.setattr("runtime.beneath.open_beneath", refused)
     monkeypatch.setattr(os, "open", refusing)
+
+
+@pytest.mark.usefixtures("closed")
+def test_a_directory_that_may_not_be_read_is_named(tree: Tree) -> None:
     with pytest.raises(ContextError, match="`src/deep` cannot be opened") as caught:
         digest_of(tree, "src")
     assert caught.value.code == "context.unreadable"
     assert caught.value.hint is not None
+
+
+@pytest.mark.usefixtures("closed")
+def test_a_hidden_directory_that_may_not_be_read_is_passed_by(tree: Tree, tmp_path: Path) -> None:
+    tree.rules = IgnoreRules.parse("src/deep\n!**/*.bin\n", ".dockerignore")
+    paths, digest = streamed(tree, "src")
+    assert paths == [b"app/a.py"]
+    assert digest_of(tree, "src") == digest
+    known = KnownFiles(str(tmp_path / "known"), "rules")
+    assert digest_of(tree, "src", known=known) == digest
+    with pytest.raises(ContextError, match="`src/deep` is excluded"):
+        digest_of(tree, "src/deep")
 
 
 def test_a_pattern_selects_in_order_and_may_match_nothing(tree: Tree) -> None:
