@@ -216,8 +216,9 @@ class _Scanner:
             elif char == self.escape:
                 following = text[self.at + 1 : self.at + 2]
                 escapes = following != "" and following in special
-                out.append(char if keep_escapes or not escapes else "")
-                out.append(following if escapes else "")
+                # One that escapes nothing stands for itself; kept, it is escaped by another.
+                out.append(char if keep_escapes else "")
+                out.append(following if escapes else char)
                 self.at += 2 if escapes else 1
             else:
                 begin = self.at

@@ -12,6 +12,7 @@ from builder.dockerfile.words import MAX_NESTING, BadWord, expand, split
 
 VALUES = {
     "v": "value",
+    "slash": "a\\x",
     "path": "/usr/local/lib/x.tar.gz",
     "empty": "",
     "star": "a*b",
@@ -37,6 +38,8 @@ def known(
         ("$v-x", "value-x"),
         ("$vx", ""),
         ("$ä", "umlaut"),
+        ('${slash%"\\x"}', "a"),
+        ('${slash#"\\x"}', "a\\x"),
         ("\ufeffa\ufeff", "a\ufeff"),
         ("\ufeff$v", "value"),
         ("$", "$"),
