@@ -98,7 +98,7 @@ def _bad_head(given: Statement, words: tuple[Word, ...]) -> DockerfileError:
         span = rest[0].span.to(words[-1].span)
         joined = "-".join(word.text for word in rest)
         hint = f"write `{joined}`" if _is_stage_name(joined) else usual
-        return given.error("the name of a stage is one word", span, hint=hint)
+        return given.error("FROM takes one word as the name of a stage", span, hint=hint)
     if second.text[0].isdecimal() and not rest and ":" not in image.text:
         usual = f"write `FROM {image.text}:{second.text}` if this is the tag"
     elif image.text.endswith(":") and not rest:

@@ -147,7 +147,8 @@ def _clipped(text: str, start: int, end: int, room: int) -> tuple[str, int, int]
 
     A line that does not fit is cut around the mark; a mark that does not fit either is cut at its end.
     """
-    cells = [_shown(character) for character in text] + [""] * max(0, end - len(text))
+    # A mark after the end of the line takes a cell of its own.
+    cells = [_shown(character) for character in text] + [" "] * max(0, end - len(text))
     widths = [width(cell) for cell in cells]
     if sum(widths) <= room:
         return "".join(cells), sum(widths[:start]), _mark(widths, start, end)

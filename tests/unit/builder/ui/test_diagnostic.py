@@ -4,7 +4,7 @@ import json
 import textwrap
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
@@ -176,6 +176,7 @@ def test_json_has_the_place_and_not_the_text() -> None:
 numbers = st.integers(1, 12)
 
 
+@example("0000\u0e5c\u2d68", Span(1, 7, 1, 1), 1)
 @given(st.text(), st.builds(Span, numbers, numbers, numbers, numbers), st.integers(1, 60))
 def test_any_span_in_any_text_renders_within_the_columns(
     text: str, span: Span, columns: int
