@@ -12,6 +12,7 @@ import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.pairs import named, with_environment
+from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import ExportError, LapstrakeError, UsageError
 from builder.settings import isolation_name, progress_mode
@@ -23,28 +24,16 @@ if TYPE_CHECKING:
 
 _ABSENT = [
     *absent(
-        "--add-host",
         "--annotation",
         "--attest",
         "--builder",
         "--cache-from",
         "--cache-to",
-        "--cgroup-parent",
-        "--cpu-period",
-        "--cpu-quota",
-        "-c/--cpu-shares",
-        "--cpuset-cpus",
-        "--cpuset-mems",
-        "-m/--memory",
-        "--memory-swap",
         "--metadata-file",
         "--no-cache-filter",
         "--policy",
         "--provenance",
-        "--resource",
         "--sbom",
-        "--shm-size",
-        "--ulimit",
     ),
     *absent("-D/--debug", value=False),
 ]
@@ -70,7 +59,7 @@ _IGNORED = [
 @click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
 @click.option(
     "--network",
-    type=click.Choice(["default", "host", "none"]),
+    type=click.Choice(["default", "host", "none", "private"]),
     default="default",
     help="Choose the network of RUN steps.",
 )
@@ -125,11 +114,18 @@ _IGNORED = [
     metavar="FILE",
     help="Trust these certificates too, in steps as well.",
 )
-@click.option("--allow", multiple=True, metavar="WHAT", help="Allow steps to leak secrets.")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="WHAT",
+    help="Allow steps network.host, security.insecure, device or leaked-secrets.",
+)
+@step_options
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
 def command(
     invocation: Invocation,
+    /,
     *,
     context: str | None,
     tags: tuple[str, ...],
@@ -155,6 +151,7 @@ def command(
     ssh: tuple[str, ...],
     allow: tuple[str, ...],
     ca_certs: tuple[str, ...],
+    **step: Any,
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
     from builder.engine import BuildRequest, CallRequest
@@ -205,6 +202,7 @@ def command(
         network=network,
         contexts=_contexts(contexts),
         **_given(secrets, ssh, allow),
+        **_limits(step),
     )
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
@@ -229,6 +227,14 @@ def _given(
         "agents": agents_of(ssh),
         "allow": allowed_of(allow),
     }
+
+
+def _limits(given: dict[str, Any]) -> dict[str, Any]:
+    if not any(value is not None and value != () for value in given.values()):
+        return {}
+    from builder.cli.limits import hosts_of, limits_of
+
+    return {"hosts": hosts_of(given["add_hosts"]), "limits": limits_of(given)}
 
 
 def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

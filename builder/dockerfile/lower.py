@@ -122,7 +122,9 @@ class _Lowering:
         self.vertices = Vertices()
         self.states: dict[int, _StageState] = {}
         self.proxies = scope.proxy_environment(dict(plan.request.build_args))
-        self.namespace = dict(plan.request.build_args).get(NAMESPACE, "")
+        given = dict(plan.request.build_args)
+        self.namespace = given.get(NAMESPACE, "")
+        self.hostname = given.get(supported.HOSTNAME, "")
 
     def lower_stages(self) -> None:
         """Make the vertices; mistakes are collected."""
@@ -248,6 +250,8 @@ class _Lowering:
             for refused in supported.refusals(run, self.source):
                 self.mistakes.add(refused)
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
+        if self.hostname:
+            operation = msgspec.structs.replace(operation, hostname=self.hostname)
         inputs: list[int] = []
         if run.mounts:
             mounted = self._mounts(stage, state, (index, run), inputs)

@@ -11,6 +11,10 @@ from builder.errors import DockerfileError, UsageError
 from builder.oci.platform import Platform
 
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
+HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"
+"""The build argument that names the host which steps run on."""
+_LONGEST_HOSTNAME = 64
+_NOT_IN_HOSTNAMES = frozenset(" \t\r\n\0#/")
 _OFF = frozenset({"", "0", "f", "F", "FALSE", "false", "False"})
 _WITHOUT_EFFECT = (
     ("BUILDKIT_INLINE_CACHE", "cache records stay in the store, images carry none"),
@@ -41,10 +45,7 @@ def mistakes(instruction: Instruction, source: SourceFile) -> list[DockerfileErr
 
 def refusals(run: Run, source: SourceFile) -> list[DockerfileError]:
     """Return an error for each flag of a RUN that is not supported."""
-    flags: list[Flag] = [*run.devices]
-    if run.security is not None and run.security.value != "sandbox":
-        flags.append(run.security)
-    return [_flag_refused("RUN", flag, source) for flag in flags]
+    return [_flag_refused("RUN", flag, source) for flag in run.devices]
 
 
 def foreign_platform(
@@ -81,10 +82,11 @@ def check_arguments(given: Mapping[str, str]) -> None:
             notes=("it asks for an index around the one image",),
             hint="leave it out",
         )
-    if given.get("BUILDKIT_SANDBOX_HOSTNAME"):
+    name = given.get(HOSTNAME, "")
+    if len(name.encode("utf-8", "replace")) > _LONGEST_HOSTNAME or set(name) & _NOT_IN_HOSTNAMES:
         raise UsageError(
-            "the build argument `BUILDKIT_SANDBOX_HOSTNAME` is not supported yet",
-            hint="leave it out",
+            f"`{name[:80]}` in the build argument `{HOSTNAME}` cannot be the name of a host",
+            hint=f"use at most {_LONGEST_HOSTNAME} letters, digits, dots and hyphens",
         )
 
 

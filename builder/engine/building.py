@@ -42,6 +42,7 @@ from builder.oci.edit import append_history, append_layer, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
+from builder.solve.allowing import refuse_forbidden
 from builder.solve.context import LocalContext
 from builder.solve.solver import Solved, Solver
 from builder.solve.surroundings import Surroundings
@@ -177,7 +178,13 @@ class Build:
         graph = plan.graph
         started = [each for each in graph.vertices if not _is_given(each)]
         self._events.emit(BuildStarted(dockerfile=source.name, total=len(started)))
-        if self._request.no_cache or self._request.network == "none":
+        refuse_forbidden(
+            graph,
+            allowed=self._request.allow,
+            network=self._request.network,
+            located=locator(source),
+        )
+        if self._request.no_cache or self._request.network == "none" or self._request.hosts:
             vertices = tuple(self._as_asked(each) for each in graph.vertices)
             graph = msgspec.structs.replace(graph, vertices=vertices)
         solved = Solver(
@@ -196,10 +203,18 @@ class Build:
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=plan.warnings)
 
     def _as_asked(self, vertex: Vertex) -> Vertex:
-        """Return a vertex with what the flags say of every step; a RUN without a network is another step."""
+        """Return a vertex with what the flags say of every step.
+
+        A RUN without a network is another step, and so is one that knows more names.
+        """
         op = vertex.op
-        if isinstance(op, RunOp) and op.network == "default" and self._request.network == "none":
-            op = msgspec.structs.replace(op, network="none")
+        if isinstance(op, RunOp):
+            none = op.network == "default" and self._request.network == "none"
+            op = msgspec.structs.replace(
+                op,
+                network="none" if none else op.network,
+                hosts=tuple([name for name, _ in self._request.hosts]),
+            )
         return msgspec.structs.replace(vertex, op=op, no_cache=self._request.no_cache)
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
@@ -250,11 +265,10 @@ class Build:
         return self._take(needed, self._catalogue.open(pulled.image_id))
 
     def _surroundings(self) -> Surroundings:
-        resolver = read_text("/etc/resolv.conf") or ""
-        hosts = "127.0.0.1\tlocalhost buildkitsandbox\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-        files = (("/etc/resolv.conf", resolver.encode()), ("/etc/hosts", hosts.encode()))
         return Surroundings(
-            files=files,
+            resolver=read_text("/etc/resolv.conf") or "",
+            hosts=self._request.hosts,
+            limits=self._request.limits,
             network=self._request.network,
             secrets=self._secrets(),
             agents=self._agents,

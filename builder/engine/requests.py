@@ -6,6 +6,7 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.solve.given import AgentSource, SecretSource
+from builder.solve.surroundings import Limits
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,8 +17,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-ALLOWED = ("leaked-secrets",)
-"""What can be allowed: that a step writes a secret into the image."""
+ALLOWED = ("network.host", "security.insecure", "device", "leaked-secrets")
+"""What can be allowed: the host's network where the build has its own, everything that the walls let a step do, devices,
+and that a step writes a secret into the image."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output, ...] = ()
     push: bool = False
     network: str = "default"
+    hosts: tuple[tuple[str, str], ...] = ()
+    limits: Limits = Limits()
     contexts: tuple[tuple[str, str], ...] = ()
     secrets: tuple[SecretSource, ...] = ()
     agents: tuple[AgentSource, ...] = ()

@@ -104,13 +104,20 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     hidden_env: tuple[str, ...] = ()
     """Environment that does not count for the key: the predefined proxy arguments."""
     mounts: tuple[RunMount, ...] = ()
+    security: str = "sandbox"
+    hostname: str = ""
+    """ "" is what every step is called otherwise."""
+    hosts: tuple[str, ...] = ()
+    """The names that /etc/hosts gets besides; what they stand for does not count for the key."""
 
     def identity(self) -> Identity:
         """Return what counts for the key; `hidden_env` does not."""
         plain = (self.argv, self.env, self.cwd, self.user, self.network, self.script)
-        if not self.mounts:
-            return ("run/1", *plain)
-        return ("run/2", *plain, tuple([mount.identity() for mount in self.mounts]))
+        mounts = tuple([mount.identity() for mount in self.mounts])
+        more = (self.security, self.hostname, self.hosts)
+        if more != ("sandbox", "", ()):
+            return ("run/3", *plain, mounts, *more)
+        return ("run/2", *plain, mounts) if mounts else ("run/1", *plain)
 
 
 class CopySource(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from builder.events import (
     VertexLog,
     VertexStarted,
     Waiting,
+    Warned,
 )
 from builder.graph.keys import CacheKey
 from builder.graph.operations import (
@@ -38,6 +39,7 @@ from builder.graph.operations import (
 )
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
+from builder.solve.limits import UnsetLimits
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
 from builder.solve.surroundings import Surroundings, Told
@@ -102,6 +104,7 @@ class Solver:
         self._layers: dict[int, Layer] = {}
         self._cached = 0
         self._restarts = 0
+        self._unset = UnsetLimits(lambda found: events.emit(Warned(diagnostic=found)))
         self._started = time.monotonic()
         self._mounted = _mounted(graph)
 
@@ -324,6 +327,7 @@ class Solver:
                 waiting=lambda on: self._events.emit(
                     Waiting(at=self._at(), id=self._id(index), on=on)
                 ),
+                unset=self._unset.hear,
             ),
         )
         self._store.cache.record(key, base.id, layer.diff_id, ())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.errors import BuildError, ContainerError, RunFailed
 from builder.graph.operations import RunOp
+from builder.solve.steps.placing import HOSTNAME, files_of, network_of
 from builder.solve.steps.showing import shown
 from builder.solve.steps.trusting import strip, trusting
 from builder.solve.surroundings import Surroundings, Told
@@ -19,7 +20,7 @@ from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.root import Store
 from builder.store.snapshotter import ActiveSnapshot
-from runtime.spec import BindMount, ContainerSpec, Network, Process
+from runtime.spec import BindMount, ContainerSpec, Process, Resources, Security
 
 if TYPE_CHECKING:
     from builder.solve.needles import Mask
@@ -64,6 +65,7 @@ def execute_run(
             path = f"{snapshots.scratch()}/{active.name}.script"
             _write_script(path, op.script)
             scripts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
+        network = network_of(op, surroundings)
         spec = ContainerSpec(
             rootfs=trusted.rootfs,
             process=Process(
@@ -73,11 +75,16 @@ def execute_run(
                 user=op.user,
             ),
             mounts=(*more.mounts, *trusted.mounts, *scripts),
-            network=_network(op, surroundings),
-            files=surroundings.files,
+            hostname=op.hostname or HOSTNAME,
+            network=network,
+            files=files_of(op, network, surroundings),
+            security=Security(op.security),
+            limits=surroundings.limits.processes,
+            resources=surroundings.limits.resources,
+            shared_memory=surroundings.limits.shared_memory,
         )
         try:
-            failed = _run(spec, behind, _Output(told.log, more.values), tuple(more.held))
+            failed = _run(spec, behind, _Output(told, more.values), tuple(more.held))
         finally:
             for script in scripts:
                 os.unlink(script.source)
@@ -116,17 +123,13 @@ def _write_script(path: str, script: bytes) -> None:
         os.fchmod(file.fileno(), 0o755)
 
 
-def _network(op: RunOp, surroundings: Surroundings) -> Network:
-    wanted = surroundings.network if op.network == "default" else op.network
-    return Network.NONE if wanted == "none" else Network.HOST
-
-
 class _Output:
     """Where the output of a step goes: to whoever watches and to its last lines, without the secrets that it may see."""
 
-    def __init__(self, log: Callable[[bytes], None], values: Sequence[bytes]) -> None:
+    def __init__(self, told: Told, values: Sequence[bytes]) -> None:
         self.tail = Tail()
-        self._log = log
+        self.unset = told.unset
+        self._log = told.log
         self._mask: Mask | None = None
         if values:
             from builder.solve.needles import Mask
@@ -157,6 +160,7 @@ def _run(
                 stdout=write_end,
                 stderr=write_end,
                 cancellation=behind.cancellation,
+                on_unset=output.unset,
                 hold=(*behind.held, *locks),
             )
     except ContainerError as error:
@@ -172,7 +176,13 @@ def _run(
         if status.signal is not None
         else f"the command exited with code {status.code}"
     )
-    return RunFailed(how, command_exit_code=status.code, notes=output.tail.notes())
+    notes = (*_reached(status.reached, spec.resources), *output.tail.notes())
+    return RunFailed(how, command_exit_code=status.code, notes=notes)
+
+
+def _reached(limits: tuple[str, ...], resources: Resources | None) -> tuple[str, ...]:
+    asked = [f"{name}={getattr(resources, name)}" for name in limits if resources is not None]
+    return (f"it reached the limit `{','.join(asked)}`",) if asked else ()
 
 
 def _not_started(error: ContainerError) -> RunFailed:

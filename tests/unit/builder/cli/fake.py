@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from builder.cli.application import main
 from builder.cli.invocation import Invocation
 from builder.events import Outcome, VertexDone, VertexStarted, Warned
@@ -91,3 +93,20 @@ class FakeEngine:
 def lapstrake(engine: FakeEngine, *words: str) -> int:
     """Run the command line with an engine of ours; return the exit code."""
     return main(list(words), Invocation(open_engine=engine.open))  # type: ignore[arg-type]
+
+
+def request_of(*words: str) -> Any:
+    """Return what `build` with these words asks of the engine."""
+    engine = FakeEngine()
+    assert lapstrake(engine, "build", *words) == 0
+    [(name, (request,))] = engine.calls
+    assert name == "build"
+    return request
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return what `build` with these words says before anything else."""
+    engine = FakeEngine()
+    assert lapstrake(engine, "build", *words) == 125
+    assert engine.calls == []
+    return capsys.readouterr().err

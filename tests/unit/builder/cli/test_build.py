@@ -11,22 +11,7 @@ import pytest
 from builder.diagnostics import Diagnostic, Severity
 from builder.errors import DockerfileError
 from runtime.spec import IsolationName
-from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
-
-
-def request_of(*words: str) -> Any:
-    engine = FakeEngine()
-    assert lapstrake(engine, "build", *words) == 0
-    [(name, (request,))] = engine.calls
-    assert name == "build"
-    return request
-
-
-def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    engine = FakeEngine()
-    assert lapstrake(engine, "build", *words) == 125
-    assert engine.calls == []
-    return capsys.readouterr().err
+from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake, refusal, request_of
 
 
 def test_request_holds_what_the_flags_say() -> None:
@@ -158,7 +143,7 @@ def test_two_outputs_cannot_share_standard_output(capsys: pytest.CaptureFixture[
         (["--sbom=true"], "--sbom"),
         (["--provenance", "max"], "--provenance"),
         (["--cache-from", "type=gha"], "--cache-from"),
-        (["-m", "1g"], "-m/--memory"),
+        (["--policy", "x"], "--policy"),
         (["--sbom=true"], "--sbom"),
     ],
 )

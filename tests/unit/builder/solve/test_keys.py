@@ -60,6 +60,12 @@ def keys() -> dict[str, str]:
             msgspec.structs.replace(RUN, mounts=MOUNTS), state, (KeyPart("contents", "c"),)
         ),
         "run without a network": run_key(msgspec.structs.replace(RUN, network="none"), state),
+        "run that may do everything": run_key(
+            msgspec.structs.replace(RUN, security="insecure"), state
+        ),
+        "run on a host of another name": run_key(
+            msgspec.structs.replace(RUN, hostname="h", hosts=("a",)), state
+        ),
         "copy": copy_key(COPY, contents),
         "copy with owner and mode": copy_key(
             msgspec.structs.replace(COPY, owner="ann:5", mode=0o4755), contents
@@ -95,6 +101,9 @@ OTHERS: dict[type, dict[str, Any]] = {
         "network": "none",
         "script": b"#!",
         "mounts": (CacheMount(id="c", target="/c"),),
+        "security": "insecure",
+        "hostname": "h",
+        "hosts": ("a",),
     },
     CopyOp: {
         "dest": "/x",
