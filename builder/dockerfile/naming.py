@@ -36,7 +36,8 @@ def argument_hint(word: Word, arguments: Mapping[str, str], expander: Expander) 
     if near is not None:
         return f"did you mean `${near}`?"
     if missing:
-        return f"declare it above the first FROM: `ARG {missing[0]}=…`"
+        name = missing[0]
+        return f"write `ARG {name}=…` above the first FROM, or give `--build-arg {name}=…`"
     return "give the argument a value"
 
 

@@ -97,7 +97,7 @@ def updates_alone(moment: Moment) -> Iterator[Finding]:
             continue
         elif name not in _OF_NO_ACCOUNT:
             return
-    if updating is None:
+    if updating is None or _is_mounted(run, "/var/lib/apt/lists"):
         return
     yield Finding(
         rule="AptUpdateAlone",
@@ -125,7 +125,7 @@ def changes_of_copies(moment: Moment) -> Iterator[Finding]:
         for path in paths:
             place = _directory(path, state.working_dir)
             line = state.copied.line(place) if place is not None else None
-            if line is not None:
+            if line is not None and not _is_mounted(run, place or ""):
                 yield Finding(
                     rule="ChownDoublesLayer",
                     span=run.span,
@@ -135,6 +135,15 @@ def changes_of_copies(moment: Moment) -> Iterator[Finding]:
                     comments=run.comments,
                 )
                 return
+
+
+def _is_mounted(run: Run, path: str) -> bool:
+    """Tell whether a mount of the RUN covers a path, so that the image's own files there are not touched."""
+    fields = [
+        field.partition("=") for flag in run.mounts for field in (flag.value or "").split(",")
+    ]
+    targets = [value for name, _, value in fields if name in ("target", "dst", "destination")]
+    return any(f"{path}/".startswith(f"{target.rstrip('/')}/") for target in targets)
 
 
 def _directory(path: str, working_dir: str) -> str | None:

@@ -114,9 +114,12 @@ class Copies:
             self.below[above] = line
 
     def line(self, path: str) -> int | None:
-        """Return the line of a copy that wrote a path, something below it, or what it lies in."""
+        """Return the line of a copy that wrote a path, or something below it.
+
+        Whether a copy to a directory above wrote it, nobody knows without the files.
+        """
         path = path.rstrip("/")
-        lines = [self.at.get(path), self.below.get(path), *map(self.at.get, _above(path))]
+        lines = [self.at.get(path), self.below.get(path)]
         return max((line for line in lines if line is not None), default=None)
 
 

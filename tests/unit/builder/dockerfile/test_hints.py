@@ -49,7 +49,7 @@ def mistakes(text: str) -> list[LapstrakeError]:
         ('FROM ""', '""', "`scratch`"),
         ("ARG VERSION=1\nFROM base:$VERSON", "base:$VERSON", "`VERSON` is not set"),
         ("ARG VERSION=1\nFROM base:$VERSON", "base:$VERSON", "did you mean `$VERSION`?"),
-        ("FROM base:$V", "base:$V", "above the first FROM: `ARG V=…`"),
+        ("FROM base:$V", "base:$V", "write `ARG V=…` above the first FROM"),
         ("ARG V=\nFROM $V", "$V", "give the argument a value"),
         # flags
         ("FROM base\nCOPY --From=x a b", "--From", "lower case: `--from`"),

@@ -35,6 +35,7 @@ def test_an_update_alone_is_found(command: str) -> None:
         "echo apt-get update",
         "<<EOF\napt-get update\napt-get install -y x\nEOF",
         "# apt-get update",
+        "--mount=type=cache,target=/var/lib/apt apt-get update",
     ],
 )
 def test_an_update_with_its_use_is_left_alone(command: str) -> None:
@@ -45,7 +46,7 @@ def test_an_update_with_its_use_is_left_alone(command: str) -> None:
     "lines",
     [
         "COPY . /app\nRUN chown -R a:a /app",
-        "COPY . /app\nRUN mkdir /x && chmod --recursive 755 /app/bin",
+        "COPY bin /app/bin\nRUN mkdir /x && chmod --recursive 755 /app/bin",
         "COPY x /srv/app/\nRUN chown -Rf a /srv",
         "WORKDIR /app\nCOPY . .\nRUN chown -R a .",
         "WORKDIR /app\nCOPY . .\nRUN chown -hR a /app/*",
@@ -62,6 +63,9 @@ def test_changing_what_was_copied_is_found(lines: str) -> None:
         "COPY --chown=a . /app\nRUN chown a /app",
         "COPY . /app\nRUN chown -R a /var/lib/other",
         "COPY . /app\nRUN chown -R a /application",
+        "COPY . /app\nRUN mkdir /app/data && chown -R a /app/data",
+        "COPY --from=tools / /\nRUN useradd a && chown -R a /home/a",
+        "COPY . /c\nRUN --mount=type=cache,target=/c chmod -R g=u /c",
         "RUN chown -R a /app\nCOPY . /app",
         "COPY . /app\nRUN chown -R a $HOME",
         "COPY . /app\nRUN grep -R chown /app",
