@@ -22,6 +22,7 @@ _ISOLATIONS = (
     IsolationName.ROOT,
     IsolationName.USERNS_ROOT,
     IsolationName.ROOTLESS,
+    IsolationName.SINGLE_ID,
 )
 """Those that can be entered: the others are refused at once, not only by the first build that needs walls."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")

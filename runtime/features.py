@@ -39,18 +39,20 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     `layers_one_by_one`: overlay takes its lower directories one at a time (Linux 6.7), so their number and
     names are not limited by the length of one option text. `own_ids`: the sandbox lives in a user namespace.
+    `single_id`: it knows one user and one group.
     `fresh_proc` and `fresh_sys`: it may mount its own; not where a container around us hides parts of its own.
     """
 
     layers_one_by_one: bool = True
     own_ids: bool = False
+    single_id: bool = False
     fresh_proc: bool = True
     fresh_sys: bool = True
     last_capability: int = 40
     machine: str = "x86_64"
 
 
-def probe(syscalls: Syscalls, *, own_ids: bool) -> Features:
+def probe(syscalls: Syscalls, *, own_ids: bool, single_id: bool = False) -> Features:
     """Try what plans depend on, in the namespaces where they will be executed.
 
     Raises: Unsupported: this kernel is too old or has no overlay file system.
@@ -67,6 +69,7 @@ def probe(syscalls: Syscalls, *, own_ids: bool) -> Features:
     return Features(
         layers_one_by_one=one_by_one,
         own_ids=own_ids,
+        single_id=single_id,
         fresh_proc=fresh["proc"],
         fresh_sys=fresh["sysfs"],
         last_capability=int(_first_line("/proc/sys/kernel/cap_last_cap") or 40),

@@ -24,10 +24,11 @@ from runtime.outside import Outside
 from runtime.plan import plan
 from runtime.scene import Scene
 from runtime.spec import ContainerSpec, Process, Security
-from runtime.syscalls import SyscallError, Syscalls
+from runtime.syscalls import CLONE_NEWUSER, SyscallError, Syscalls
 from runtime.terminal import open_terminal
 from runtime.trampoline import SOCKET
 from runtime.user import User
+from runtime.user_namespace import write_own_maps
 
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FAILED = 125
@@ -40,7 +41,8 @@ class Start(msgspec.Struct, frozen=True):
 
     `until_exec` holds the pipe that tells the launcher how far this one is, if it asks; `trampoline` is the descriptor of
     the program that becomes the command. `spec` is there if it has been received already. `outside` is what the launcher
-    has made for this command.
+    has made for this command, `recorder` and the filter `pretence` are there where there is one id, and owners are to be
+    remembered.
     """
 
     request: wire.Socket
@@ -52,6 +54,8 @@ class Start(msgspec.Struct, frozen=True):
     trampoline: int
     outside: Outside
     spec: ContainerSpec | None = None
+    recorder: wire.Socket | None = None
+    pretence: bytes = b""
 
 
 def become_command(calls: Syscalls, start: Start) -> NoReturn:
@@ -171,6 +175,8 @@ def _set_limits(start: Start, spec: ContainerSpec) -> None:
 
 
 def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Security) -> None:
+    if start.features.single_id and (user.uid or user.gid):
+        _be_called(calls, user)
     try:
         calls.new_session_keyring()
     except SyscallError as error:
@@ -186,6 +192,23 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Securi
     if start.filter is not None and not insecure:
         # Loading without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go.
         calls.load_filter(start.filter)
+    if not start.features.single_id:
+        _take_on(calls, user)
+    if insecure:
+        # Users have them all too, as with BuildKit.
+        calls.hand_on_capabilities(everything)
+    elif not start.features.single_id:
+        # For users too: what the caller could inherit, a program with file capabilities would get.
+        calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
+    if start.features.single_id:
+        _pretend(calls, start, user)
+    # Taking on a user cleared the parent-death signal.
+    calls.die_with_parent()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def _take_on(calls: Syscalls, user: User) -> None:
     try:
         # The own group is a supplementary one too: else giving it up would pass checks against the group.
         calls.become(user.uid, user.gid, tuple(dict.fromkeys((user.gid, *user.groups))))
@@ -195,16 +218,24 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Securi
             exit_code=126,
             hint="without root, ids are limited to the subordinate ids in /etc/subuid and /etc/subgid",
         ) from error
-    if insecure:
-        # Users have them all too, as with BuildKit.
-        calls.hand_on_capabilities(everything)
-    else:
-        # For users too: what the caller could inherit, a program with file capabilities would get.
-        calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
-    # Taking on a user cleared the parent-death signal.
-    calls.die_with_parent()
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+
+
+def _be_called(calls: Syscalls, user: User) -> None:
+    """Give the one id there is the number of the user, in a user namespace of the step's own."""
+    calls.unshare(CLONE_NEWUSER)
+    write_own_maps(((user.uid, 0, 1),), ((user.gid, 0, 1),))
+
+
+def _pretend(calls: Syscalls, start: Start, user: User) -> None:
+    """Load what answers calls that need more ids, and hand its questions to the recorder.
+
+    Loading it needs capabilities, so that they go with the start of the command only, by the bounding set and the user.
+    """
+    assert start.recorder is not None, "there is one wherever there is one id"
+    listener = calls.load_asking_filter(start.pretence)
+    wire.send(start.recorder, (user.uid, user.gid), (listener,))
+    start.recorder.close()
+    os.close(listener)
 
 
 def _execute(start: Start, process: Process, user: User) -> None:

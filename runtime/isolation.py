@@ -5,6 +5,7 @@
 | `root`        | user 0 with CAP_SYS_ADMIN                    | those of the host                   |
 | `userns-root` | user 0, user namespaces                      | those of the host                   |
 | `rootless`    | user namespaces, newuidmap, subordinate ids  | 0 is the caller, 1… are subordinate |
+| `single-id`   | user namespaces                              | 0 is the caller, and no other       |
 
 The table stands in the order of strength; `auto` takes the first that can be had. Others have names already, so that a
 request for them is refused by name.
@@ -30,7 +31,7 @@ from runtime.syscalls import (
     SyscallError,
     Syscalls,
 )
-from runtime.user_namespace import AllIds, IdMap, SubordinateIds, enter_with_first, together
+from runtime.user_namespace import AllIds, IdMap, OwnId, SubordinateIds, enter_with_first, together
 
 CONTAINER_NAMESPACES = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
 OWN_NETWORK = CLONE_NEWNET
@@ -38,6 +39,7 @@ OWN_NETWORK = CLONE_NEWNET
 _MAPS: dict[IsolationName, type[IdMap]] = {
     IsolationName.USERNS_ROOT: AllIds,
     IsolationName.ROOTLESS: SubordinateIds,
+    IsolationName.SINGLE_ID: OwnId,
 }
 """The walls that are user namespaces, the strongest first."""
 
@@ -65,13 +67,13 @@ def enter(name: IsolationName, calls: Syscalls) -> Walls:
             return _enter_strongest(calls)
         case IsolationName.ROOT:
             return _enter_root(calls)
-        case IsolationName.USERNS_ROOT | IsolationName.ROOTLESS:
+        case IsolationName.USERNS_ROOT | IsolationName.ROOTLESS | IsolationName.SINGLE_ID:
             return _enter_user_namespace((_MAPS[name](),), calls, [])
         case _:
             raise Unsupported(
                 f"isolation `{name.value}`",
                 "it is not available in this version",
-                hint="use `--isolation auto`, `root`, `userns-root` or `rootless`",
+                hint="use `--isolation auto`, `root`, `userns-root`, `rootless` or `single-id`",
             )
 
 
@@ -123,10 +125,15 @@ def _enter_user_namespace(
     except SyscallError as error:
         # Where a security module allows a user namespace and then gives it no capabilities.
         raise why_no_user_namespace(error) from error
+    calls.single_id = chosen.name is IsolationName.SINGLE_ID
     return Walls(
         name=chosen.name,
         uids=chosen.ids[0],
         gids=chosen.ids[1],
-        features=probe(calls, own_ids=True),
-        passed_over=tuple(error.message for error in (*refused, *weaker)),
+        features=probe(calls, own_ids=True, single_id=calls.single_id),
+        passed_over=tuple(_said(error) for error in (*refused, *weaker)),
     )
+
+
+def _said(error: Unsupported) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message

@@ -68,7 +68,7 @@ class _Keeper:
         root = self._calls.open(spec.rootfs.upper, _DIRECTORY)
         furniture = Furniture(self._calls, root)
         try:
-            furniture.put(targets(in_order(spec.mounts), spec.files), _prepared(self._calls, spec))
+            furniture.put(targets(spec, self._start.features), _prepared(self._calls, spec))
             return self._run(spec, flags)
         finally:
             furniture.remove()
@@ -86,6 +86,8 @@ class _Keeper:
         self._pid = pid
         streams = () if start.stdin is None else (start.stdin,)
         wire.close_all([*streams, *start.outputs, *start.until_exec])
+        if start.recorder is not None:
+            start.recorder.close()
         if self._killed:
             os.kill(pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

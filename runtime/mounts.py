@@ -119,10 +119,14 @@ class ShowPrepared(Operation, frozen=True):
 
 
 class ShowFile(Operation, frozen=True):
-    """A small file of our making, read-only at a target; its bytes are in memory alone."""
+    """A small file of our making, read-only at a target; its bytes are in memory alone.
+
+    One that is `optional` is left out where its target has no directory to be in.
+    """
 
     name: str
     mount: FileMount
+    optional: bool = False
 
     def describe(self) -> str:
         """Return what is done."""
@@ -131,6 +135,8 @@ class ShowFile(Operation, frozen=True):
     def execute(self, calls: Syscalls, scene: Scene) -> None:
         """Write it in the private directory and bind it."""
         given = self.mount
+        if self.optional and not _is_there(calls, scene.root, given.target):
+            return
         calls.make_file(self.name, scene.scratch, given.content, given.mode)
         source = calls.open(self.name, os.O_PATH | os.O_NOFOLLOW, directory=scene.scratch)
         if (given.uid, given.gid) != (0, 0):
@@ -165,6 +171,12 @@ class ShowSocket(Operation, frozen=True):
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
             calls.close(descriptor)
+
+
+def _is_there(calls: Syscalls, root: int, path: str) -> bool:
+    place = walk(calls, root, path)
+    calls.close(place.descriptor)
+    return not place.missing
 
 
 def open_target(calls: Syscalls, root: int, path: str, *, directory: bool) -> int:

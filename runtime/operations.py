@@ -112,6 +112,22 @@ class FindUser(Operation, frozen=True):
         scene.user = find_user(scene.root, self.user, syscalls=calls)
 
 
+class NoteUser(Operation, frozen=True):
+    """Leave word of who the step is, where its files do not tell: there is one owner for all."""
+
+    work: str
+
+    def describe(self) -> str:
+        """Return what is done."""
+        return "note the user"
+
+    def execute(self, calls: Syscalls, scene: Scene) -> None:
+        """Write both ids to the file `user` in the step's work directory."""
+        place = calls.open(self.work, _REAL_DIRECTORY)
+        calls.make_file("user", place, b"%d:%d" % (scene.user.uid, scene.user.gid))
+        calls.close(place)
+
+
 class SetHostName(Operation, frozen=True):
     """The host name of the own UTS namespace."""
 

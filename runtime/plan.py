@@ -70,6 +70,10 @@ HIDDEN_IN_HOST_SYS = ("fs/bpf", "fs/pstore", "kernel/debug", "kernel/security", 
 """Where a host mounts more file systems; in a fresh sysfs these are empty."""
 FROZEN_IN_PROC = ("bus", "fs", "irq", "sys", "sysrq-trigger")
 _TERMINAL_GROUP = 5
+APT_SETTINGS = FileMount(
+    target="/etc/apt/apt.conf.d/99-single-id", content=b'APT::Sandbox::User "root";\n'
+)
+"""Where there is one id, apt cannot become the user as whom it downloads, and looks whether it did."""
 
 
 def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
@@ -95,10 +99,11 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             lowers=spec.rootfs.lowers,
             upper=spec.rootfs.upper,
             work=spec.rootfs.work,
-            targets=targets(ordered, spec.files),
+            targets=targets(spec, features),
             one_by_one=features.layers_one_by_one,
         ),
         op.FindUser(spec.process.user),
+        *_for_one_id(spec, features),
         kernel_mounts.MountProc(features.fresh_proc),
         kernel_mounts.MountSys(fresh_sys, read_only=not insecure),
         kernel_mounts.MountDevices(DEVICES, DEVICE_LINKS, obeyed=insecure),
@@ -109,7 +114,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
                 ("newinstance", None),
                 ("ptmxmode", "0666"),
                 ("mode", "0620"),
-                ("gid", str(_TERMINAL_GROUP)),
+                *(() if features.single_id else (("gid", str(_TERMINAL_GROUP)),)),
             ),
             ATTR_NOSUID | ATTR_NOEXEC,
         ),
@@ -130,6 +135,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             mounts.ShowFile(f"file{number}", FileMount(target=target, content=content))
             for number, (target, content) in enumerate(spec.files)
         ),
+        *(mounts.ShowFile("apt", APT_SETTINGS, optional=True) for _ in range(features.single_id)),
         op.SetHostName(spec.hostname),
     ]
     if own_network:
@@ -167,13 +173,23 @@ def _mount(mount: Mount, number: int) -> Operation:
             assert_never(unreachable)
 
 
-def targets(ordered: list[Mount], files: tuple[tuple[str, bytes], ...]) -> tuple[Target, ...]:
+def targets(spec: ContainerSpec, features: Features) -> tuple[Target, ...]:
     """Return all that is mounted on, those that others may lie in first."""
     return (
         *(Target(f"/{name}", real=True) for name in ("proc", "sys", "dev")),
-        *(_target(mount, number) for number, mount in enumerate(ordered)),
-        *(Target(target, directory=False) for target, _ in files),
+        *(_target(mount, number) for number, mount in enumerate(in_order(spec.mounts))),
+        *(Target(target, directory=False) for target, _ in spec.files),
+        *(
+            Target(APT_SETTINGS.target, directory=False, optional=True)
+            for _ in range(features.single_id)
+        ),
     )
+
+
+def _for_one_id(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
+    if not features.single_id or spec.rootfs.work is None:
+        return ()
+    return (op.NoteUser(spec.rootfs.work),)
 
 
 def _target(mount: Mount, number: int) -> Target:

@@ -36,6 +36,7 @@ class Target(msgspec.Struct, frozen=True):
     """Something that will be mounted on; with a `source`, it must be of that kind, else a directory or a file.
 
     `source` is a host path; with `prepared`, the source is the descriptor that is kept by that name.
+    `optional` ones are made only in a directory that is there.
     `real` ones must not be links: the file systems of the kernel go where they belong or nowhere.
     """
 
@@ -44,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     source: str = ""
     prepared: str = ""
     real: bool = False
+    optional: bool = False
 
 
 class Missing(msgspec.Struct, frozen=True):
@@ -67,6 +69,8 @@ def find_missing(
         mode = calls.status(found.descriptor).st_mode
         calls.close(found.descriptor)
         if found.missing:
+            if target.optional and found.missing > 1:
+                continue
             if found.path[0] not in _OWN or len(found.path) == 1:
                 directory = _is_directory(calls, target, prepared)
                 missing.append(Missing(found.path, directory, target.real))

@@ -23,6 +23,7 @@ _OLDER = {
         "capset": 126,
         "capget": 125,
         "keyctl": 250,
+        "seccomp": 317,
     },
     "aarch64": {
         "rt_sigaction": 134,
@@ -31,6 +32,7 @@ _OLDER = {
         "capset": 91,
         "capget": 90,
         "keyctl": 219,
+        "seccomp": 277,
     },
     "riscv64": {
         "rt_sigaction": 134,
@@ -39,6 +41,7 @@ _OLDER = {
         "capset": 91,
         "capget": 90,
         "keyctl": 219,
+        "seccomp": 277,
     },
     "ppc64le": {
         "rt_sigaction": 173,
@@ -47,6 +50,7 @@ _OLDER = {
         "capset": 184,
         "capget": 183,
         "keyctl": 271,
+        "seccomp": 358,
     },
     "s390x": {
         "rt_sigaction": 174,
@@ -55,6 +59,7 @@ _OLDER = {
         "capset": 185,
         "capget": 184,
         "keyctl": 280,
+        "seccomp": 348,
     },
 }
 
@@ -83,6 +88,7 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
 _SECCOMP_MODE_FILTER = 2
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _CLOSE_RANGE_CLOEXEC = 4
@@ -127,7 +133,12 @@ class _FilterProgram(ctypes.Structure):
 
 
 class Syscalls:
-    """The kernel, as far as the sandbox needs it. Every method raises SyscallError or OSError when refused."""
+    """The kernel, as far as the sandbox needs it. Every method raises SyscallError or OSError when refused.
+
+    With `single_id` there is one owner, whom all files have.
+    """
+
+    single_id = False
 
     def __init__(self) -> None:
         # PyDLL keeps the interpreter's lock over the call: a raw clone must return into a consistent interpreter.
@@ -307,7 +318,8 @@ class Syscalls:
     def give(self, descriptor: int, uid: int, gid: int, mode: int) -> None:
         """Set owner and mode of what an O_PATH descriptor stands for, which is no link."""
         place = f"/proc/self/fd/{descriptor}"
-        os.chown(place, uid, gid)
+        if not self.single_id:
+            os.chown(place, uid, gid)
         os.chmod(place, mode)
 
     def copy_attributes(self, source: int, target: int) -> None:
@@ -412,6 +424,12 @@ class Syscalls:
         self._prctl(
             "PR_SET_SECCOMP", _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(fprog)
         )
+
+    def load_asking_filter(self, program: bytes) -> int:
+        """Load a seccomp program that asks about some calls; return the descriptor on which it does."""
+        fprog = _FilterProgram(len(program) // 8, program)
+        code = self._older.get("seccomp")
+        return self._call("seccomp", code, _SET_MODE_FILTER, _NEW_LISTENER, ctypes.byref(fprog))
 
     def become(self, uid: int, gid: int, groups: tuple[int, ...]) -> None:
         """Take on a user, a group and supplementary groups for good."""

@@ -68,7 +68,7 @@ def enter_with_first(maps: tuple[IdMap, ...], calls: Syscalls) -> tuple[IdMap, l
     except SyscallError as error:
         for one in ready:
             one.abandon()
-        raise why_no_user_namespace(error) from error
+        raise together([why_no_user_namespace(error), *refused.values()]) from error
     while ready:
         one = ready.pop(0)
         try:
@@ -138,6 +138,7 @@ class SubordinateIds:
     """One's own id is 0 and subordinate ids follow; the set-id programs newuidmap and newgidmap write that."""
 
     name = IsolationName.ROOTLESS
+    ids: tuple[IdRanges, IdRanges]
 
     def prepare(self) -> None:
         """Look up the ids and start the programs, which wait."""
@@ -179,6 +180,43 @@ def _executing(program: str, target: str, ranges: IdRanges) -> Callable[[], None
         os.execv(program, [program, target, *numbers])  # noqa: S606 - no shell is wanted
 
     return execute
+
+
+class OwnId:
+    """One's own user and group are 0, and there is nobody else; nobody's help is needed."""
+
+    name = IsolationName.SINGLE_ID
+    ids: tuple[IdRanges, IdRanges]
+
+    def prepare(self) -> None:
+        """Note who one is; what supplementary groups are given up could otherwise be used to pass checks."""
+        self.ids = (((0, os.geteuid(), 1),), ((0, os.getegid(), 1),))
+
+    def write(self) -> None:
+        """Write both maps from inside."""
+        try:
+            write_own_maps(*self.ids)
+        except OSError as error:
+            raise Unsupported(
+                _feature(self.name), f"the id map was refused ({error.strerror})"
+            ) from error
+
+    def abandon(self) -> None:
+        """Nothing was prepared."""
+
+
+def write_own_maps(uids: IdRanges, gids: IdRanges) -> None:
+    """Write the maps of the user namespace that this process has entered: one id each.
+
+    Raises: OSError: they are not to be had, or there is no proc.
+    """
+    for name, ranges in (("setgroups", None), ("uid_map", uids), ("gid_map", gids)):
+        text = "deny" if ranges is None else " ".join(map(str, ranges[0]))
+        descriptor = os.open(f"/proc/self/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
 
 
 def _feature(name: IsolationName) -> str:

@@ -53,10 +53,13 @@ class _Child:
     """A process behind the launcher: its pidfd, the socket whose end kills it, and what is held while it lives.
 
     `starting` is a pipe that ends when the command starts; None after that, and where nobody asked. `ended_by` is a
-    signal that came before. `kept` tells that it is a keeper; `outside` is what was made for it.
+    signal that came before. `kept` tells that it is a keeper; `recorder` is the process that remembers owners for it, 0 for
+    none; `outside` is what was made for it.
     """
 
-    __slots__ = ("ended_by", "held", "kept", "outside", "pid", "pidfd", "request", "starting")
+    __slots__ = (
+        *("ended_by", "held", "kept", "outside", "pid", "pidfd", "recorder", "request", "starting"),
+    )
 
     def __init__(
         self,
@@ -75,6 +78,7 @@ class _Child:
         self.starting = starting
         self.kept = kept
         self.outside = outside
+        self.recorder = 0
         self.ended_by = 0
 
 
@@ -101,6 +105,8 @@ class _Launcher:
         self._filter: bytes | None = None
         self._open_trampoline = trampoline.open_sealed
         self._trampoline = -1
+        self._recorder = 0
+        self._pretence = b""
         self._children: dict[int, _Child] = {}
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
@@ -169,6 +175,7 @@ class _Launcher:
         starting = until_exec[0] if until_exec else None
         kept = kind == RUN and bool(data[1] & PLAIN_ROOT)
         child = _Child(pid, request, held, starting, kept=kept, outside=outside)
+        child.recorder, self._recorder = self._recorder, 0
         self._children[child.pidfd] = child
         self._children[request.fileno()] = child
         self._poll.register(child.pidfd, self._readable)
@@ -222,6 +229,7 @@ class _Launcher:
         flags = self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
             flags |= self._isolation.OWN_NETWORK
+        channel = self._start_recorder() if self._walls.features.single_id else None
         kept = bool(options & PLAIN_ROOT)
         pid = os.fork() if kept else self._calls.clone(flags)
         if pid == 0:
@@ -235,13 +243,34 @@ class _Launcher:
                 filter=self._filter,
                 trampoline=self._trampoline,
                 outside=outside,
+                recorder=channel,
+                pretence=self._pretence,
             )
             if kept:
                 from runtime.keeper import keep
 
                 keep(self._calls, start, flags)
             self._init.become_command(self._calls, start)
+        if channel is not None:
+            channel.close()
         return pid
+
+    def _start_recorder(self) -> wire.Socket:
+        """Start what remembers owners for one step; return where the step reaches it."""
+        from runtime.recorder import record
+
+        if not self._pretence:
+            from runtime import single_id
+
+            assert self._walls is not None
+            self._pretence = single_id.program(self._walls.features.machine)
+        ours, theirs = wire.stream_pair()
+        self._recorder = os.fork()
+        if self._recorder == 0:
+            ours.close()
+            record(self._calls, theirs)
+        theirs.close()
+        return ours
 
     def _start_worker(self, request: wire.Socket) -> int:
         pid = os.fork()
@@ -300,6 +329,7 @@ class _Launcher:
 
     def _reap(self, child: _Child) -> None:
         _, status = os.waitpid(child.pid, 0)
+        _end_recorder(child)
         code = -child.ended_by if child.ended_by else os.waitstatus_to_exitcode(status)
         self._poll.unregister(child.pidfd)
         del self._children[child.pidfd]
@@ -320,6 +350,7 @@ class _Launcher:
         for pid, child in children.items():
             os.waitpid(pid, 0)
             child.outside.close()
+            _end_recorder(child)
 
 
 def _stream_count(options: int) -> int:
@@ -334,6 +365,15 @@ def _kill(child: _Child) -> None:
         from runtime.keeper import KILL as number  # noqa: N811 - a signal
     with suppress(ProcessLookupError):
         signal.pidfd_send_signal(child.pidfd, number)
+
+
+def _end_recorder(child: _Child) -> None:
+    import signal
+
+    if child.recorder:
+        with suppress(ProcessLookupError):
+            os.kill(child.recorder, signal.SIGKILL)
+        os.waitpid(child.recorder, 0)
 
 
 def main(descriptor: int, prefixes: tuple[str, ...]) -> NoReturn:

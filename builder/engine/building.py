@@ -15,6 +15,7 @@ from builder.engine.places import locator
 from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
+from builder.engine.walls import weaker
 from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError
 from builder.events import (
     BuildStarted,
@@ -200,7 +201,11 @@ class Build:
             located=locator(source),
         ).solve()
         image = self._image(plan, solved)
-        return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=plan.warnings)
+        remarks = weaker(self._behind)
+        for remark in remarks:
+            self._events.emit(Warned(diagnostic=remark))
+        warnings = (*plan.warnings, *remarks)
+        return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
 
     def _as_asked(self, vertex: Vertex) -> Vertex:
         """Return a vertex with what the flags say of every step.

@@ -10,7 +10,7 @@ import msgspec
 
 from builder.export.destination import refusing, writer
 from builder.export.walk import Found, walk
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.entry import Kind
 from builder.layer.objects import from_status
 from builder.layer.pack import TarWriter, write_fully
@@ -69,7 +69,7 @@ def _archive(tar: TarWriter, root: int, found: Found) -> None:
     fd = os.open(path, _READ, dir_fd=root)
     try:
         xattrs = attributes.read(fd, attributes.names(fd))
-        entry = from_status(path, kind, found.status, xattrs=xattrs)
+        entry = from_status(path, kind, owners.seen(found.status, fd), xattrs=xattrs)
         if kind is Kind.FILE:
             tar.add_file(entry, fd)
         else:

@@ -1,6 +1,6 @@
 """Extended attributes: which belong to a layer, which are overlayfs's own.
 
-Kept: `user.*`, file capabilities and POSIX access lists. Dropped: overlayfs's marks, whoever wrote them, and
+Kept: `user.*`, file capabilities and POSIX access lists. Dropped: overlayfs's marks, whoever wrote them, what we note ourselves, and
 labels that belong to a host (`security.selinux`, `security.ima`, other `trusted.*`).
 
 Source: overlayfs.rst, "User xattr", "Nesting overlayfs mounts"; threats of `trusted.overlay.*` in layers.
@@ -14,6 +14,7 @@ import os
 from builder.errors import LayerError
 
 OPAQUE = "user.overlay.opaque"
+ORIGIN = "user.overlay.origin"
 
 _OVERLAY = ("user.overlay.", "trusted.overlay.")
 _KEPT = frozenset(
@@ -27,7 +28,7 @@ Attributes = tuple[tuple[bytes, bytes], ...]
 def belongs(name: str) -> bool:
     """Tell whether an attribute is part of a layer. A name with `=` has no form in a tar stream."""
     if name.startswith("user."):
-        return not name.startswith("user.overlay.") and "=" not in name
+        return not name.startswith(("user.overlay.", "user.lapstrake.")) and "=" not in name
     return name in _KEPT
 
 

@@ -13,7 +13,7 @@ import stat
 import msgspec
 
 from builder.errors import LayerError
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.entry import Entry, Kind
 from builder.layer.objects import KINDS
 from builder.layer.scan import Report
@@ -60,12 +60,13 @@ def record(root: str, listing: str) -> int:
 def _record(fd: int, path: bytes, found: dict[bytes, Known], depth: int) -> None:
     check_depth(depth)
     items: dict[bytes, Seen] = {}
-    found[path] = Known(seen(os.fstat(fd)), attributes.read(fd, attributes.names(fd)), items)
+    own = seen(owners.seen(os.fstat(fd), fd))
+    found[path] = Known(own, attributes.read(fd, attributes.names(fd)), items)
     prefix = path + b"/" if path else b""
     with os.scandir(fd) as entries:
         for entry in entries:
             name = os.fsencode(entry.name)
-            items[name] = seen(entry.stat(follow_symlinks=False))
+            items[name] = seen(owners.seen_at(entry.stat(follow_symlinks=False), fd, entry.name))
     for name, what in items.items():
         if stat.S_ISDIR(what[1]):
             below = os.open(name, DIRECTORY, dir_fd=fd)
@@ -97,12 +98,13 @@ def compare(
     tar: str,
     since: int = 0,
     moved: frozenset[int] = frozenset(),
+    user: tuple[int, int] = (0, 0),
     report: Report | None = None,
 ) -> LayerScan:
     """Write the layer of what changed in the tree `root` since `record` wrote `listing`, as a tar to `tar`; host paths.
 
-    `moved` are inodes that were out of the step's reach meanwhile: their status changed by that alone. For `since` see
-    `scan_upper`. Sockets are left out; the root itself is listed only if its mode, owner or attributes changed.
+    `moved` are inodes that were out of the step's reach meanwhile: their status changed by that alone. For `since`
+    and `user` see `scan_upper`. Sockets are left out; the root itself is listed only if its mode, owner or attributes changed.
 
     Raises: LayerError: a path is too long, directories are nested too deeply, or a file changed while it was read.
     """
@@ -110,7 +112,7 @@ def compare(
         before = msgspec.msgpack.decode(file.read(), type=dict[bytes, Known])
     try:
         with writing(tar) as write, LayerWriter(entries_path, write=write) as writer:
-            return _Comparison(writer, before, since, moved, report).run(root)
+            return _Comparison(writer, before, since, moved, user, report).run(root)
     except BaseException:
         os.unlink(tar)
         raise
@@ -123,11 +125,13 @@ class _Comparison:
         before: dict[bytes, Known],
         since: int,
         moved: frozenset[int],
+        user: tuple[int, int],
         report: Report | None,
     ) -> None:
         self._writer = writer
         self._before = before
         self._moved = moved
+        self._user = user
         self._report = report
         self._reported = 0
         self._times = StepTimes(since)
@@ -147,7 +151,10 @@ class _Comparison:
         known = {} if was is None else was.items
         with os.scandir(fd) as entries:
             found = {
-                os.fsencode(entry.name): entry.stat(follow_symlinks=False) for entry in entries
+                os.fsencode(entry.name): owners.seen_at(
+                    entry.stat(follow_symlinks=False), fd, entry.name
+                )
+                for entry in entries
             }
         prefix = path + b"/" if path else b""
         hidden = sorted(name for name in known if name not in found)
@@ -170,7 +177,13 @@ class _Comparison:
                 finally:
                     os.close(below)
             elif self._changed(known.get(name), status):
-                self._add(inside, name, fd, status)
+                self._add(inside, name, fd, status, known.get(name))
+
+    def _settled(self, fd: int, was: Seen | None) -> os.stat_result:
+        status = os.fstat(fd)
+        before = None if was is None else (was[3], was[4])
+        replaced = was is not None and was[0] != status.st_ino and stat.S_ISREG(status.st_mode)
+        return owners.settled(status, fd, user=self._user, before=before, replaced=replaced)
 
     def _changed(self, was: Seen | None, status: os.stat_result) -> bool:
         now = seen(status)
@@ -179,7 +192,7 @@ class _Comparison:
         return now[0] not in self._moved or (was[:6], was[7]) != (now[:6], now[7])
 
     def _add_directory(self, fd: int, path: bytes, was: Known | None) -> None:
-        status = os.fstat(fd)
+        status = self._settled(fd, None if was is None else was.own)
         xattrs = attributes.read(fd, attributes.names(fd))
         if was is not None:
             own = was.own
@@ -217,26 +230,37 @@ class _Comparison:
             xattrs,
         )
 
-    def _add(self, path: bytes, name: bytes, directory: int, status: os.stat_result) -> None:
+    def _add(
+        self,
+        path: bytes,
+        name: bytes,
+        directory: int,
+        status: os.stat_result,
+        was: Seen | None,
+    ) -> None:
         kind = KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:  # a socket is nothing without the process that listens
             return
         if status.st_nlink > 1:
             first = self._links.setdefault(status.st_ino, path)
             if first != path:
+                status = owners.seen_at(status, directory, name)
                 self._writer.add(self._entry(path, Kind.HARDLINK, status, link=first))
                 return
         if kind is Kind.FILE:
-            self._add_file(path, name, directory)
+            self._add_file(path, name, directory, was)
             return
+        if was is None and self._user != (0, 0):
+            status = owners.with_owner(status, self._user)
         link = os.readlink(name, dir_fd=directory) if kind is Kind.SYMLINK else b""
         self._writer.add(self._entry(path, kind, status, link=link))
 
-    def _add_file(self, path: bytes, name: bytes, directory: int) -> None:
+    def _add_file(self, path: bytes, name: bytes, directory: int, was: Seen | None) -> None:
         fd = os.open(name, _FILE, dir_fd=directory)
         try:
+            status = self._settled(fd, was)
             xattrs = attributes.read(fd, attributes.names(fd))
-            self._writer.add_file(self._entry(path, Kind.FILE, os.fstat(fd), xattrs=xattrs), fd)
+            self._writer.add_file(self._entry(path, Kind.FILE, status, xattrs=xattrs), fd)
         finally:
             os.close(fd)
         if self._report is not None and self._writer.tar.size - self._reported > _REPORT_EVERY:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import stat
 
+from builder.layer import owners
 from builder.layer.compare import check_depth
 from builder.layer.merge import copy_attributes
 from builder.layer.tree import DIRECTORY
@@ -80,7 +81,7 @@ class _Duplication:
             os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
         else:
             os.mknod(name, status.st_mode, status.st_rdev, dir_fd=target)
-        os.chown(name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
+        owners.give_at(name, status.st_uid, status.st_gid, directory=target)
         if not stat.S_ISLNK(status.st_mode):
             os.chmod(name, stat.S_IMODE(status.st_mode), dir_fd=target)
         times = (status.st_atime_ns, status.st_mtime_ns)

@@ -40,7 +40,8 @@ class ApplyLayer(msgspec.Struct, frozen=True, kw_only=True):
 class CommitUpper(msgspec.Struct, frozen=True, kw_only=True):
     """Scan the upper directory of a finished step; with `tar`, write the plain tar to that path too.
 
-    Times before `since` (nanoseconds since the epoch) are part of the content id.
+    Times before `since` (nanoseconds since the epoch) are part of the content id. `user` is the path of a file that may
+    say who the step ran as.
     """
 
     upper: str
@@ -48,6 +49,7 @@ class CommitUpper(msgspec.Struct, frozen=True, kw_only=True):
     lowers: tuple[str, ...] = ()
     tar: str | None = None
     since: int = 0
+    user: str = ""
 
 
 class PackLayer(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +131,7 @@ def commit_upper(arguments: object, fds: tuple[int, ...], report: Reporter) -> o
     Returns: a `LayerScan` as a dictionary.
     Raises: LayerError: something there cannot be part of an image. StoreError: the disk is full.
     """
+    from builder.layer.owners import noted
     from builder.layer.scan import scan_upper
 
     del fds
@@ -141,6 +144,7 @@ def commit_upper(arguments: object, fds: tuple[int, ...], report: Reporter) -> o
             write_tar=request.tar,
             report=report,
             since=request.since,
+            user=noted(request.user),
         )
     return msgspec.to_builtins(scan)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.attributes import Attributes
 
 Indices = tuple[int, ...]
@@ -78,7 +78,8 @@ class Lowers:
 
     def status(self, index: int, path: bytes) -> os.stat_result:
         """Return the attributes of a path that a lower is known to hold."""
-        return os.lstat(path or b".", dir_fd=self._fds[index])
+        root = self._fds[index]
+        return owners.seen_at(os.lstat(path or b".", dir_fd=root), root, path or b".")
 
     def attributes(self, index: int, path: bytes) -> Attributes:
         """Return the extended attributes of a directory that a lower is known to hold."""
@@ -139,7 +140,7 @@ class Lowers:
         status = self.status(0, b"")
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            os.fchown(fd, status.st_uid, status.st_gid)
+            owners.give(fd, status.st_uid, status.st_gid)
             os.fchmod(fd, status.st_mode & 0o7777)
             attributes.write(fd, self.attributes(0, b""))
             os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from heapq import merge
 
 from builder.errors import LayerError
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.objects import KINDS, digest_of
@@ -118,6 +118,7 @@ def _verify(tree: Tree, entry: Entry) -> None:
     try:
         parent = tree.open(above)
         status = os.lstat(name or b".", dir_fd=parent)
+        status = owners.seen_at(status, parent, name or b".")
         same = _agrees(tree, entry, status)
     except (OSError, LayerError) as error:
         if entry.kind in (Kind.CHARACTER, Kind.BLOCK) and isinstance(error, FileNotFoundError):
@@ -139,7 +140,7 @@ def _agrees(tree: Tree, entry: Entry, status: os.stat_result) -> bool:
     if (
         KINDS.get(stat.S_IFMT(status.st_mode)) is not kind
         or status.st_mode & 0o7777 != entry.mode
-        or (status.st_uid, status.st_gid) != (entry.uid, entry.gid)
+        or not _same_owner(status, entry)
         or status.st_mtime_ns // SECOND != entry.mtime // SECOND
     ):
         return False
@@ -160,6 +161,12 @@ def _agrees(tree: Tree, entry: Entry, status: os.stat_result) -> bool:
             return status.st_rdev == os.makedev(entry.major, entry.minor)
         case _:
             return True
+
+
+def _same_owner(status: os.stat_result, entry: Entry) -> bool:
+    """Compare owners, as far as they can be remembered."""
+    same = (status.st_uid, status.st_gid) == (entry.uid, entry.gid)
+    return same or (owners.recorded() and entry.kind not in (Kind.FILE, Kind.DIRECTORY))
 
 
 def _differs(path: bytes) -> LayerError:

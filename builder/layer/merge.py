@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.compare import check_depth
 from builder.layer.entries import read_entries
 from builder.layer.entry import Kind
@@ -63,6 +63,7 @@ def _remove_hidden(entries_path: str, tree: str) -> None:
 def _merge_directory(source: int, target: int, depth: int = 0) -> None:
     """Move everything in a directory into another, and give that the attributes of the first."""
     check_depth(depth)
+    status = os.fstat(source)
     with os.scandir(source) as found:
         items = [(os.fsencode(item.name), item.is_dir(follow_symlinks=False)) for item in found]
     for name, directory in items:
@@ -77,7 +78,7 @@ def _merge_directory(source: int, target: int, depth: int = 0) -> None:
         if directory or _is_directory(name, target):
             remove_at(target, name)
         os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
-    copy_attributes(source, target)
+    copy_attributes(source, target, status)
 
 
 def _is_directory(name: bytes, parent: int) -> bool:
@@ -87,10 +88,13 @@ def _is_directory(name: bytes, parent: int) -> bool:
         return False
 
 
-def copy_attributes(source: int, target: int) -> None:
-    """Give a directory or file all that is to be known of another: owner, mode, attributes, times."""
-    status = os.fstat(source)
-    os.fchown(target, status.st_uid, status.st_gid)
+def copy_attributes(source: int, target: int, status: os.stat_result | None = None) -> None:
+    """Give a directory or file all that is to be known of another: owner, mode, attributes, times.
+
+    `status` is what `fstat` said of it before its time was changed.
+    """
+    status = owners.seen(status or os.fstat(source), source)
+    owners.give(target, status.st_uid, status.st_gid)
     os.fchmod(target, stat.S_IMODE(status.st_mode))
     wanted = attributes.read(source, attributes.names(source))
     there = attributes.names(target)

@@ -10,7 +10,7 @@ import stat
 import msgspec
 
 from builder.errors import LayerError
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.entry import Entry, Kind
 from builder.layer.pack import write_fully
 from builder.layer.read import Member
@@ -64,7 +64,7 @@ def set_attributes(fd: int, entry: Entry) -> None:
     """
     if entry.uid or entry.gid or os.geteuid() or os.getegid():
         try:
-            os.fchown(fd, entry.uid, entry.gid)
+            owners.give(fd, entry.uid, entry.gid)
         except OSError as error:
             raise _foreign_owner(error, entry) from error
     os.fchmod(fd, entry.mode)
@@ -76,7 +76,7 @@ def set_attributes(fd: int, entry: Entry) -> None:
 def set_by_name(place: Place, entry: Entry) -> None:
     """Do the same for what cannot be opened: a symlink, device or FIFO, made a moment ago."""
     try:
-        os.chown(place.name, entry.uid, entry.gid, dir_fd=place.parent, follow_symlinks=False)
+        owners.give_at(place.name, entry.uid, entry.gid, directory=place.parent)
     except OSError as error:
         raise _foreign_owner(error, entry) from error
     if entry.kind is not Kind.SYMLINK:

@@ -10,6 +10,7 @@ import os
 import stat
 from types import TracebackType
 
+from builder.layer import owners
 from builder.layer.entry import Entry, Kind
 
 MAX_OPEN = 200
@@ -128,7 +129,7 @@ class DirectoryForm:
         """Give a file that `create` made its attributes, and close it."""
         try:
             if entry.uid or entry.gid:
-                os.fchown(fd, entry.uid, entry.gid)
+                owners.give(fd, entry.uid, entry.gid)
             if entry.mode & 0o7000 or entry.uid or entry.gid:
                 os.fchmod(fd, entry.mode)
             for name, value in entry.xattrs:
@@ -167,7 +168,7 @@ class DirectoryForm:
             case _:
                 raise ValueError(f"{entry.kind!r} is not made here")
         if entry.uid or entry.gid:
-            os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
+            owners.give_at(name, entry.uid, entry.gid, directory=parent)
         if entry.kind is not Kind.SYMLINK:
             os.chmod(f"/proc/self/fd/{parent}/{os.fsdecode(name)}", entry.mode)
         os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=parent, follow_symlinks=False)
@@ -183,7 +184,7 @@ def _open_directory(name: bytes, parent: int) -> int:
 
 def _apply(fd: int, attributes: Attributes) -> None:
     if attributes.uid or attributes.gid:
-        os.fchown(fd, attributes.uid, attributes.gid)
+        owners.give(fd, attributes.uid, attributes.gid)
     os.fchmod(fd, attributes.mode)
     for name, value in attributes.xattrs:
         os.setxattr(fd, name, value)

@@ -11,6 +11,7 @@ from builder.layer.compare import compare, record
 from builder.layer.duplicate import duplicate
 from builder.layer.jobs import ApplyLayer, Reporter, apply_layer, translated
 from builder.layer.merge import merge
+from builder.layer.owners import noted
 from builder.layer.remove import remove_tree
 
 
@@ -39,13 +40,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compare(msgspec.Struct, frozen=True, kw_only=True):
-    """Write what changed in a plain tree as a tar; `moved` is a list of inodes, which need not exist; host paths."""
+    """Write what changed in a plain tree as a tar; `moved` is a list of inodes and `user` says who
+    the step ran as, and need not exist; host paths.
+    """
 
     root: str
     listing: str
     entries_path: str
     tar: str
     moved: str
+    user: str = ""
     since: int = 0
 
 
@@ -120,6 +124,7 @@ def compare_tree(arguments: object, fds: tuple[int, ...], report: Reporter) -> o
             tar=request.tar,
             since=request.since,
             moved=moved,
+            user=noted(request.user),
             report=report,
         )
     return msgspec.to_builtins(scan)

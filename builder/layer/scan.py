@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from builder.errors import LayerError
-from builder.layer import attributes
+from builder.layer import attributes, owners
 from builder.layer.entry import Entry, Kind
 from builder.layer.lowers import Indices, Lowers
 from builder.layer.scanned import LayerScan
@@ -47,6 +47,7 @@ def scan_upper(
     write_tar: str | None = None,
     report: Report | None = None,
     since: int = 0,
+    user: tuple[int, int] = (0, 0),
 ) -> LayerScan:
     """Record what the upper directory `upper` changes about the chain `lowers` (topmost first).
 
@@ -56,20 +57,21 @@ def scan_upper(
     written to that path too. `entries_path` and `write_tar` appear only when complete.
 
     Times before `since`, in nanoseconds since the epoch, were set on purpose or come from below, so they are
-    part of the content id; what the step itself wrote has the time that it happened to run.
+    part of the content id; what the step itself wrote has the time that it happened to run. `user` is who it ran as,
+    where its files do not tell.
 
     Raises: LayerError: a path is longer than 4095 bytes, or a file changed while it was read.
     """
     if write_tar is None:
         with LayerWriter(entries_path) as writer:
-            return _Scan(writer, upper, lowers, report, since).run()
+            return _Scan(writer, upper, lowers, report, since, user).run()
     unfinished = write_tar + ".partial"
     try:
         with (
             writing(unfinished) as write,
             LayerWriter(entries_path, write=write) as writer,
         ):
-            result = _Scan(writer, upper, lowers, report, since).run()
+            result = _Scan(writer, upper, lowers, report, since, user).run()
         os.rename(unfinished, write_tar)
     except BaseException:
         remove_if_there(unfinished)
@@ -102,12 +104,14 @@ class _Scan:
         lowers: tuple[str, ...],
         report: Report | None,
         since: int,
+        user: tuple[int, int],
     ) -> None:
         self._writer = writer
         self._upper = upper
         self._lowers = Lowers(lowers)
         self._report = report
         self._times = StepTimes(since)
+        self._user = user
         self._reported = 0
         self._links: dict[tuple[int, int], bytes] = {}
         self._levels: list[_Level] = []
@@ -130,7 +134,7 @@ class _Scan:
 
     def _enter(self, path: bytes, fd: int, lowers: Indices) -> None:
         """Record the directory itself, then stand before its first item."""
-        status = os.fstat(fd)
+        status = self._settled_directory(fd, path, lowers) if owners.recorded() else os.fstat(fd)
         names = attributes.names(fd)
         opaque = False
         if names:
@@ -151,6 +155,26 @@ class _Scan:
             if above.fd >= 0:
                 os.close(above.fd)
                 above.fd = -1
+
+    def _settled_directory(self, fd: int, path: bytes, lowers: Indices) -> os.stat_result:
+        before = None
+        if lowers or not path:
+            below = self._lowers.status(lowers[0], path) if lowers else os.fstat(fd)
+            before = (below.st_uid, below.st_gid)
+        return owners.settled(os.fstat(fd), fd, user=self._user, before=before, replaced=False)
+
+    def _settled_file(self, fd: int, path: bytes, names: list[str]) -> os.stat_result:
+        status = os.fstat(fd)
+        if not owners.recorded():
+            return status
+        before = None
+        index = self._lowers.find(path)
+        if index is not None:
+            below = self._lowers.status(index, path)
+            before = (below.st_uid, below.st_gid)
+        # What was copied up to be changed has a mark of where it came from.
+        replaced = attributes.ORIGIN not in names
+        return owners.settled(status, fd, user=self._user, before=before, replaced=replaced)
 
     def _record_directory(
         self,
@@ -222,8 +246,8 @@ class _Scan:
     def _add_file(self, path: bytes, name: bytes, level: _Level) -> None:
         fd = os.open(name, _FILE, dir_fd=level.fd)
         try:
-            status = os.fstat(fd)
             names = attributes.names(fd)
+            status = self._settled_file(fd, path, names)
             xattrs: attributes.Attributes = ()
             if names:
                 attributes.strip_marks(fd, names)
@@ -282,6 +306,8 @@ class _Scan:
     def _add_other(self, path: bytes, name: bytes, level: _Level) -> None:
         """Record a link, device or FIFO. Their attributes are none of a layer's."""
         status = os.lstat(name, dir_fd=level.fd)
+        if self._user != (0, 0) and self._lowers.find(path) is None:
+            status = owners.with_owner(status, self._user)
         kind = _KINDS.get(stat.S_IFMT(status.st_mode))
         if kind is None:  # a socket is nothing without the process that listens
             return

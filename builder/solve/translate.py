@@ -142,6 +142,11 @@ class Behind:
                 self.on_open()
         return self._opened
 
+    @property
+    def opened(self) -> IsolationName | None:
+        """Which walls stand, None while nothing needed any."""
+        return self._opened
+
     def call(
         self,
         function: str,

@@ -228,7 +228,7 @@ class Digester:
 def kept_xattrs(dir_fd: int, name: str, mode: int) -> tuple[tuple[str, bytes], ...]:
     """Return the extended attributes that a copy from a stage keeps: `user.*` and file capabilities.
 
-    Those of overlayfs itself never count. Links have none.
+    Those of overlayfs itself, and our own, never count. Links have none.
     """
     if stat.S_ISLNK(mode) or not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         return ()
@@ -241,7 +241,7 @@ def kept_xattrs(dir_fd: int, name: str, mode: int) -> tuple[tuple[str, bytes], .
         each
         for each in names
         if each == "security.capability"
-        or (each.startswith("user.") and not each.startswith("user.overlay."))
+        or (each.startswith("user.") and not each.startswith(("user.overlay.", "user.lapstrake.")))
     ]
     return tuple((each, os.getxattr(path, each, follow_symlinks=False)) for each in sorted(kept))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import ContextError
+from builder.layer.owners import seen_at
 from builder.source.pattern import compile_component, has_wildcard, matches
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Tree:
     def seen(self, path: str, status: os.stat_result) -> os.stat_result:
         """Return the status of what is at a real path, with its owner in this tree."""
         if self.owners is None:
-            return status
+            return status if self.is_context else seen_at(status, self.root_fd, path or ".")
         fields = list(status[:10])
         fields[4:6] = self.owners.get(path, (0, 0))
         times = {"st_mtime_ns": status.st_mtime_ns, "st_ctime_ns": status.st_ctime_ns}

@@ -178,10 +178,12 @@ def make_cache(
     arguments: object, fds: tuple[int, ...], report: Callable[[object], object]
 ) -> object:
     """Do `MakeCache`, as a job: without root only that one may give directories away."""
+    from builder.layer.owners import recorded
+
     del fds, report
     request = msgspec.convert(arguments, MakeCache)
     os.mkdir(request.path, 0o700)
-    if (request.uid, request.gid) != (0, 0):
+    if (request.uid, request.gid) != (0, 0) and not recorded():
         os.chown(request.path, request.uid, request.gid)
     os.chmod(request.path, request.mode)
     return {}

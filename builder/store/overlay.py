@@ -206,6 +206,7 @@ class OverlaySnapshotter:
                 "lowers": active.lowers,
                 "entries_path": entries,
                 "since": active.since,
+                "user": f"{active.work}/user",
             },
         )
         return self.settle(active, scan_of(found), entries)

@@ -189,6 +189,7 @@ class CopyingSnapshotter:
                 "tar": f"{own}.tar",
                 "moved": f"{active.work}/moved",
                 "since": active.since,
+                "user": f"{active.work}/user",
             },
         )
         scan = scan_of(found)

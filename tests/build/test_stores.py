@@ -21,7 +21,7 @@ pytestmark = [
 ]
 GROUNDS = [ON_OVERLAY, ON_TMPFS, WITHOUT_ATTRIBUTES]
 MODULES = ["test_run", "test_copy", "test_stages", "test_add", "test_cache", "test_onbuild"]
-DIFFERENT = "test_deletions_are_marks_in_the_layer or test_renames_and_hard_links_across_layers"
+DIFFERENT = "deletions_are_marks or renames_and_hard_links_across_layers or attributes_set_to_what_they_were"
 ATTRIBUTES = "attribute or capabilit or xattr"
 
 

@@ -29,7 +29,9 @@ def rootless(products: dict[str, Product], context: Path) -> Iterator[Setting]:
         setting.forget()
 
 
-def after(setting: Setting, script: str, *words: str | Path) -> subprocess.CompletedProcess[str]:
+def after(
+    setting: Setting, script: str, *words: str | Path, isolation: str = "rootless"
+) -> subprocess.CompletedProcess[str]:
     """Run a command after a shell script of root's in a mount namespace."""
     person = setting.product.person
     become = f"setpriv --reuid={person.uid} --regid={person.gid} --clear-groups --"
@@ -38,7 +40,7 @@ def after(setting: Setting, script: str, *words: str | Path) -> subprocess.Compl
         ["unshare", "--mount", "sh", "-c", f'set -e; {script}; exec {become} "$@"', "-", *command],
         capture_output=True,
         text=True,
-        env=person.environment(),
+        env=person.environment({"LAPSTRAKE_ISOLATION": isolation}),
         cwd="/",
         timeout=60,
     )
@@ -77,6 +79,23 @@ def test_program_that_lost_its_rights_is_named(rootless: Setting) -> None:
     said = refused_after(rootless, script)
     assert "newuidmap" in said
     assert "set-id" in said.partition("= hint: ")[2]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "mount --bind /dev/null /etc/subuid",
+        "cp /usr/bin/newuidmap /tmp/x.$$; mount --bind /tmp/x.$$ $(which newuidmap); rm /tmp/x.$$",
+    ],
+)
+def test_without_subordinate_ids_a_build_has_one_id_and_says_so(
+    rootless: Setting, script: str
+) -> None:
+    done = after(rootless, script, "build", rootless.context, isolation="auto")
+    assert done.returncode == 0, report(done)
+    assert done.stderr.count("warning[") == 1, report(done)
+    assert "single-id" in done.stderr
+    assert "usermod --add-subuids" in done.stderr or "set-id root" in done.stderr
 
 
 def test_limit_of_user_namespaces_is_named(rootless: Setting) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sandbox.harness import skipped_for_lack_of_something
-from tests.support.hosts import MASKED, WITHOUT_MOUNTS, Host
+from tests.support.hosts import MASKED, ONE_ID, WITHOUT_MOUNTS, Host
 from tests.support.unprivileged import CHECKOUT
 
 pytestmark = [
@@ -44,3 +44,9 @@ def test_the_walls_hold_there(host: Host, module: str, tmp_path: Path) -> None:
 
 def test_what_a_container_hides_stays_hidden(tmp_path: Path) -> None:
     run_on(MASKED, tmp_path, "tests/sandbox/test_hidden_proc.py")
+
+
+@pytest.mark.parametrize("module", ["test_run", "test_walls", "test_mounts", "test_plain_roots"])
+def test_the_walls_hold_with_one_id(module: str, tmp_path: Path) -> None:
+    several_ids = "users_are_found or numeric_name_in_passwd or owner_that_was_asked or owner_that_were_asked or other_users"
+    run_on(ONE_ID, tmp_path, "-k", f"not ({several_ids})", f"tests/sandbox/{module}.py")

@@ -37,6 +37,9 @@ MASKED = Host(
     IsolationName.USERNS_ROOT,
 )
 
+ONE_ID = Host("a user who has no other id", (), IsolationName.SINGLE_ID)
+"""Root may have itself mapped alone, too."""
+
 
 class Ground(NamedTuple):
     """A file system for stores: the shell commands that mount it at `$1`, and how states are kept there."""

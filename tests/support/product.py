@@ -11,9 +11,12 @@ from tests.support.unprivileged import Person
 
 
 class Product:
-    """`lapstrake` as `person` types it; the store is below `root`."""
+    """`lapstrake` as `person` types it, after the words `prefix`; the store is below `root`."""
 
-    def __init__(self, programs: Path, root: Path, person: Person) -> None:
+    def __init__(
+        self, programs: Path, root: Path, person: Person, prefix: tuple[str, ...] = ()
+    ) -> None:
+        self.prefix = prefix
         self.programs = programs
         self.root = root
         self.person = person
@@ -21,6 +24,7 @@ class Product:
     def command(self, *arguments: str | Path) -> list[str]:
         """Return the argument vector of one command."""
         return [
+            *self.prefix,
             str(self.programs / "lapstrake"),
             "--root",
             str(self.root),

@@ -6,6 +6,7 @@ import os
 import stat
 
 from builder.errors import BuildError
+from builder.layer.owners import seen_at
 from builder.layer.place import Attributes
 from builder.source.owner import owner_ids
 
@@ -58,7 +59,9 @@ class Destination:
     def attributes(self, path: bytes) -> Attributes:
         """Return the attributes of a directory that exists; they are those of its implied parent entry."""
         status = self._status(path)
-        return Attributes(0o755) if status is None else Attributes.of(status)
+        if status is None or self._root_fd is None:
+            return Attributes(0o755)
+        return Attributes.of(seen_at(status, self._root_fd, path or b"."))
 
     def owner(self, owner: str) -> tuple[int, int]:
         """Return the ids that `user[:group]` names here; noted.

@@ -29,6 +29,7 @@ def grown(root: Path) -> Path:
     (root / "l").symlink_to("a")
     os.mkfifo(root / "p")
     (root / "d").chmod(0o2750)
+    os.utime(root / "d", (1_000_000_000, 1_000_000_000))
     return root
 
 
