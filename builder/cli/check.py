@@ -76,6 +76,8 @@ def answer(
 
     `stdin` is what `-` in the request means.
     """
+    from builder.cli.failure import not_shown
+    from builder.dockerfile.mistakes import MOST_TOLD
     from builder.engine.calls import Checked
     from builder.ui.calls import as_json, as_text
 
@@ -90,7 +92,8 @@ def answer(
         return 0
     sys.stdout.flush()
     if not call.json:
-        told = [*(found.diagnostic for found in result.errors), *result.remarks]
+        shown = [found.diagnostic for found in result.errors[:MOST_TOLD]]
+        told = [*shown, *not_shown(len(result.errors[MOST_TOLD:])), *result.remarks]
         if told and result.warnings:
             sys.stderr.write("\n")
         invocation.tell_all(told)

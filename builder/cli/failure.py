@@ -23,11 +23,16 @@ def diagnostics_of(error: LapstrakeError) -> tuple[Diagnostic, ...]:
     if not isinstance(error, DockerfileErrors):
         return (error.diagnostic(),)
     told = [one.diagnostic() for one in error.errors]
-    if error.more:
-        noun = "mistake is" if error.more == 1 else "mistakes are"
-        message = f"{error.more} more {noun} not shown"
-        told.append(Diagnostic(severity=Severity.NOTE, code="", message=message))
-    return tuple(told)
+    return (*told, *not_shown(error.more))
+
+
+def not_shown(count: int) -> tuple[Diagnostic, ...]:
+    """Return the note that there are more mistakes, if there are."""
+    if not count:
+        return ()
+    noun = "mistake is" if count == 1 else "mistakes are"
+    message = f"{count} more {noun} not shown"
+    return (Diagnostic(severity=Severity.NOTE, code="", message=message),)
 
 
 def unexpected(error: BaseException) -> LapstrakeError:

@@ -21,6 +21,9 @@ from builder.oci.reference import DEFAULT_TAG, Reference
 
 Configurations = dict[ImageNeeded, ImageConfig]
 
+_MOST_SUSPECTED = 50
+"""Images of which the names are compared with those of stages."""
+
 
 def plan_with_bases(
     dockerfile: Dockerfile,
@@ -92,13 +95,13 @@ def prospect(
 
 def _suspect(plan: BuildPlan, bases: Configurations, mistakes: Mistakes) -> None:
     """Add the names that are likely those of stages, misspelt: nobody asks a registry for them now."""
-    for image in plan.images:
+    for image in plan.images[:_MOST_SUSPECTED]:
         reference = Reference.parse(image.reference)
-        near = plan.near_stage(image.reference)
         written = reference.familiar_name
-        if image in bases or near is None or "/" in written or reference.tag != DEFAULT_TAG:
+        if image in bases or "/" in written or reference.tag != DEFAULT_TAG:
             continue
-        if not mistakes.within(image.span):
+        near = plan.near_stage(image.reference)
+        if near is not None and not mistakes.within(image.span):
             mistakes.add(
                 DockerfileError(
                     f"`{written}` is no stage, and no image of that name is here",

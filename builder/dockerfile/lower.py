@@ -246,8 +246,9 @@ class _Lowering:
         state.history.append(HistoryStep(created_by=f"FROM {base.name}", vertex=state.vertex))
 
     def _run(self, stage: Stage, state: _StageState, index: int, run: Run) -> None:
-        if not self.mistakes.within(run.span):  # one thing after the other
-            for refused in supported.refusals(run, self.source):
+        refusals = supported.refusals(run, self.source)
+        if refusals and not self.mistakes.within(run.span):  # one thing after the other
+            for refused in refusals:
                 self.mistakes.add(refused)
         operation, shown = run_operation(run, state.draft, self.proxies, self.source)
         if self.hostname:

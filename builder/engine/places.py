@@ -9,6 +9,9 @@ from builder.errors import LapstrakeError
 from builder.graph.operations import CopyOp, RunOp
 from builder.graph.vertex import Vertex
 
+_DASHES = "-\u2013\u2014\u2212"
+"""Those of a word processor too."""
+
 
 def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeError]:
     """Return what adds the place of a vertex to an error of its step."""
@@ -19,6 +22,8 @@ def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeE
         located = error.located(_narrow(error, vertex, source), source)
         if vertex.span is not None and error.code.startswith("context."):
             _explain(error, vertex.span, source)
+        elif vertex.span is not None and isinstance(vertex.op, RunOp):
+            _explain_command(error, vertex.span, source)
         return located
 
     return locate
@@ -39,6 +44,18 @@ def _explain(error: LapstrakeError, instruction: Span, source: SourceFile) -> No
     elif "\\" in written and error.code == "context.missing-source":
         error.notes += ("a backslash escapes the character after it",)
         error.hint = "write paths with `/`"
+
+
+def _explain_command(error: LapstrakeError, instruction: Span, source: SourceFile) -> None:
+    """Add what of a command that failed is hardly meant as a command."""
+    from builder.dockerfile.continuations import swallowed
+
+    lines = source.text.removeprefix("\ufeff").split("\n")
+    error.notes += swallowed(lines, instruction.line, instruction.end_line)
+    words = lines[instruction.line - 1][instruction.column - 1 :].split(maxsplit=2)[1:2]
+    flag = words[0].lstrip(_DASHES) if words else ""
+    if words and flag != words[0] and flag.startswith(("mount=", "network=", "security=")):
+        error.hint = f"if it is meant as a flag, write it with two dashes: `--{flag[:60]}`"
 
 
 def _narrow(error: LapstrakeError, vertex: Vertex, source: SourceFile) -> Span | None:

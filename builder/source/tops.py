@@ -339,6 +339,8 @@ def missing(tree: Tree, path: str) -> ContextError:
 def _meant(path: str) -> str | None:
     """Return what to do about a path that is hardly meant as one; dashes may be those of a word processor."""
     if path.startswith(("-", "\u2013", "\u2014", "\u2212")) and path.lstrip("-\u2013\u2014\u2212"):
+        if path.startswith("--"):
+            return "flags stand before the first source"
         flag = path.lstrip("-\u2013\u2014\u2212")
         return f"if it is meant as a flag, write it with two dashes: `--{flag[:60]}`"
     if path.startswith("#"):

@@ -38,6 +38,12 @@ CASES = {
     "a flag with one dash": Case(
         "COPY -from=base /a /b", "context.missing-source", "2:6-16", ("two dashes: `--from=base`",)
     ),
+    "a flag after a source": Case(
+        "COPY app.txt --chown=ann /b",
+        "context.missing-source",
+        "2:14-25",
+        ("before the first source",),
+    ),
     "a flag with the dash of a word processor": Case(
         "COPY \u2013-chown=ann app.txt /b", "context.missing-source", "2:6-17", ("`--chown=ann`",)
     ),
@@ -70,6 +76,18 @@ CASES = {
         "build.run-failed",
         "3:1",
         ("exited with code 9", "why"),
+    ),
+    "a command that goes on by mistake": Case(
+        'RUN false \\\nCMD ["sh"]',
+        "build.run-failed",
+        "2:1",
+        ('line 3, `CMD ["sh"]`, belongs to it',),
+    ),
+    "a flag of RUN with one dash": Case(
+        "RUN -mount=type=cache,target=/x true",
+        "build.run-failed",
+        "2:1",
+        ("`--mount=type=cache,target=/x`",),
     ),
     "an unknown instruction": Case(
         "RUNN true", "dockerfile.unknown-instruction", "2:1-5", ("RUNN", "RUN")
@@ -175,6 +193,16 @@ def test_sources_that_are_missing_are_told_together_before_any_command(
     ]
     assert watch.output() == ""
     assert workshop.leftovers() == []
+
+
+def test_no_image_is_asked_for_before_all_mistakes_are_told(
+    workshop: Workshop, context: Path
+) -> None:
+    text = "FROM localhost:1/nosuch\nEXPOSE x\nFROM base\nCOPY --from=0 --chmod=9 a b\nSTOPSIGNAL x"
+    error = workshop.refused(context, text)
+    assert isinstance(error, DockerfileErrors)
+    assert {each.code for each in error.errors} == {"dockerfile.syntax"}
+    assert [each.span.line for each in error.errors if each.span is not None] == [2, 4, 5]
 
 
 def test_a_base_that_does_not_exist_names_the_stage_that_may_be_meant(

@@ -78,6 +78,17 @@ def test_errors_of_a_check_are_told_as_errors(capsys: pytest.CaptureFixture[str]
     assert err.count("error[dockerfile.syntax]: broken") == 2
 
 
+def test_the_first_twenty_errors_are_shown_and_the_others_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ask(answer(errors=23), "--check", ".")
+    err = capsys.readouterr().err
+    assert err.count("error[dockerfile.syntax]: broken") == 20
+    assert "note: 3 more mistakes are not shown" in err
+    ask(answer(errors=23), "--call=check,format=json", ".")
+    assert len(json.loads(capsys.readouterr().out)["errors"]) == 23
+
+
 @pytest.mark.parametrize(
     "call",
     ["chekc", "check,format=xml", "check,foo=1", "check,outline", "check,ignorestatus=x"],
