@@ -253,8 +253,11 @@ def _unreadable(path: str, error: OSError) -> ContextError:
 def _expand(tree: Tree, pattern: str) -> list[Top]:
     """Return what a pattern selects; what the ignore rules hide is as if it were not there.
 
-    Raises: ContextError: it matches a link that leads nowhere.
+    Raises: ContextError: it matches a link that leads nowhere, or looks into a directory that does not exist.
     """
+    directory = _literal_directory(pattern)
+    if directory and _top(tree, directory) is None:
+        raise missing(tree, directory)
     candidates = [""]
     for component in pattern.split("/"):
         if has_wildcard(component):
@@ -275,6 +278,16 @@ def _expand(tree: Tree, pattern: str) -> list[Top]:
         elif not tree.ignored(path) and tree.holds(path) and not _is_socket(tree, path):
             raise missing(tree, path)
     return tops
+
+
+def _literal_directory(pattern: str) -> str:
+    """Return the components of a pattern that stand before the first wildcard, unescaped."""
+    literal: list[str] = []
+    for component in pattern.split("/"):
+        if has_wildcard(component):
+            break
+        literal.append(component)
+    return "/".join(literal)
 
 
 def _is_socket(tree: Tree, path: str) -> bool:
