@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.dockerfile.words import MAX_NESTING, BadWord, expand, split
@@ -206,3 +208,34 @@ def test_no_text_raises_anything_else(text: str) -> None:
             action(text)
         except BadWord as error:
             assert 0 <= error.at <= len(text)
+
+
+_PLAIN = st.sampled_from(["a", "/", ".", "-", "a.b", "\\a", "\\\\", "\\$", "'s $v'", '"d"'])
+_PATTERN = st.sampled_from(["a", "*", "?", "*.", "?a*", "*/", "\\*b", "a\\**", "v*e", "$empty", ""])
+_NAME = st.sampled_from(["v", "path", "empty", "star", "unset"])
+_VARIABLE = st.one_of(
+    _NAME.map("${}".format),
+    _NAME.map("${{{}}}".format),
+    st.builds("${{{}{}{}}}".format, _NAME, st.sampled_from([":-", "-", ":+", "+"]), _PLAIN),
+    st.builds("${{{}{}{}}}".format, _NAME, st.sampled_from(["#", "##", "%", "%%"]), _PATTERN),
+)
+# Between double quotes, shells keep quotes and escapes in the words of modifiers.
+_QUOTED = st.one_of(_NAME.map("${{{}}}".format), st.sampled_from([" ", "\\$", '\\"', "\\a", "'"]))
+_SHELL_WORD = st.lists(
+    st.one_of(_PLAIN, _VARIABLE, st.lists(_QUOTED, max_size=3).map("".join).map('"{}"'.format)),
+    min_size=1,
+    max_size=4,
+).map("".join)
+
+
+@given(st.lists(_SHELL_WORD, min_size=1, max_size=10))
+@settings(max_examples=max(50, settings().max_examples // 10))
+def test_words_come_to_what_a_shell_makes_of_them(texts: list[str]) -> None:
+    script = "".join(
+        [f"{name}={shlex.quote(value)}\n" for name, value in VALUES.items() if name.isascii()]
+    )
+    script += "".join([f"r={text}; printf '%s\\0' \"$r\"\n" for text in texts])
+    done = subprocess.run(
+        ["/bin/sh"], input=script.encode(), stdout=subprocess.PIPE, check=True, env={}
+    )
+    assert done.stdout.decode().split("\0")[:-1] == [known(text) for text in texts]
