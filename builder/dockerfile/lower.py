@@ -130,6 +130,8 @@ class _Lowering:
         """Make the vertices; mistakes are collected."""
         for stage in self.plan.stages:
             self.states[stage.index] = self._stage(stage)
+            if self.mistakes.full:
+                break
 
     def lowered(self) -> Lowered:
         """Return what was made."""
@@ -165,6 +167,8 @@ class _Lowering:
         state = self._begin(stage, total)
         self.configurator.begin(state.draft, state.history)
         for index, instruction in enumerate(stage.instructions):
+            if self.mistakes.full:
+                break
             state.is_trigger = index < stage.triggered
             try:
                 self._instruction(stage, state, index, instruction)

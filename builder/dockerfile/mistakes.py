@@ -34,6 +34,7 @@ class Mistakes:
 
     def __init__(self, found: Iterable[LapstrakeError] = ()) -> None:
         self._found: dict[object, LapstrakeError] = {}
+        self._lines: set[int] = set()
         for each in found:
             self.add(each)
 
@@ -49,9 +50,13 @@ class Mistakes:
         """Take a mistake, or each of several; one that is known already counts once."""
         for each in error.errors if isinstance(error, DockerfileErrors) else (error,):
             self._found.setdefault((each.code, each.span, each.message), each)
+            if each.span is not None:
+                self._lines.add(each.span.line)
 
     def within(self, span: Span) -> bool:
         """Tell whether a mistake is known whose place begins in `span`."""
+        if self._lines.isdisjoint(range(span.line, span.end_line + 1)):
+            return False
         start, end = (span.line, span.column), (span.end_line, span.end_column)
         return any(
             start <= (each.span.line, each.span.column) < end
@@ -62,6 +67,7 @@ class Mistakes:
     def clear(self) -> None:
         """Forget what was found: it was looked for in what is no Dockerfile of ours."""
         self._found.clear()
+        self._lines.clear()
 
     @contextmanager
     def collecting(self) -> Iterator[None]:

@@ -11,7 +11,8 @@ import msgspec
 
 from builder.dockerfile.mistakes import Mistakes
 from builder.errors import ContextError, LapstrakeError
-from builder.graph.operations import CopyOp
+from builder.graph.mounts import BindMount
+from builder.graph.operations import CopyOp, CopySource, Op, RunOp, literal
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext
 from builder.solve.lookup import Input
@@ -27,17 +28,31 @@ def refuse_missing(
     store: Store,
     located: Callable[[LapstrakeError, Vertex], LapstrakeError],
 ) -> None:
-    """Look for the sources of the copies that are still to be made, as far as these are from contexts.
+    """Look for the sources of the copies and bind mounts that are still to come, as far as these are from contexts.
 
     Raises: ContextError: one is not there, is ignored, or is a malformed pattern. DockerfileErrors: several.
     """
     mistakes = Mistakes()
     for index, vertex in enumerate(graph.vertices):
-        if index in inputs or not isinstance(vertex.op, CopyOp):
+        if index in inputs:
             continue
-        for error in _missing_of(vertex, vertex.op, inputs, store):
-            mistakes.add(located(error, vertex))
+        for selection in _selections(vertex.op):
+            for error in _missing_of(vertex, selection, inputs, store):
+                mistakes.add(located(error, vertex))
     mistakes.raise_any()
+
+
+def _selections(op: Op) -> list[CopyOp]:
+    """Return what an operation takes from its inputs, as copies."""
+    if isinstance(op, CopyOp):
+        return [op]
+    if not isinstance(op, RunOp):
+        return []
+    return [
+        CopyOp(sources=(CopySource(input=mount.input, paths=(literal(mount.path),)),), dest="/")
+        for mount in op.mounts
+        if isinstance(mount, BindMount)
+    ]
 
 
 def _missing_of(

@@ -179,6 +179,7 @@ def test_sources_that_are_missing_are_told_together_before_any_command(
         ADD [a- no*such /y/
         COPY --parents ./d/./none /z/
         COPY --from=other /nothing /x/
+        RUN --mount=type=bind,source=absent,target=/m true
     """
     workshop.write(filled, text)
     watch = Watch()
@@ -190,6 +191,7 @@ def test_sources_that_are_missing_are_told_together_before_any_command(
         ("context.ignored-source", Span(5, 14, 5, 22)),
         ("context.bad-pattern", Span(8, 5, 8, 8)),
         ("context.missing-source", Span(9, 16, 9, 26)),
+        ("context.missing-source", Span(11, 30, 11, 36)),
     ]
     assert watch.output() == ""
     assert workshop.leftovers() == []
