@@ -22,7 +22,7 @@ def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeE
         located = error.located(_narrow(error, vertex, source), source)
         if vertex.span is not None and error.code.startswith("context."):
             _explain(error, vertex.span, source)
-        elif vertex.span is not None and isinstance(vertex.op, RunOp):
+        elif vertex.span is not None and error.code in ("build.run-failed", "build.start-failed"):
             _explain_command(error, vertex.span, source)
         return located
 
@@ -53,8 +53,10 @@ def _explain_command(error: LapstrakeError, instruction: Span, source: SourceFil
     lines = source.text.removeprefix("\ufeff").split("\n")
     error.notes += swallowed(lines, instruction.line, instruction.end_line)
     words = lines[instruction.line - 1][instruction.column - 1 :].split(maxsplit=2)[1:2]
-    flag = words[0].lstrip(_DASHES) if words else ""
-    if words and flag != words[0] and flag.startswith(("mount=", "network=", "security=")):
+    if not words or words[0].startswith("--"):
+        return
+    flag = words[0].lstrip(_DASHES)
+    if flag != words[0] and flag.startswith(("mount=", "network=", "security=")):
         error.hint = f"if it is meant as a flag, write it with two dashes: `--{flag[:60]}`"
 
 

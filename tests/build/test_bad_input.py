@@ -197,6 +197,12 @@ def test_sources_that_are_missing_are_told_together_before_any_command(
     assert workshop.leftovers() == []
 
 
+def test_a_flag_that_is_one_is_not_taken_for_a_mistake(workshop: Workshop, context: Path) -> None:
+    error = workshop.refused(context, "RUN --network=none --mount=type=tmpfs,target=/x false")
+    assert error.code == "build.run-failed"
+    assert "dashes" not in (error.hint or "")
+
+
 def test_no_image_is_asked_for_before_all_mistakes_are_told(
     workshop: Workshop, context: Path
 ) -> None:
