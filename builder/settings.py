@@ -17,14 +17,6 @@ from runtime.spec import IsolationName
 PROGRESS_MODES = ("auto", "plain", "tty", "quiet", "rawjson")
 """How progress can be shown; `none`, as Docker knows it, is read as `quiet`."""
 
-_ISOLATIONS = (
-    IsolationName.AUTO,
-    IsolationName.ROOT,
-    IsolationName.USERNS_ROOT,
-    IsolationName.ROOTLESS,
-    IsolationName.SINGLE_ID,
-)
-"""Those that can be entered: the others are refused at once, not only by the first build that needs walls."""
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _SYSTEM_ROOT = "/var/lib/lapstrake"
 
@@ -113,18 +105,16 @@ def isolation_name(text: str, origin: str) -> IsolationName:
 
     Docker's own value `default` means `auto`.
 
-    Raises: UsageError: there are no such walls, or not in this version.
+    Raises: UsageError: there are no such walls.
     """
     for name in IsolationName:
-        if text == name.value and name in _ISOLATIONS:
+        if text == name.value:
             return name
     if text == "default":
         return IsolationName.AUTO
-    known = any(text == name.value for name in IsolationName)
-    wrong = "not available in this version" if known else "not an isolation"
     raise UsageError(
-        f"`{text}` in {origin} is {wrong}",
-        hint=f"use one of {', '.join(name.value for name in _ISOLATIONS)}",
+        f"`{text}` in {origin} is not an isolation",
+        hint=f"use one of {', '.join(name.value for name in IsolationName)}",
     )
 
 

@@ -39,13 +39,16 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     `layers_one_by_one`: overlay takes its lower directories one at a time (Linux 6.7), so their number and
     names are not limited by the length of one option text. `own_ids`: the sandbox lives in a user namespace.
-    `single_id`: it knows one user and one group.
+    `single_id`: it knows one user and one group. `chroot`: there are no walls. `filtered`: a container around us filters
+    calls already.
     `fresh_proc` and `fresh_sys`: it may mount its own; not where a container around us hides parts of its own.
     """
 
     layers_one_by_one: bool = True
     own_ids: bool = False
     single_id: bool = False
+    chroot: bool = False
+    filtered: bool = False
     fresh_proc: bool = True
     fresh_sys: bool = True
     last_capability: int = 40
@@ -72,7 +75,7 @@ def probe(syscalls: Syscalls, *, own_ids: bool, single_id: bool = False) -> Feat
         single_id=single_id,
         fresh_proc=fresh["proc"],
         fresh_sys=fresh["sysfs"],
-        last_capability=int(_first_line("/proc/sys/kernel/cap_last_cap") or 40),
+        last_capability=last_capability(),
         machine=os.uname().machine,
     )
 
@@ -94,6 +97,21 @@ def _kernel_views(syscalls: Syscalls) -> dict[str, bool]:
         os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return {kind: not code & 1 << bit for bit, kind in enumerate(kinds)}
+
+
+def last_capability() -> int:
+    """Return the number of the highest capability that this kernel knows."""
+    return int(_first_line("/proc/sys/kernel/cap_last_cap") or 40)
+
+
+def status_field(name: str) -> str:
+    """Return what the kernel says of this process under a name, "" where it does not."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            found = [line.partition(":")[2].strip() for line in file if line.startswith(f"{name}:")]
+    except OSError:
+        return ""
+    return found[0] if found else ""
 
 
 def why_no_user_namespace(error: OSError) -> Unsupported:

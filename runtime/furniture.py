@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 
+from runtime.beneath import walk
+from runtime.errors import SetupFailed
 from runtime.stubs import Target, find_missing
 from runtime.syscalls import Syscalls
 
@@ -20,9 +23,12 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 class Furniture:
     """Empty directories and files in the tree below the descriptor `root`."""
 
-    def __init__(self, calls: Syscalls, root: int) -> None:
+    def __init__(self, calls: Syscalls, root: int, work: str | None) -> None:
         self._calls = calls
         self._root = root
+        self._work = work
+        self._aside: list[tuple[int, str, str]] = []
+        self._shown: list[tuple[int, str]] = []
         self._made: list[tuple[int, str, bool]] = []
         self._touched: dict[tuple[int, int], _Touched] = {}
 
@@ -38,8 +44,56 @@ class Furniture:
                 self._calls.make_directory(each.path[0], self._root, 0o755)
             else:
                 self._make(each.path, directory=each.directory)
+
+    def leave(self) -> None:
+        """Note how things are left for the command: what it changes itself is not undone."""
         for touched in self._touched.values():
             touched.left_at = os.fstat(touched.descriptor).st_mtime_ns
+
+    def show_file(
+        self, path: str, content: bytes, mode: int, *, owner: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Put a file somewhere, whatever is there."""
+        parent, name = self._clear(path)
+        self._calls.make_file(name, parent, content, mode)
+        os.chmod(name, mode, dir_fd=parent)
+        os.chown(name, *owner, dir_fd=parent, follow_symlinks=False)
+
+    def show_directory(self, path: str, mode: int) -> None:
+        """Put an empty directory somewhere, whatever is there."""
+        parent, name = self._clear(path)
+        self._calls.make_directory(name, parent)
+        os.chmod(name, mode, dir_fd=parent)
+
+    def show_device(self, path: str, device: int) -> None:
+        """Put a device that everybody may use somewhere, whatever is there; the umask is to be 0."""
+        parent, name = self._clear(path)
+        try:
+            os.mknod(name, stat.S_IFCHR | 0o666, device, dir_fd=parent)
+            if name == "null":
+                self._calls.close(self._calls.open(name, os.O_WRONLY, directory=parent))
+        except PermissionError as error:
+            raise SetupFailed(
+                f"make the device `{path}`",
+                error.strerror or str(error),
+                hint="leave the container the capability MKNOD, and keep the store where devices are obeyed",
+            ) from error
+
+    def _clear(self, path: str) -> tuple[int, str]:
+        """Make room at a path, links resolved; return the directory and the name."""
+        place = walk(self._calls, self._root, path)
+        self._calls.close(place.descriptor)
+        *above, name = place.path
+        parent = self._root
+        for each in above:
+            parent = self._enter(parent, each)
+        self._touch(parent)
+        if not place.missing:
+            kept = f"aside-{len(self._aside)}"
+            os.rename(name, f"{self._work}/{kept}", src_dir_fd=parent)
+            self._aside.append((parent, name, kept))
+        self._shown.append((parent, name))
+        return parent, name
 
     def _make(self, path: tuple[str, ...], *, directory: bool) -> None:
         parent = self._root
@@ -73,6 +127,9 @@ class Furniture:
             for touched in self._touched.values()
             if os.fstat(touched.descriptor).st_mtime_ns == touched.left_at
         ]
+        for parent, name in reversed(self._shown):
+            _remove_all(name, parent)
+        self._bring_back()
         for parent, name, directory in reversed(self._made):
             with suppress(FileNotFoundError, NotADirectoryError):
                 if directory:
@@ -82,6 +139,17 @@ class Furniture:
         for touched in untouched:
             with suppress(FileNotFoundError):
                 os.utime(f"/proc/self/fd/{touched.descriptor}", ns=touched.times)
+
+    def _bring_back(self) -> None:
+        """Put what was moved aside back in its place, and tell the builder that it was not the command that did."""
+        moved = []
+        for parent, name, kept in reversed(self._aside):
+            moved.append(os.lstat(f"{self._work}/{kept}").st_ino)
+            with suppress(OSError):  # the command has removed the directory with all that was in it
+                os.rename(f"{self._work}/{kept}", name, dst_dir_fd=parent)
+        if moved:
+            with open(f"{self._work}/moved", "w", encoding="ascii") as file:
+                file.write(" ".join(map(str, moved)))
 
 
 class _Touched:
@@ -101,3 +169,13 @@ def _remove_directory(name: str, parent: int) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
             raise
+
+
+def _remove_all(name: str, parent: int) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
+            os.unlink(name, dir_fd=parent)
+            return
+        import shutil
+
+        shutil.rmtree(name, dir_fd=parent)

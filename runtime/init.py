@@ -106,12 +106,17 @@ def _set_up_and_exec(calls: Syscalls, start: Start) -> None:
     scene.outside = start.outside
     if spec.limits or start.outside.cgroup is not None:
         from runtime import process_limits  # noqa: F401 - while modules can be found
-    for step in plan(spec, start.features):
+    steps = plan(spec, start.features)
+    if start.features.chroot:
+        # Of the devices around us, as those in the tree go away again.
+        _open_streams(start, scene.user, spec.process)
+    for step in steps:
         try:
             step.execute(calls, scene)
         except OSError as error:
             raise explained(step.describe(), error) from error
-    _open_streams(start, scene.user, spec.process)
+    if not start.features.chroot:
+        _open_streams(start, scene.user, spec.process)
     os.umask(0o022)
     _set_limits(start, spec)
     _drop_privileges(calls, start, scene.user, spec.security)
@@ -187,11 +192,9 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Securi
     if insecure:
         calls.keep_capabilities()
     else:
-        for capability in capabilities.to_drop(start.features.last_capability):
-            calls.drop_bounding(capability)
+        _bound(calls, start)
     if start.filter is not None and not insecure:
-        # Loading without no_new_privs needs CAP_SYS_ADMIN, so it comes before the capabilities go.
-        calls.load_filter(start.filter)
+        _filter(calls, start, start.filter)
     if not start.features.single_id:
         _take_on(calls, user)
     if insecure:
@@ -199,13 +202,41 @@ def _drop_privileges(calls: Syscalls, start: Start, user: User, security: Securi
         calls.hand_on_capabilities(everything)
     elif not start.features.single_id:
         # For users too: what the caller could inherit, a program with file capabilities would get.
-        calls.set_capabilities(capabilities.DEFAULT_MASK if user.uid == 0 else 0)
+        kept = calls.permitted_capabilities() if start.features.chroot else ~0
+        calls.set_capabilities(capabilities.DEFAULT_MASK & kept if user.uid == 0 else 0)
     if start.features.single_id:
         _pretend(calls, start, user)
     # Taking on a user cleared the parent-death signal.
     calls.die_with_parent()
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
+
+
+def _bound(calls: Syscalls, start: Start) -> None:
+    """Give up for good what Docker's containers do not have."""
+    for capability in capabilities.to_drop(start.features.last_capability):
+        try:
+            calls.drop_bounding(capability)
+        except SyscallError:
+            if not start.features.chroot:
+                raise
+            return  # a container that does not allow even that
+
+
+def _filter(calls: Syscalls, start: Start, program: bytes) -> None:
+    """Load the filter: without no_new_privs that needs CAP_SYS_ADMIN, so it comes before the capabilities go.
+
+    Without walls that capability may be missing; where the container has a filter of its own, that will do.
+    """
+    if start.features.filtered:
+        return
+    try:
+        calls.load_filter(program)
+    except SyscallError:
+        if not start.features.chroot:
+            raise
+        calls.forbid_new_privileges()
+        calls.load_filter(program)
 
 
 def _take_on(calls: Syscalls, user: User) -> None:

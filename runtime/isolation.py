@@ -6,19 +6,26 @@
 | `userns-root` | user 0, user namespaces                      | those of the host                   |
 | `rootless`    | user namespaces, newuidmap, subordinate ids  | 0 is the caller, 1… are subordinate |
 | `single-id`   | user namespaces                              | 0 is the caller, and no other       |
+| `chroot`      | user 0 with CAP_SYS_CHROOT                   | those of the host; there is no wall |
 
-The table stands in the order of strength; `auto` takes the first that can be had. Others have names already, so that a
-request for them is refused by name.
+The table stands in the order of strength; `auto` takes the first that can be had, and never `chroot`.
 """
 
 from __future__ import annotations
 
 import os
+from typing import assert_never
 
 import msgspec
 
 from runtime.errors import Unsupported
-from runtime.features import Features, probe, why_no_user_namespace
+from runtime.features import (
+    Features,
+    last_capability,
+    probe,
+    status_field,
+    why_no_user_namespace,
+)
 from runtime.idmap import IDENTITY, IdRanges
 from runtime.spec import IsolationName
 from runtime.syscalls import (
@@ -69,12 +76,10 @@ def enter(name: IsolationName, calls: Syscalls) -> Walls:
             return _enter_root(calls)
         case IsolationName.USERNS_ROOT | IsolationName.ROOTLESS | IsolationName.SINGLE_ID:
             return _enter_user_namespace((_MAPS[name](),), calls, [])
-        case _:
-            raise Unsupported(
-                f"isolation `{name.value}`",
-                "it is not available in this version",
-                hint="use `--isolation auto`, `root`, `userns-root`, `rootless` or `single-id`",
-            )
+        case IsolationName.CHROOT:
+            return _enter_chroot(calls)
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _enter_strongest(calls: Syscalls) -> Walls:
@@ -92,7 +97,9 @@ def _enter_strongest(calls: Syscalls) -> Walls:
     except Unsupported as error:
         if not refused:
             raise
-        raise together([*refused, error]) from error
+        every = together([*refused, error])
+        every.hint = f"{every.hint}; without walls, Dockerfiles that you trust can be built with `--isolation chroot` or LAPSTRAKE_ISOLATION=chroot"
+        raise every from error
 
 
 def _enter_root(calls: Syscalls) -> Walls:
@@ -133,6 +140,35 @@ def _enter_user_namespace(
         features=probe(calls, own_ids=True, single_id=calls.single_id),
         passed_over=tuple(_said(error) for error in (*refused, *weaker)),
     )
+
+
+def _enter_chroot(calls: Syscalls) -> Walls:
+    """Enter nothing: make sure that steps can have a root directory of their own."""
+    feature = "isolation `chroot`"
+    if os.geteuid() != 0:
+        raise Unsupported(feature, "it needs user 0", hint="leave out `--isolation`")
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.chroot("/")
+            code = 0
+        finally:
+            os._exit(code)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
+        raise Unsupported(
+            feature,
+            "CAP_SYS_CHROOT is missing",
+            hint="leave the container that capability, which Docker gives by default",
+        )
+    calls.become_subreaper()
+    features = Features(
+        chroot=True,
+        filtered=status_field("Seccomp") == "2",
+        last_capability=last_capability(),
+        machine=os.uname().machine,
+    )
+    return Walls(name=IsolationName.CHROOT, uids=IDENTITY, gids=IDENTITY, features=features)
 
 
 def _said(error: Unsupported) -> str:

@@ -21,6 +21,7 @@ from runtime.beneath import open_beneath
 from runtime.errors import SandboxError, SetupFailed
 from runtime.furniture import Furniture
 from runtime.init import Start, become_command, explained, receive_spec, send_failure
+from runtime.leftovers import end_children
 from runtime.plan import check, in_order, targets
 from runtime.spec import ContainerSpec, StackMount
 from runtime.syscalls import Syscalls
@@ -66,11 +67,21 @@ class _Keeper:
         os.umask(0)
         assert spec.rootfs.upper is not None
         root = self._calls.open(spec.rootfs.upper, _DIRECTORY)
-        furniture = Furniture(self._calls, root)
+        furniture = Furniture(self._calls, root, spec.rootfs.work)
+        without_walls = self._start.features.chroot
         try:
-            furniture.put(targets(spec, self._start.features), _prepared(self._calls, spec))
+            if without_walls:
+                from runtime import chroot
+
+                self._calls.become_subreaper()
+                chroot.furnish(furniture, spec)
+            else:
+                furniture.put(targets(spec, self._start.features), _prepared(self._calls, spec))
+            furniture.leave()
             return self._run(spec, flags)
         finally:
+            if without_walls:
+                end_children()
             furniture.remove()
 
     def _run(self, spec: ContainerSpec, flags: int) -> int:

@@ -82,6 +82,10 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
     Raises: SetupFailed, StartFailed: the specification contradicts itself.
     """
     check(spec)
+    if features.chroot:
+        from runtime import chroot
+
+        return chroot.plan(spec)
     own_network = spec.network is not Network.HOST
     insecure = spec.security is Security.INSECURE
     # Without privileges, the kernel gives a sysfs only to the owner of the network namespace.

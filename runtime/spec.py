@@ -86,13 +86,17 @@ class StackMount(msgspec.Struct, frozen=True, kw_only=True, tag="stack"):
 
 
 class FileMount(msgspec.Struct, frozen=True, kw_only=True, tag="file"):
-    """A small file of the builder's making, read-only; its bytes are in memory alone, and end with the step."""
+    """A small file of the builder's making, read-only; its bytes are in memory alone, and end with the step.
+
+    One that is not `secret` may lie on the disk for that time, where nothing can be mounted.
+    """
 
     target: str
     content: bytes
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    secret: bool = False
 
 
 class SocketMount(msgspec.Struct, frozen=True, kw_only=True, tag="socket"):

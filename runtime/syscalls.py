@@ -87,6 +87,7 @@ _MS_NODEV, _MS_REC, _MS_PRIVATE = 4, 16384, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
 _PR_SET_KEEPCAPS, _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 8, 47, 2
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _SECCOMP_MODE_FILTER = 2
 _SET_MODE_FILTER, _NEW_LISTENER = 1, 8
 _KEYCTL_JOIN_SESSION_KEYRING = 1
@@ -360,6 +361,18 @@ class Syscalls:
     def die_with_parent(self) -> None:
         """Have the kernel kill this process when its parent ends; a change of credentials clears that."""
         self._prctl("PR_SET_PDEATHSIG", _PR_SET_PDEATHSIG, 9)
+
+    def become_subreaper(self) -> None:
+        """Become the parent of what descends from this process and loses its own."""
+        self._prctl("PR_SET_CHILD_SUBREAPER", _PR_SET_CHILD_SUBREAPER, 1)
+
+    def forbid_new_privileges(self) -> None:
+        """Let nothing that this process starts gain privileges, by set-id bits or otherwise."""
+        self._prctl("PR_SET_NO_NEW_PRIVS", _PR_SET_NO_NEW_PRIVS, 1)
+
+    def change_root(self) -> None:
+        """Make the working directory the root directory."""
+        os.chroot(".")
 
     def reset_signal(self, number: int) -> None:
         """Give a signal its default action, even one that libc keeps for itself and lets nobody set."""

@@ -226,7 +226,7 @@ class _Launcher:
         if self._filter is None:
             self._filter = self._filters.load(self._walls.features.machine)
             self._trampoline = self._open_trampoline(self._walls.features.machine)
-        flags = self._isolation.CONTAINER_NAMESPACES
+        flags = 0 if self._walls.features.chroot else self._isolation.CONTAINER_NAMESPACES
         if options & OWN_NETWORK:
             flags |= self._isolation.OWN_NETWORK
         channel = self._start_recorder() if self._walls.features.single_id else None

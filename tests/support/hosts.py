@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,6 +40,13 @@ MASKED = Host(
 
 ONE_ID = Host("a user who has no other id", (), IsolationName.SINGLE_ID)
 """Root may have itself mapped alone, too."""
+
+DOCKER = Host(
+    "a container of Docker's",
+    (sys.executable, "-m", "tests.support.docker_profile"),
+    IsolationName.CHROOT,
+)
+"""To be run in the checkout. There, `auto` finds nothing."""
 
 
 class Ground(NamedTuple):

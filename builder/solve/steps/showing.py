@@ -159,6 +159,7 @@ class _Showing:
                     mode=mount.mode & 0o777,
                     uid=mount.uid,
                     gid=mount.gid,
+                    secret=True,
                 )
             )
 

@@ -80,13 +80,6 @@ def test_isolation_is_one_of_the_walls() -> None:
     assert "rootless" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["chroot"])
-def test_isolation_that_is_not_there_yet_is_refused_at_once(name: str) -> None:
-    with pytest.raises(UsageError, match="is not available in this version") as caught:
-        isolation_name(name, "--isolation")
-    assert name not in (caught.value.hint or "")
-
-
 def test_progress_modes_are_those_of_docker() -> None:
     assert read({"BUILDKIT_PROGRESS": "plain"}, 0, "/").progress == "plain"
     assert progress_mode("none", "--progress") == "quiet"

@@ -21,13 +21,6 @@ class Forbidding(RecordingSyscalls):
         raise SyscallError(1, "unshare")
 
 
-@pytest.mark.parametrize("name", ["chroot"])
-def test_walls_that_are_not_there_yet_are_refused_by_name(name: str) -> None:
-    with pytest.raises(Unsupported, match=f"`{name}` is not possible here") as caught:
-        isolation.enter(IsolationName(name), RecordingSyscalls())
-    assert caught.value.hint is not None
-
-
 def test_root_without_the_capability_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(Unsupported, match="CAP_SYS_ADMIN is missing"):
