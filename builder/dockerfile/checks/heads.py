@@ -14,7 +14,7 @@ from builder.dockerfile.checks.walk import (
     expand,
     global_arguments,
 )
-from builder.dockerfile.instructions import Flag
+from builder.dockerfile.instructions import Arg, Flag
 from builder.dockerfile.mistakes import unsure_lines
 from builder.errors import ReferenceInvalid
 from builder.oci.platform import Platform
@@ -106,11 +106,26 @@ def _image_platform(scene: Scene, stage: StageText, wanted: Platform) -> Iterato
     )
 
 
+def _defaults_expand(scene: Scene, arguments: Mapping[str, str]) -> bool:
+    """Tell whether the defaults of all global arguments can be expanded."""
+    for instruction in scene.dockerfile.instructions:
+        if not isinstance(instruction, Arg):
+            break
+        for argument in instruction.arguments:
+            word = argument.default
+            escape = scene.dockerfile.directives.escape
+            if word is not None and expand(word, arguments.get, escape).value is None:
+                return False
+    return True
+
+
 def default_bases(scene: Scene, stages: tuple[StageText, ...]) -> Iterator[Finding]:
     """InvalidDefaultArgInFrom: what FROM comes to when no build argument is given."""
     arguments = global_arguments(scene, {})
     escape = scene.dockerfile.directives.escape
     unsure_from, _ = unsure_lines(scene.dockerfile)
+    if not _defaults_expand(scene, arguments):
+        return
     for stage in stages:
         if stage.head.span.line >= unsure_from:
             return

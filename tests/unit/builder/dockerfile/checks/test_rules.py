@@ -76,6 +76,9 @@ class TestFrom:
             "InvalidDefaultArgInFrom: $T",
         ]
 
+    def test_defaults_that_cannot_be_expanded_are_told_by_the_build_alone(self) -> None:
+        assert found("ARG V=${x:y}\nFROM base:${V}\n", build_args={"V": "1"}) == []
+
     def test_the_platform_of_a_base_image_is_compared_with_the_one_asked_for(self) -> None:
         arm = {0: image(architecture="arm64")}
         assert found("FROM x\n", bases=arm) == ["InvalidBaseImagePlatform: x"]
