@@ -281,7 +281,7 @@ class Bench:
         rules = self.place / "rules"
         rules.write_text(ignoring.rules())
         return self.timed(
-            f"200 ignore rules read, {self.scale.files:,} files and their directories matched",
+            f"200 ignore rules read, {self.scale.files:,} files and their directories matched, processor time",
             "scandir and lstat of the tree, in Python",
             3,
             ("ignoring", rules, project),
@@ -294,7 +294,7 @@ class Bench:
         dockerfile.write_text(language.dockerfile(instructions=count, stages=count // 100))
         module.write_text(language.module(lines=count))
         return self.timed(
-            f"{count:,} instructions in {count // 100} stages read, checked and lowered",
+            f"{count:,} instructions in {count // 100} stages read, checked and lowered, processor time",
             f"`compile()` of the first {count:,} lines of the standard library's `inspect`",
             10,
             ("language", dockerfile, module),
