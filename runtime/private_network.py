@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 from contextlib import suppress
 from typing import NoReturn
 
@@ -96,6 +97,9 @@ class Program(msgspec.Struct, frozen=True):
             "--quiet",
             "--config-net",
             "--netns-only",
+            # As slirp4netns does it: with the host's own address, the step would take itself for the host.
+            *("--ipv4-only", "--address", "10.0.2.100", "--netmask", "255.255.255.0"),
+            *("--gateway", "10.0.2.2", "--ns-ifname", "tap0"),
             *(("--runas", "0:0") if as_root else ()),
             "--no-map-gw",
             "--dns-forward",
@@ -195,6 +199,8 @@ def _guard(
             null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
             for number, stream in enumerate((null, said, said)):
                 os.dup2(stream, number)
+            # Which the interpreter ignores, and pasta takes for a mistake when it is.
+            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
             calls.mark_close_on_exec(3)
             for descriptor in given:
                 os.set_inheritable(descriptor, True)  # noqa: FBT003 - takes no keyword

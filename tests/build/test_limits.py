@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,17 @@ def test_the_hosts_network_needs_no_leave_where_the_build_has_it(
     workshop: Workshop, context: Path
 ) -> None:
     workshop.build(context, "RUN --network=host true")
+
+
+@pytest.mark.skipif(
+    not os.access("/dev/net/tun", os.R_OK | os.W_OK) or shutil.which("slirp4netns") is None,
+    reason="optional: needs slirp4netns and /dev/net/tun",
+)
+def test_a_private_network_is_what_default_means_then(workshop: Workshop, context: Path) -> None:
+    text = """
+    RUN ls /sys/class/net; head -n 1 /etc/resolv.conf
+    RUN --network=none ls /sys/class/net
+    """
+    built = workshop.build(context, text, network="private")
+    assert built.watch.output().split() == ["lo", "tap0", "nameserver", "10.0.2.3", "lo"]
+    assert workshop.build(context, text).executed == []

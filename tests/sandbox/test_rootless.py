@@ -71,7 +71,15 @@ def _is_public(path: Path) -> bool:
 
 @pytest.mark.needs_userns
 @pytest.mark.parametrize(
-    "module", ["test_run.py", "test_walls.py", "test_jobs.py", "test_limits.py", "escape"]
+    "module",
+    [
+        "test_run.py",
+        "test_walls.py",
+        "test_jobs.py",
+        "test_limits.py",
+        "test_private_network.py",
+        "escape",
+    ],
 )
 @pytest.mark.skipif(
     os.geteuid() != 0, reason="optional: these tests run without privileges already"
