@@ -11,6 +11,7 @@ import stat
 from typing import assert_never
 
 from runtime import operations as op
+from runtime.beneath import open_beneath
 from runtime.errors import Unsupported
 from runtime.furniture import Furniture
 from runtime.scene import Operation, Scene
@@ -91,8 +92,8 @@ def plan(spec: ContainerSpec) -> tuple[Operation, ...]:
     )
 
 
-def furnish(furniture: Furniture, spec: ContainerSpec) -> None:
-    """Put into the tree what mounts would show.
+def furnish(calls: Syscalls, furniture: Furniture, spec: ContainerSpec) -> None:
+    """Put into the tree what mounts would show: copies, and what is the builder's own by moving or linking it.
 
     Raises: Unsupported: something can only be mounted. OSError.
     """
@@ -109,12 +110,14 @@ def furnish(furniture: Furniture, spec: ContainerSpec) -> None:
     for target, content in spec.files:
         furniture.show_file(target, content, 0o644)
     for mount in spec.mounts:
-        _show(furniture, mount)
+        _show(calls, furniture, mount)
 
 
 def _check(mount: Mount) -> None:
     match mount:
         case BindMount():
+            if mount.ours:
+                return
             if not (mount.read_only and stat.S_ISREG(os.stat(mount.source).st_mode)):
                 raise _refused(f"a directory mounted on `{mount.target}`")
         case FileMount():
@@ -123,18 +126,19 @@ def _check(mount: Mount) -> None:
                     f"a secret as the file `{mount.target}`",
                     hint="give it as a variable: `RUN --mount=type=secret,id=ID,env=NAME`",
                 )
-        case TmpfsMount():
+        case TmpfsMount() | SocketMount():
             pass
         case StackMount():
-            raise _refused(f"files of an image or context mounted on `{mount.target}`")
-        case SocketMount():
-            raise _refused(f"a socket on `{mount.target}`")
+            if len(mount.rootfs.lowers) > 1:
+                raise _refused(f"several layers mounted on `{mount.target}`")
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _show(furniture: Furniture, mount: Mount) -> None:
+def _show(calls: Syscalls, furniture: Furniture, mount: Mount) -> None:
     match mount:
+        case BindMount() if mount.ours:
+            furniture.show_moved(mount.target, mount.source)
         case BindMount():
             mode = stat.S_IMODE(os.stat(mount.source).st_mode)
             furniture.show_file(mount.target, _read(mount.source, whole=True), mode)
@@ -143,8 +147,21 @@ def _show(furniture: Furniture, mount: Mount) -> None:
             furniture.show_file(mount.target, mount.content, mount.mode, owner=owner)
         case TmpfsMount():
             furniture.show_directory(mount.target, mount.mode)
-        case _:
-            raise AssertionError("it was refused")
+        case SocketMount():
+            source = calls.open(mount.source, os.O_PATH | os.O_NOFOLLOW)
+            calls.give(source, mount.uid, mount.gid, mount.mode)
+            calls.close(source)
+            furniture.show_link(mount.target, mount.source)
+        case StackMount():
+            root = calls.open(
+                mount.rootfs.upper or mount.rootfs.lowers[0], os.O_PATH | os.O_DIRECTORY
+            )
+            found = open_beneath(root, mount.path.strip("/"), os.O_PATH, syscalls=calls)
+            furniture.show_copy(mount.target, f"/proc/self/fd/{found}")
+            calls.close(found)
+            calls.close(root)
+        case _ as unreachable:
+            assert_never(unreachable)
 
 
 def _read(path: str, *, whole: bool = False) -> bytes:

@@ -29,6 +29,7 @@ class Furniture:
         self._work = work
         self._aside: list[tuple[int, str, str]] = []
         self._shown: list[tuple[int, str]] = []
+        self._moved: list[tuple[int, str, str]] = []
         self._made: list[tuple[int, str, bool]] = []
         self._touched: dict[tuple[int, int], _Touched] = {}
 
@@ -64,6 +65,32 @@ class Furniture:
         parent, name = self._clear(path)
         self._calls.make_directory(name, parent)
         os.chmod(name, mode, dir_fd=parent)
+
+    def show_moved(self, path: str, source: str) -> None:
+        """Move a directory somewhere, whatever is there, until the end; an empty one where somebody else has it."""
+        parent, name = self._clear(path)
+        try:
+            os.rename(source, name, dst_dir_fd=parent)
+        except FileNotFoundError:
+            self._calls.make_directory(name, parent)
+        self._moved.append((parent, name, source))
+
+    def show_link(self, path: str, source: str) -> None:
+        """Give something of the same file system another name somewhere, whatever is there."""
+        parent, name = self._clear(path)
+        os.link(source, name, dst_dir_fd=parent, follow_symlinks=False)
+
+    def show_copy(self, path: str, source: str) -> None:
+        """Put a copy of a file or directory somewhere, whatever is there; `source` may be a link of proc."""
+        import shutil
+
+        parent, name = self._clear(path)
+        target = f"/proc/self/fd/{parent}/{name}"
+        if os.path.isdir(source):
+            shutil.copytree(f"{source}/.", target, symlinks=True, copy_function=_copy)
+            shutil.copystat(source, target)
+        else:
+            _copy(source, target)
 
     def show_device(self, path: str, device: int) -> None:
         """Put a device that everybody may use somewhere, whatever is there; the umask is to be 0."""
@@ -127,6 +154,11 @@ class Furniture:
             for touched in self._touched.values()
             if os.fstat(touched.descriptor).st_mtime_ns == touched.left_at
         ]
+        for parent, name, source in reversed(self._moved):
+            with suppress(
+                OSError
+            ):  # somebody else brought it back first, or the command removed it
+                os.rename(name, source, src_dir_fd=parent)
         for parent, name in reversed(self._shown):
             _remove_all(name, parent)
         self._bring_back()
@@ -169,6 +201,16 @@ def _remove_directory(name: str, parent: int) -> None:
     except OSError as error:
         if error.errno not in {errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY}:
             raise
+
+
+def _copy(source: str, target: str) -> str:
+    """Copy a file with its mode, times and owner."""
+    import shutil
+
+    shutil.copy2(source, target, follow_symlinks=source.startswith("/proc/self/fd/"))
+    status = os.stat(source)
+    os.chown(target, status.st_uid, status.st_gid, follow_symlinks=False)
+    return target
 
 
 def _remove_all(name: str, parent: int) -> None:

@@ -54,7 +54,7 @@ _MAPS: dict[IsolationName, type[IdMap]] = {
 class Walls(msgspec.Struct, frozen=True, kw_only=True):
     """The walls that stand: their name, the id maps and what plans may use behind them.
 
-    `passed_over` says of each stronger kind why it cannot be had.
+    `passed_over` says of each stronger kind why it cannot be had, `weaker` what one should know of these.
     """
 
     name: IsolationName
@@ -62,6 +62,27 @@ class Walls(msgspec.Struct, frozen=True, kw_only=True):
     gids: IdRanges
     features: Features
     passed_over: tuple[str, ...] = ()
+
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """What is weaker than behind the strongest walls, in whole sentences."""
+        found = list(_WEAKER.get(self.name, ()))
+        if not self.features.fresh_proc:
+            found.append(
+                "the container around us hides parts of its /proc, so that steps are shown its processes, and those of other steps"
+            )
+        return tuple(found)
+
+
+_WEAKER = {
+    IsolationName.SINGLE_ID: (
+        "there is one user id: owners of files and directories are remembered beside them, those of links and of what `cp` and `mv` copy are root's",
+        "programs of different users are not kept apart",
+    ),
+    IsolationName.CHROOT: (
+        "there is no wall: a step may do to this machine, or container, whatever root may",
+    ),
+}
 
 
 def enter(name: IsolationName, calls: Syscalls) -> Walls:

@@ -74,7 +74,7 @@ class _Keeper:
                 from runtime import chroot
 
                 self._calls.become_subreaper()
-                chroot.furnish(furniture, spec)
+                chroot.furnish(self._calls, furniture, spec)
             else:
                 furniture.put(targets(spec, self._start.features), _prepared(self._calls, spec))
             furniture.leave()

@@ -82,12 +82,13 @@ class Cancellation:
 
 
 class Entered(msgspec.Struct, frozen=True, array_like=True):
-    """The walls that stand, as the builder knows them: their name, both id maps, and why no stronger ones."""
+    """The walls that stand, as the builder knows them: their name, both id maps, why no stronger ones, what is weaker."""
 
     name: IsolationName
     uids: IdRanges
     gids: IdRanges
     passed_over: tuple[str, ...]
+    weaker: tuple[str, ...]
 
 
 class Launcher:
@@ -168,6 +169,11 @@ class Launcher:
     def passed_over(self) -> tuple[str, ...]:
         """Why each stronger kind of walls cannot be had here. Opens the walls."""
         return self._enter(IsolationName.AUTO).passed_over
+
+    @property
+    def weaker(self) -> tuple[str, ...]:
+        """What is weaker about these walls than about the strongest. Opens the walls."""
+        return self._enter(IsolationName.AUTO).weaker
 
     def run(
         self,

@@ -58,11 +58,15 @@ class Rootfs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BindMount(msgspec.Struct, frozen=True, kw_only=True, tag="bind"):
-    """A file or directory of the host, with what is mounted below it; `source` is a host path."""
+    """A file or directory of the host, with what is mounted below it; `source` is a host path.
+
+    An `ours` one is a directory of the builder's own on the file system of the root, which may be moved there for a while.
+    """
 
     target: str
     source: str
     read_only: bool = False
+    ours: bool = False
 
 
 class TmpfsMount(msgspec.Struct, frozen=True, kw_only=True, tag="tmpfs"):

@@ -200,7 +200,14 @@ class _Launcher:
             walls = self._walls
             wire.send(
                 request,
-                ("opened", walls.name.value, walls.uids, walls.gids, walls.passed_over),
+                (
+                    "opened",
+                    walls.name.value,
+                    walls.uids,
+                    walls.gids,
+                    walls.passed_over,
+                    walls.weaker,
+                ),
             )
             self._outside.sweep()
 

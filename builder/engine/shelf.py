@@ -119,9 +119,12 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
     except PackageNotFoundError:  # run from a source tree
         own = "unknown"
     passed_over: tuple[str, ...] = ()
+    weaker: tuple[str, ...] = ()
+    states = "unknown"
     try:
         isolation = behind.open().value
-        passed_over = behind.launcher.passed_over
+        passed_over, weaker = behind.launcher.passed_over, behind.launcher.weaker
+        states = store.snapshots.kind
     except LapstrakeError as error:
         isolation = f"none: {error.message}"
         passed_over = error.notes
@@ -133,6 +136,8 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
         "Kernel": f"{kernel.sysname} {kernel.release}",
         "Isolation": isolation,
         "Passed over": passed_over,
+        "Weaker": weaker,
+        "States": states,
         "Root": store.root,
         "Images": used.images,
         "Layers": used.layers,

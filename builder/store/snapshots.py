@@ -56,6 +56,11 @@ class Snapshots(LayerForms):
 
                 return CopyingSnapshotter(self)
 
+    @property
+    def kind(self) -> str:
+        """How states are kept: `overlay` or `copying`. Opens the walls."""
+        return "overlay" if self._snapshotter.layers_apart else "copying"
+
     def close(self) -> None:
         """Let go of what this process kept for itself."""
         if self._chosen is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import stat
 import threading
 import time
@@ -175,8 +176,7 @@ def test_users_are_real(plain: Plain) -> None:
         BindMount(target="/m", source="/usr", read_only=True),
         BindMount(target="/m", source="/etc/passwd"),
         FileMount(target="/m", content=b"x", secret=True),
-        StackMount(target="/m", rootfs=Rootfs(lowers=("/usr",))),
-        SocketMount(target="/m", source="/dev/null"),
+        StackMount(target="/m", rootfs=Rootfs(lowers=("/usr", "/etc"))),
     ],
     ids=lambda mount: type(mount).__name__,
 )
@@ -186,6 +186,53 @@ def test_what_can_only_be_mounted_is_refused_by_name(plain: Plain, mount: Mount)
         plain.run("true", mounts=(mount,))
     assert caught.value.hint
     assert listing(plain.tree) == before
+
+
+def test_a_cache_is_moved_in_and_back(plain: Plain, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "old").write_text("old\n")
+    mount = BindMount(target="/root/.cache/pip", source=str(cache), ours=True)
+    before = listing(plain.tree)
+    assert plain.run("cd /root/.cache/pip; cat old; echo new > new", mounts=(mount,)).out == "old\n"
+    assert sorted(path.name for path in cache.iterdir()) == ["new", "old"]
+    assert listing(plain.tree) == before
+    # While somebody else has it, or after it was lost, there is an empty one.
+    shutil.rmtree(cache)
+    assert plain.run("ls /root/.cache/pip; touch /root/.cache/pip/x", mounts=(mount,)).out == ""
+    assert [path.name for path in cache.iterdir()] == ["x"]
+
+
+def test_files_of_images_and_contexts_are_copied(plain: Plain, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "d/e").mkdir(parents=True)
+    (source / "d/e/f").write_text("f\n")
+    (source / "d/l").symlink_to("/etc/passwd")
+    os.chown(source / "d/e/f", 3, 4)
+    rootfs = Rootfs(lowers=(str(source),))
+    mounts = (
+        StackMount(target="/src", rootfs=rootfs, path="/d"),
+        StackMount(target="/one", rootfs=rootfs, path="d/e/f"),
+    )
+    before = listing(plain.tree)
+    ran = plain.run(
+        "cat /src/e/f /one; stat -c %u:%g /src/e/f; readlink /src/l; echo x > /src/e/f",
+        mounts=mounts,
+    )
+    assert ran.out.split() == ["f", "f", "3:4", "/etc/passwd"]
+    assert (source / "d/e/f").read_text() == "f\n"
+    assert listing(plain.tree) == before
+
+
+def test_a_socket_of_the_builder_is_linked(plain: Plain, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "agent"))
+        mount = SocketMount(
+            target="/run/agent", source=str(tmp_path / "agent"), mode=0o600, uid=5, gid=6
+        )
+        ran = plain.run("stat -c '%F %a %u:%g' /run/agent", mounts=(mount,))
+    assert ran.out == "socket 600 5:6\n"
+    assert (tmp_path / "agent").exists()
 
 
 def test_without_a_network_there_is_none_or_a_refusal(plain: Plain) -> None:

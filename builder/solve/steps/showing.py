@@ -135,7 +135,9 @@ class _Showing:
         )
         self.shown.held.append(held.lock)
         self.shown.mounts.append(
-            runtime.BindMount(target=mount.target, source=held.path, read_only=mount.read_only)
+            runtime.BindMount(
+                target=mount.target, source=held.path, read_only=mount.read_only, ours=True
+            )
         )
 
     def _secret(self, mount: SecretMount) -> None:
