@@ -37,6 +37,8 @@ VERBS: dict[str, Entry] = {
     "logout": Entry("logout", "Sign out of a registry"),
     "fmt": Entry("fmt", "Make the layout of a Dockerfile even", opens_store=False),
     "context": Entry("context", "Show what a build context holds", opens_store=False),
+    "builds": Entry("builds", "List builds"),
+    "logs": Entry("logs", "Show the log of a build"),
     "doctor": Entry(
         "doctor", "Try what this host allows, and say what to change", opens_store=False
     ),
@@ -62,7 +64,6 @@ ABSENT = frozenset(
         "export",
         "image",
         "kill",
-        "logs",
         "manifest",
         "network",
         "node",

@@ -20,11 +20,12 @@ from builder.engine.requests import (
     RunRequest,
 )
 from builder.errors import UsageError
-from builder.events import BuildDone, EventSink
+from builder.events import BuildDone, Event, EventSink
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
 from builder.solve.translate import Behind, translated
+from builder.store.builds import About
 from builder.store.root import Store
 from runtime.launch import Cancellation, Launcher
 
@@ -90,11 +91,29 @@ class Engine:
 
         Raises: LapstrakeError: what failed, with its place; nothing is half-written.
         """
+        from builder.engine.recording import Recording
+
+        references = tuple(_tag(text) for text in request.tags)
+        self._check(request, references)
+        recording = Recording(self._store.builds.new(), request, events)
+        try:
+            result, done = self._build(request, references, recording, stdin)
+        except BaseException as error:
+            recording.failed(error)
+            raise
+        recording.ended(done)
+        return result
+
+    def _build(
+        self,
+        request: BuildRequest,
+        references: tuple[Reference, ...],
+        events: EventSink,
+        stdin: BinaryIO | None,
+    ) -> tuple[BuildResult, BuildDone]:
         from builder.engine.building import Build
 
         started = time.monotonic()
-        references = tuple(_tag(text) for text in request.tags)
-        self._check(request, references)
         built = Build(
             request,
             settings=self._settings,
@@ -117,7 +136,7 @@ class Engine:
             cached=built.cached,
         )
         events.emit(done)
-        return BuildResult(
+        result = BuildResult(
             image_id=built.image.id,
             names=done.names,
             digest=digest,
@@ -127,6 +146,21 @@ class Engine:
             seconds=done.at,
             warnings=built.warnings,
         )
+        return result, done
+
+    def builds(self) -> list[About]:
+        """Return what is remembered of builds, the newest first."""
+        return self._store.builds.all()
+
+    def build_events(self, prefix: str = "") -> tuple[About, Iterator[Event]]:
+        """Return the build whose id begins like this, the newest for "", and what happened in it.
+
+        Raises: BuildError: `build.not-found`.
+        """
+        from builder.engine.recording import events_of
+
+        about = self._store.builds.find(prefix)
+        return about, events_of(self._store.builds, about.id)
 
     def call(self, request: CallRequest, stdin: BinaryIO | None = None) -> CallResult:
         """Answer a question about a Dockerfile, from wherever it comes; nothing is executed, no image pulled.

@@ -6,6 +6,7 @@
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp, trees
     ROOT/downloads         files and repositories that builds fetched, see `builder.source`
+    ROOT/builds            what every build leaves, see `builds`
     ROOT/mounts            directories that outlive steps, see `cache_mounts`
 
 What a killed process left in `active`, `scratch` and `tmp` is swept by the next one that is alone here. Whoever
@@ -26,6 +27,7 @@ import msgspec
 
 from builder.errors import LapstrakeError, StoreError
 from builder.store.blobs import BlobStore
+from builder.store.builds import Builds
 from builder.store.cache import CacheIndex
 from builder.store.db import Database
 from builder.store.images import ImageIndex
@@ -81,6 +83,7 @@ class Store:
         self.layers = LayerIndex(self.db, root)
         self.images = ImageIndex(self.db)
         self.cache = CacheIndex(self.db)
+        self.builds = Builds(root)
         self.snapshots = Snapshots(
             root,
             self.layers,

@@ -1,0 +1,210 @@
+"""What every build leaves: what was asked for, how it ended, and all that happened, in the order in which it did.
+
+    builds/<id>.json    what `About` says; written when the build begins to do something, and again when it ends
+    builds/<id>.log     events, each after its length; flocked for as long as the build runs
+
+Ids sort by the time of the start. Whoever was killed leaves an `About` that says "running", and no lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import msgspec
+
+from builder.errors import BuildError
+
+ROOM = "builds"
+ID_LENGTH = 24
+MOST = 500
+"""Builds that are remembered."""
+
+OLDEST = 90 * 86_400.0
+"""Seconds."""
+
+LARGEST = 1 << 30
+"""Bytes of all logs together; the newest is kept whatever it takes."""
+
+RUNNING, DONE, FAILED, CANCELLED, KILLED = "running", "done", "failed", "cancelled", "killed"
+
+_LENGTH = 4
+_LONGEST = 64 << 20
+_COUNTED = 1 << 20
+
+
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """A build in short; times in seconds, `error` is its code and message."""
+
+    id: str
+    started: float
+    outcome: str = RUNNING
+    seconds: float = 0.0
+    context: str = ""
+    dockerfile: str = ""
+    target: str = ""
+    names: tuple[str, ...] = ()
+    image: str = ""
+    steps: int = 0
+    cached: int = 0
+    error: tuple[str, str] | None = None
+
+
+class Builds:
+    """The builds that one store remembers."""
+
+    def __init__(self, root: str) -> None:
+        self._room = f"{root}/{ROOM}"
+
+    def new(self) -> BuildLog:
+        """Begin to record a build; nothing is written yet."""
+        started = time.time()
+        name = f"{int(started * 1000):013x}{os.urandom(6).hex()}"[:ID_LENGTH]
+        return BuildLog(self._room, name, started)
+
+    def all(self) -> list[About]:
+        """Return what is known of all builds, the newest first."""
+        return [about for name in reversed(self._names()) if (about := self._read(name))]
+
+    def find(self, prefix: str = "") -> About:
+        """Return the build whose id begins or ends like this; for "" the newest.
+
+        Raises: BuildError: there is none, or several.
+        """
+        # Ids sort by time, so that it is their ends by which people tell them apart.
+        names = [name for name in self._names() if name.startswith(prefix) or name.endswith(prefix)]
+        chosen = names[-1:] if not prefix else names
+        about = self._read(chosen[0]) if len(chosen) == 1 else None
+        if about is None:
+            message = f"there is no build `{prefix[:40]}`" if prefix else "there is no build yet"
+            if len(chosen) > 1:
+                message = f"several builds have ids like `{prefix}`"
+            raise BuildError(
+                message, code="build.not-found", hint="`lapstrake builds` lists those there are"
+            )
+        return about
+
+    def events(self, build_id: str) -> Iterator[bytes]:
+        """Yield the events of a build as they were written; what a killed build left half-written is left out."""
+        with open(f"{self._room}/{build_id}.log", "rb") as file:
+            while len(head := file.read(_LENGTH)) == _LENGTH:
+                length = int.from_bytes(head, "big")
+                event = file.read(length) if length <= _LONGEST else b""
+                if len(event) < length or not event:
+                    return
+                yield event
+
+    def remove(self, build_id: str) -> int:
+        """Forget a build; return the bytes given back."""
+        freed = 0
+        for name in (f"{build_id}.log", f"{build_id}.json"):
+            with suppress(FileNotFoundError):
+                freed += os.stat(f"{self._room}/{name}").st_size
+                os.unlink(f"{self._room}/{name}")
+        return freed
+
+    def _names(self) -> list[str]:
+        try:
+            found = os.listdir(self._room)
+        except FileNotFoundError:
+            return []
+        return sorted(
+            name.removesuffix(".json")
+            for name in found
+            if name.endswith(".json") and len(name) == ID_LENGTH + 5
+        )
+
+    def _read(self, name: str) -> About | None:
+        try:
+            with open(f"{self._room}/{name}.json", "rb") as file:
+                about = msgspec.json.decode(file.read(1 << 20), type=About)
+        except (OSError, msgspec.MsgspecError):
+            return None
+        if about.outcome == RUNNING and not _is_held(f"{self._room}/{name}.log"):
+            return msgspec.structs.replace(about, outcome=KILLED)
+        return about
+
+
+class BuildLog:
+    """A build that is being recorded. What happens is held back until there is much of it, or it ends."""
+
+    def __init__(self, room: str, build_id: str, started: float) -> None:
+        self.id = build_id
+        self.started = started
+        self._room = room
+        self._held = bytearray()
+        self._file = -1
+
+    def add(self, event: bytes) -> None:
+        """Take an event."""
+        self._held += len(event).to_bytes(_LENGTH, "big")
+        self._held += event
+
+    def write(self, about: About) -> None:
+        """Bring what is held back to the disk, with what is known of the build now."""
+        if self._file < 0:
+            os.makedirs(self._room, mode=0o700, exist_ok=True)
+            self._file = os.open(
+                f"{self._room}/{self.id}.log",
+                os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
+                0o600,
+            )
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            _replace(f"{self._room}/{self.id}.json", msgspec.json.encode(about))
+        view = memoryview(self._held)
+        while view:
+            view = view[os.write(self._file, view) :]
+        view.release()
+        self._held = bytearray()
+
+    def finish(self, about: About) -> None:
+        """End the record, and forget builds that are too old or too many."""
+        self.write(about)
+        _replace(f"{self._room}/{self.id}.json", msgspec.json.encode(about))
+        size = os.fstat(self._file).st_size
+        os.close(self._file)
+        self._file = -1
+        _tidy(self._room, size)
+
+
+def _replace(path: str, data: bytes) -> None:
+    with open(f"{path}.new", "wb") as file:
+        file.write(data)
+    os.rename(f"{path}.new", path)
+
+
+def _is_held(path: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _tidy(room: str, size: int) -> None:
+    """Remove the oldest builds beyond what is remembered; sizes are only added up after a large log."""
+    builds = Builds(room.rpartition("/")[0])
+    names = [name.removesuffix(".json") for name in os.listdir(room) if name.endswith(".json")]
+    names.sort()
+    oldest = f"{int((time.time() - OLDEST) * 1000):013x}"
+    gone = [name for name in names[:-1] if name < oldest] + names[:-MOST]
+    if size > _COUNTED:
+        total = 0
+        for name in reversed(names):
+            with suppress(FileNotFoundError):
+                total += os.stat(f"{room}/{name}.log").st_size
+            if total > LARGEST and name != names[-1]:
+                gone.append(name)
+    for name in dict.fromkeys(gone):
+        if not _is_held(f"{room}/{name}.log"):
+            builds.remove(name)
