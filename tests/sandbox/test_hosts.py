@@ -46,6 +46,10 @@ def test_what_a_container_hides_stays_hidden(tmp_path: Path) -> None:
     run_on(MASKED, tmp_path, "tests/sandbox/test_hidden_proc.py")
 
 
+def test_nothing_gets_out_with_one_id(tmp_path: Path) -> None:
+    run_on(ONE_ID, tmp_path, "tests/sandbox/escape")
+
+
 @pytest.mark.parametrize("module", ["test_run", "test_walls", "test_mounts", "test_plain_roots"])
 def test_the_walls_hold_with_one_id(module: str, tmp_path: Path) -> None:
     several_ids = "users_are_found or numeric_name_in_passwd or owner_that_was_asked or owner_that_were_asked or other_users"

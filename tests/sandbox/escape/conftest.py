@@ -14,6 +14,7 @@ from runtime import isolation
 from runtime.errors import Unsupported
 from runtime.features import Features
 from runtime.launch import Launcher
+from runtime.spec import IsolationName
 from runtime.syscalls import Syscalls
 from tests.sandbox.escape import switches
 from tests.sandbox.escape.ground import LEAKED, SECRET_NAME, Attack
@@ -89,7 +90,7 @@ def attack_with_the_hosts_sysfs(
     def as_without_root(*arguments: object, **_: object) -> Features:
         return msgspec.structs.replace(probe(*arguments, own_ids=False), own_ids=True)
 
-    if os.geteuid() == 0:
+    if walls() is IsolationName.ROOT:
         monkeypatch.setattr(isolation, "probe", as_without_root)
     switches.switch_off_what_is_asked()
     one = Launcher.fork()

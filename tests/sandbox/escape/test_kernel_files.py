@@ -41,7 +41,7 @@ OF_SYS = [
     "/sys/class/net/lo/mtu",
     "/sys/block/vda/uevent",
 ]
-networks = pytest.mark.parametrize("network", list(Network))
+networks = pytest.mark.parametrize("network", [Network.HOST, Network.NONE])
 
 
 def test_what_tells_too_much_is_empty(attack: Attack) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import LauncherGone
+from runtime.errors import LauncherGone, Unsupported
 from runtime.launch import Launcher
 from runtime.seccomp_names import numbers
 from runtime.spec import IsolationName, Network
@@ -192,3 +192,24 @@ def test_nothing_names_the_host_in_what_a_step_sees_of_itself(attack: Attack) ->
         SECRET_NAME
         not in attack.run("cat /proc/self/mountinfo /proc/self/maps /proc/self/cgroup").out
     )
+
+
+@pytest.fixture
+def loopback_port() -> Iterator[int]:
+    """A port of the host's loopback on which somebody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_a_network_with_a_way_out_reaches_nothing_of_the_hosts_own(
+    attack: Attack, listening: str, loopback_port: int
+) -> None:
+    try:
+        attack.run("true", network=Network.PRIVATE)
+    except Unsupported as error:
+        pytest.skip(f"optional: {error.message}")
+    assert refused(attack("abstract", listening, network=Network.PRIVATE))
+    port = str(loopback_port)
+    assert refused(attack("tcp", "127.0.0.1", port, network=Network.PRIVATE))
+    assert refused(attack("tcp", "10.0.2.2", port, network=Network.PRIVATE))
+    assert attack("tcp", "127.0.0.1", port).code == 0

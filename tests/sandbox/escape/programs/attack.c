@@ -1,6 +1,7 @@
 /* Attacks on the walls, one for each name. Exit code 0: it got through, and what was reached is printed;
  * 1: it was refused, and the last error is printed. */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -244,6 +245,16 @@ static int packets(char **a) {
     return socket(AF_PACKET, SOCK_RAW, 0x0300) >= 0 ? reached("packets") : refused("socket");
 }
 
+/* tcp ADDRESS PORT: connect, within two seconds. */
+static int tcp(char **a) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(a[1]))};
+    struct timeval patience = {2, 0};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    inet_pton(AF_INET, a[0], &address.sin_addr);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    return connect(fd, (void *)&address, sizeof address) == 0 ? reached(a[0]) : refused("connect");
+}
+
 /* xattrs PATH: marks of the overlay's own. */
 static int overlay_marks(char **a) {
     int through = 0;
@@ -280,7 +291,7 @@ int main(int count, char **words) {
         {"node", node}, {"handle", handle}, {"chroot", leave_root}, {"setns", join}, {"unshare", own_namespace},
         {"mounts", change_mounts}, {"keys", keys}, {"addkey", add_key}, {"terminal", terminal}, {"abstract", abstract},
         {"segment", segment}, {"process", process}, {"calls", calls}, {"write", writable}, {"read", readable},
-        {"link-down", link_down}, {"packets", packets}, {"xattrs", overlay_marks}, {"descriptors", descriptors}, {"up", up},
+        {"link-down", link_down}, {"packets", packets}, {"tcp", tcp}, {"xattrs", overlay_marks}, {"descriptors", descriptors}, {"up", up},
     };
     for (size_t i = 0; count > 1 && i < sizeof all / sizeof *all; i++)
         if (strcmp(words[1], all[i].name) == 0) return all[i].attack(words + 2);
