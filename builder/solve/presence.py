@@ -14,10 +14,13 @@ from builder.errors import ContextError, LapstrakeError
 from builder.graph.mounts import BindMount
 from builder.graph.operations import CopyOp, CopySource, Op, RunOp, literal
 from builder.graph.vertex import Graph, Vertex
-from builder.solve.context import LocalContext
+from builder.solve.context import LocalContext, Origin
 from builder.solve.lookup import Input
 from builder.solve.steps.copy import SELECTING, source_trees
 from builder.store.root import Store
+
+_Read = tuple[CopySource, str, str]
+"""Who reads, the host path of a context, and a path or pattern in it."""
 
 Refusal = tuple[str, str, tuple[str, ...], str | None]
 
@@ -33,11 +36,12 @@ def refuse_missing(
     Raises: ContextError: one is not there, is ignored, or is a malformed pattern. DockerfileErrors: several.
     """
     mistakes = Mistakes()
+    reads = _reads_of(graph, inputs)
     for index, vertex in enumerate(graph.vertices):
         if index in inputs:
             continue
         for selection in _selections(vertex.op):
-            for error in _missing_of(vertex, selection, inputs, store):
+            for error in _missing_of(vertex, selection, inputs, store, reads):
                 mistakes.add(located(error, vertex))
     mistakes.raise_any()
 
@@ -55,8 +59,32 @@ def _selections(op: Op) -> list[CopyOp]:
     ]
 
 
+def _reads_of(graph: Graph, inputs: Mapping[int, Input]) -> list[_Read]:
+    """Return all that the steps of a build read of contexts."""
+    return [
+        (source, origin.root, path)
+        for vertex in graph.vertices
+        for selection in _selections(vertex.op)
+        for source in selection.sources
+        if not source.inline
+        and isinstance(origin := inputs.get(vertex.inputs[source.input]), LocalContext)
+        for path in source.paths
+    ]
+
+
+def _beside(source: CopySource, context: LocalContext, reads: list[_Read]) -> tuple[str, ...]:
+    """Return what else is read of a context; of one that was fetched, all is there in any case."""
+    if context.origin is not Origin.CONTEXT:
+        return ("",)
+    return tuple([path for by, root, path in reads if root == context.root and by is not source])
+
+
 def _missing_of(
-    vertex: Vertex, op: CopyOp, inputs: Mapping[int, Input], store: Store
+    vertex: Vertex,
+    op: CopyOp,
+    inputs: Mapping[int, Input],
+    store: Store,
+    reads: list[_Read],
 ) -> list[LapstrakeError]:
     given = [inputs.get(each) for each in vertex.inputs]
     origins = [each if isinstance(each, LocalContext) else None for each in given]
@@ -67,7 +95,10 @@ def _missing_of(
     trees = source_trees(
         msgspec.structs.replace(op, sources=sources), here, store.snapshots, store.root
     )
-    request = {"sources": [{**tree, "known": ""} for tree in trees]}
+    request = {
+        "sources": [{**tree, "known": ""} for tree in trees],
+        "beside": [_beside(each, here[each.input], reads) for each in sources],
+    }
     if any(each is not None and each.owners for each in origins):
         found = store.jobs.call(f"{SELECTING}:missing_of", request)
     else:

@@ -80,30 +80,44 @@ def select(arguments: object, fds: tuple[int, ...], report: object) -> object:
     return {"contents": contents_digest(tops), "files": files, "bytes": size}
 
 
-def missing_of(arguments: object, fds: tuple[int, ...], report: object) -> object:
-    """Return a refusal for each path of a `Selection` that names nothing; a pattern may match nothing.
+class Sought(msgspec.Struct, frozen=True):
+    """Sources that must be there, and for each what else the build reads of the same directory."""
 
-    One is code, message, notes and hint, as plain data.
+    sources: tuple[SourceTree, ...]
+    beside: tuple[tuple[str, ...], ...]
+
+
+def missing_of(arguments: object, fds: tuple[int, ...], report: object) -> object:
+    """Return a refusal for each path of a `Sought` that names nothing.
+
+    A pattern may match nothing beside other things that are read where it looks. One is code, message, notes and hint, as
+    plain data.
     """
     del fds, report
     found: list[tuple[str, str, tuple[str, ...], str | None]] = []
-    for source in msgspec.convert(arguments, Selection).sources:
+    sought = msgspec.convert(arguments, Sought)
+    for source, beside in zip(sought.sources, sought.beside, strict=True):
         with _source_tree(source) as (tree, _):
             for path in source.paths:
+                others = (*beside, *(each for each in source.paths if each != path))
                 try:
-                    _look_for(tree, path, source)
+                    _look_for(tree, path, source, others)
                 except ContextError as error:
                     found.append((error.code, error.message, error.notes, error.hint))
     return found
 
 
-def _look_for(tree: Tree, path: str, source: SourceTree) -> None:
+def _look_for(tree: Tree, path: str, source: SourceTree, others: tuple[str, ...]) -> None:
     if source.exclude or source.parents:
         from builder.source.choice import narrowed
 
         narrowed(tree, (path,), source.exclude, parents=source.parents)
     else:
         resolve(tree, (path,))
+    if not source.parents:
+        from builder.source.unmatched import refuse_unmatched
+
+        refuse_unmatched(tree, path, others)
 
 
 @contextmanager
