@@ -12,6 +12,9 @@ LONGEST = 16 * 1024
 """A line that has not ended after so many bytes is cut, so that a command cannot fill the memory."""
 
 
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n")
+
+
 class Pending(msgspec.Struct, frozen=True):
     """What has come since the last line end; after a carriage return, a newline is still part of it."""
 
@@ -42,6 +45,19 @@ def feed(pending: Pending, data: bytes) -> tuple[Pending, tuple[str, ...]]:
         lines.append(_text(rest[:cut]))
         rest = rest[cut:]
     return Pending(rest, after_return), tuple(lines)
+
+
+def feed_plain(pending: Pending, data: bytes) -> tuple[Pending, str] | None:
+    """Do what `feed` does, many times as fast, where that is easy: all is ASCII without control characters but tabs.
+
+    Returns: what is left over, and the complete lines with their ends; None where `feed` is needed.
+    """
+    data = pending.data + data
+    complete, newline, rest = data.rpartition(b"\n")
+    hard = pending.after_return or not newline or len(rest) > LONGEST or not data.isascii()
+    if hard or len(data.translate(None, _CONTROLS)) != len(data):
+        return None
+    return Pending(rest), complete.decode("ascii") + "\n"
 
 
 def finish(pending: Pending) -> tuple[str, ...]:

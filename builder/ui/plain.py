@@ -27,7 +27,7 @@ from builder.events import (
     Warned,
 )
 from builder.ui.cells import neutral
-from builder.ui.output import Pending, feed, finish
+from builder.ui.output import Pending, feed, feed_plain, finish
 from builder.ui.size import size
 
 _EVERY = 5.0
@@ -66,10 +66,7 @@ def reduce(state: State, event: Event) -> State:
         case VertexStarted():
             return _started(state, event)
         case VertexLog():
-            step = state.steps.get(event.id) or Step(started=event.at)
-            pending, lines = feed(step.pending, event.data)
-            step = msgspec.structs.replace(step, pending=pending)
-            return _with(state, event.id, step, _log(state, event.id, event.at, lines))
+            return _logged(state, event)
         case Progress():
             return _moved(state, event)
         case Waiting():
@@ -115,6 +112,20 @@ def _done(state: State, event: VertexDone) -> State:
         case _:
             assert_never(event.outcome)
     return _without(state, event.id, lines)
+
+
+def _logged(state: State, event: VertexLog) -> State:
+    step = state.steps.get(event.id) or Step(started=event.at)
+    easy = feed_plain(step.pending, event.data)
+    if easy is None:
+        pending, lines = feed(step.pending, event.data)
+        step = msgspec.structs.replace(step, pending=pending)
+        return _with(state, event.id, step, _log(state, event.id, event.at, lines))
+    pending, text = easy
+    prefix = f"#{event.id} {event.at - step.started:.3f} "
+    text = prefix + text[:-1].replace("\n", f"\n{prefix}") + "\n"
+    steps = {**state.steps, event.id: msgspec.structs.replace(step, pending=pending)}
+    return msgspec.structs.replace(state, steps=steps, text=text)
 
 
 def _moved(state: State, event: Progress) -> State:

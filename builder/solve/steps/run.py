@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,9 +27,12 @@ from runtime.spec import BindMount, ContainerSpec, Process, Resources, Security
 if TYPE_CHECKING:
     from builder.solve.needles import Mask
 
-PIECE = 1 << 16
+PIECE = 1 << 20
+"""Bytes: as much as a pipe may hold that a user makes."""
 TAIL_LINES = 10
 TAIL_WIDTH = 400
+_MOST_LOOKED_AT = 1000
+"""Lines of a piece, when nearly all are blank."""
 
 
 def execute_run(
@@ -150,6 +155,8 @@ def _run(
 ) -> RunFailed | None:
     """Run with one pipe for both outputs, so that they stay in order; return what failed."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    with suppress(OSError):  # who has many pipes gets small ones
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIECE)
     pump = threading.Thread(target=_pump, args=(read_end, output), daemon=True)
     pump.start()
     try:
@@ -210,9 +217,25 @@ class Tail:
 
     def add(self, piece: bytes) -> None:
         """Take a piece of the output, not necessarily whole lines."""
-        lines = (self._open + piece).split(b"\n")
-        self._open = lines.pop()[-TAIL_WIDTH:]
-        self._lines.extend(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
+        whole, newline, last = piece.rpartition(b"\n")
+        if not newline:
+            self._open = (self._open + piece)[-TAIL_WIDTH:]
+            return
+        # From the end, as most of a long piece is looked at by nobody.
+        found: list[bytes] = []
+        end = len(whole)
+        for _ in range(_MOST_LOOKED_AT):
+            if len(found) == TAIL_LINES or end < 0:
+                break
+            start = whole.rfind(b"\n", 0, end) + 1
+            line = whole[start : min(end, start + TAIL_WIDTH)]
+            if not start:
+                line = self._open + line
+            if line.strip():
+                found.append(line[:TAIL_WIDTH])
+            end = start - 1
+        self._lines.extend(reversed(found))
+        self._open = last[-TAIL_WIDTH:]
 
     def notes(self) -> tuple[str, ...]:
         """Return the lines as one note, or none when there was no output."""

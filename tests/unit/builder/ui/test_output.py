@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.ui.output import LONGEST, Pending, feed, finish
+from builder.ui.cells import neutral
+from builder.ui.output import LONGEST, Pending, feed, feed_plain, finish
 
 
 def lines_of(*pieces: bytes) -> list[str]:
@@ -65,3 +66,22 @@ def test_nothing_but_line_ends_is_lost(pieces: list[bytes]) -> None:
     wanted = b"".join(pieces).replace(b"\r", b"").replace(b"\n", b"")
     if wanted.isascii():
         assert shown == wanted.decode()
+
+
+@given(st.lists(st.binary(max_size=40) | st.text("ab\t\n", max_size=40).map(str.encode)))
+def test_the_fast_way_says_the_same_where_it_says_anything(pieces: list[bytes]) -> None:
+    pending = Pending()
+    for piece in pieces:
+        slow, lines = feed(pending, piece)
+        easy = feed_plain(pending, piece)
+        if easy is not None:
+            assert easy == (slow, "".join(f"{line}\n" for line in lines))
+            assert all(neutral(line) == line for line in lines)
+        pending = slow
+
+
+def test_usual_output_goes_the_fast_way() -> None:
+    assert feed_plain(Pending(b"one"), b" two\n\tthree\nfo") == (
+        Pending(b"fo"),
+        "one two\n\tthree\n",
+    )

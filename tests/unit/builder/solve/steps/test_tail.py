@@ -34,3 +34,11 @@ def test_it_is_bounded_whatever_is_put_in(pieces: list[bytes]) -> None:
     lines = tail_of(*pieces)
     assert len(lines) <= TAIL_LINES
     assert all(len(line) <= TAIL_WIDTH for line in lines)
+
+
+@given(st.lists(st.text("ab \n", max_size=60)))
+def test_it_does_not_matter_where_lines_are_cut_into_pieces(pieces: list[str]) -> None:
+    output = "".join(pieces)
+    expected = [line.rstrip() for line in output.split("\n") if line.strip()][-TAIL_LINES:]
+    found = [line.rstrip() for line in tail_of(*[piece.encode() for piece in pieces])]
+    assert [line for line in found if line] == expected
