@@ -21,6 +21,7 @@ from builder.layer.entries import EntriesWriter
 from builder.layer.entry import Entry, Kind
 from builder.layer.objects import KINDS, digest_of, from_status, set_attributes
 from builder.layer.order import EntrySorter
+from builder.layer.owners import seen_at
 from builder.layer.read import Limits, Member, Readable, TarReader
 from builder.layer.scan import Report
 from builder.layer.scanned import LayerScan
@@ -148,7 +149,7 @@ def _read_back(unpacking: Unpacking, entry: Entry) -> Entry:
     """Return the whole entry of a link whose target comes later in order."""
     above, _, name = entry.path.rpartition(b"/")
     parent = unpacking.tree.open(above)
-    status = os.lstat(name, dir_fd=parent)
+    status = seen_at(os.lstat(name, dir_fd=parent), parent, name)
     kind = KINDS[stat.S_IFMT(status.st_mode)]
     if kind is not Kind.FILE:
         link = os.readlink(name, dir_fd=parent) if kind is Kind.SYMLINK else b""

@@ -29,6 +29,7 @@ from builder.layer.objects import (
     status_of,
 )
 from builder.layer.order import EntrySorter
+from builder.layer.owners import seen_at
 from builder.layer.read import Member, TarReader
 from builder.layer.remove import remove_at
 from builder.layer.tree import (
@@ -335,6 +336,7 @@ class Unpacking:
             )
         first = self.first_names.get(root, root)
         self.first_names[root] = min(first, place.path, key=sort_key)
+        status = seen_at(status, target.parent, target.name)
         self.sorter.add(from_status(place.path, Kind.HARDLINK, status, link=root))
 
     def _add_link_to_absent(self, place: Place, target: bytes) -> None:

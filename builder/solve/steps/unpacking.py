@@ -20,6 +20,7 @@ from builder.layer.apply import apply
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.foreign import tidy
+from builder.layer.owners import recorded, with_owner
 from builder.layer.read import Limits, Member, begins_tar
 from builder.layer.remove import remove_tree
 from builder.layer.tree import Tree as Directory
@@ -263,6 +264,8 @@ class ArchiveStream:
         parent = directory.open(above)
         if entry.kind in _ON_DISK:
             status = os.lstat(name, dir_fd=parent)
+            if recorded() and entry.kind is not Kind.HARDLINK:
+                status = with_owner(status, (entry.uid, entry.gid))
             self.files += 1
             self.bytes += status.st_size if entry.kind is Kind.FILE else 0
         else:
