@@ -54,3 +54,9 @@ def test_nothing_gets_out_with_one_id(tmp_path: Path) -> None:
 def test_the_walls_hold_with_one_id(module: str, tmp_path: Path) -> None:
     several_ids = "users_are_found or numeric_name_in_passwd or owner_that_was_asked or owner_that_were_asked or other_users"
     run_on(ONE_ID, tmp_path, "-k", f"not ({several_ids})", f"tests/sandbox/{module}.py")
+
+
+@pytest.mark.parametrize("host", [WITHOUT_MOUNTS, ONE_ID], ids=lambda host: host.name)
+def test_attacks_are_contained_there(host: Host, tmp_path: Path) -> None:
+    # One of them makes up its own walls, with several ids.
+    run_on(host, tmp_path, "-k", "not control_groups_of_a_bound_sysfs", "tests/sandbox/escape")
