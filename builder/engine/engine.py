@@ -96,6 +96,7 @@ class Engine:
         references = tuple(_tag(text) for text in request.tags)
         self._check(request, references)
         recording = Recording(self._store.builds.new(), request, events)
+        self._store.cache.project = recording.project
         try:
             result, done = self._build(request, references, recording, stdin)
         except BaseException as error:

@@ -33,6 +33,7 @@ class Recording:
 
     def __init__(self, log: BuildLog, request: BuildRequest, watcher: EventSink) -> None:
         self.id = log.id
+        self.project = _place(request.context)
         self._log = log
         self._watcher = watcher
         self._lock = allocate_lock()
@@ -41,7 +42,7 @@ class Recording:
         self._about = About(
             id=log.id,
             started=log.started,
-            context=_place(request.context),
+            context=self.project,
             dockerfile=request.dockerfile or "",
             target=request.target or "",
             names=request.tags,

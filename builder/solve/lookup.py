@@ -152,7 +152,9 @@ class Lookup:
             if record.observations and self._holds(record, base):
                 layer = self._usable(record.diff_id)
                 if layer is not None:
-                    self._store.cache.record(key, base.id, record.diff_id, record.observations)
+                    self._store.cache.record(
+                        key, base.id, record.diff_id, record.observations, record.seconds
+                    )
                     return layer
         return None
 

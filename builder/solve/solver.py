@@ -314,6 +314,7 @@ class Solver:
             return _Result(found, cached=True)
         from builder.solve.steps.run import execute_run
 
+        began = time.monotonic()
         layer = execute_run(
             op,
             tuple(each if isinstance(each, State) else State() for each in inputs),
@@ -330,7 +331,7 @@ class Solver:
                 unset=self._unset.hear,
             ),
         )
-        self._store.cache.record(key, base.id, layer.diff_id, ())
+        self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
         return _Result(layer, cached=False)
 
     def _process_copy(
@@ -343,6 +344,7 @@ class Solver:
             layer = self._lookup.find(self._key(op, inputs), base)
             if layer is not None:
                 return _Result(layer, cached=True)
+        began = time.monotonic()
         trees: list[dict[str, object]] = []
         if isinstance(op, CopyOp):
             trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
@@ -362,7 +364,8 @@ class Solver:
             layer, cached = (found, True) if found is not None else (layer, False)
         if not cached:
             observations = copied.observations or (Observation("/", "directory"),)
-            self._store.cache.record(key, base.id, layer.diff_id, observations)
+            seconds = time.monotonic() - began
+            self._store.cache.record(key, base.id, layer.diff_id, observations, seconds)
         word = "file" if copied.files == 1 else "files"
         files = f"{copied.files} {word}, {copied.bytes} bytes" if copied.files else ""
         return _Result(layer, cached, files)

@@ -7,7 +7,7 @@ above any other in which the same is observed.
 from __future__ import annotations
 
 import time
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -30,25 +30,32 @@ class Observation(msgspec.Struct, frozen=True, array_like=True):
 
 
 class CacheRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution: its layer, the state below (`base`) and what was observed of it."""
+    """One execution: its layer, the state below (`base`) and what was observed of it.
+
+    `created` and `used` are in seconds since the epoch; `seconds` is what it took, 0 where nobody knows.
+    """
 
     base: str
     diff_id: str
     observations: tuple[Observation, ...]
     parts: tuple[KeyPart, ...]
     created: float
+    used: float
+    seconds: float
 
 
 class CacheIndex:
-    """The local cache records."""
+    """The local cache records; `project` is what new ones are said to belong to."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
+        self._used: list[tuple[str, str]] = []
+        self.project = ""
 
     def lookup(self, key: str) -> tuple[CacheRecord, ...]:
         """Return the records of a key, the newest first."""
         rows = self._db.rows(
-            "SELECT base, diff_id, observations, parts, created FROM records"
+            "SELECT base, diff_id, observations, parts, created, used, seconds FROM records"
             " WHERE key = ? ORDER BY created DESC",
             (key,),
         )
@@ -58,24 +65,49 @@ class CacheIndex:
                 diff_id=str(diff_id),
                 observations=_decoded(_OBSERVATIONS, observations),
                 parts=_decoded(_PARTS, parts),
-                created=float(str(created)),
+                created=cast("float", created),
+                used=cast("float", used),
+                seconds=cast("float", seconds),
             )
-            for base, diff_id, observations, parts, created in rows
+            for base, diff_id, observations, parts, created, used, seconds in rows
         )
 
     def find(self, key: str, base: str) -> str | None:
         """Return the diff id recorded for a key above this very state, if any."""
-        row = self._db.row("SELECT diff_id FROM records WHERE key = ? AND base = ?", (key, base))
-        return None if row is None else str(row[0])
+        row = self._db.row(
+            "SELECT diff_id, used FROM records WHERE key = ? AND base = ?", (key, base)
+        )
+        if row is None:
+            return None
+        if cast("float", row[1]) < time.time() - _GRAIN:
+            self._used.append((key, base))
+        return str(row[0])
+
+    def remember_use(self) -> None:
+        """Commit which records have been found since the last time: what is of use is kept longer."""
+        found, self._used = self._used, []
+        if found:
+            now = time.time()
+            with self._db.transaction():
+                for key, base in found:
+                    self._db.execute(
+                        "UPDATE records SET used = ? WHERE key = ? AND base = ?", (now, key, base)
+                    )
 
     def record(
-        self, key: CacheKey, base: str, diff_id: str, observations: tuple[Observation, ...]
+        self,
+        key: CacheKey,
+        base: str,
+        diff_id: str,
+        observations: tuple[Observation, ...],
+        seconds: float = 0.0,
     ) -> None:
         """Commit a record at once; the newest execution above the same state wins."""
         now = time.time()
         self._db.execute(
-            "INSERT OR REPLACE INTO records (key, base, diff_id, observations, parts, created, used)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO records"
+            " (key, base, diff_id, observations, parts, created, used, seconds, project)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 key.digest,
                 base,
@@ -84,6 +116,8 @@ class CacheIndex:
                 msgspec.msgpack.encode(key.parts),
                 now,
                 now,
+                seconds,
+                self.project,
             ),
         )
 
@@ -126,6 +160,9 @@ _PARTS = msgspec.msgpack.Decoder(tuple[KeyPart, ...])
 
 _CHECK = 16
 """Bytes."""
+
+_GRAIN = 3600.0
+"""Seconds: how much later a use must be for being written down."""
 
 
 def _check(digest: str, value: bytes) -> bytes:

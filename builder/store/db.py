@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from builder.errors import StoreError
+from builder.store import schema
 
-SCHEMA_VERSION = 1
 BUSY_SECONDS = 30.0
 
 _FILE_KINDS = frozenset(
@@ -25,38 +25,6 @@ _FILE_KINDS = frozenset(
 )
 _LITTLE = 1 << 16
 """Bytes: SQLite extends its files by a few pages at once."""
-
-_SCHEMA = """
-CREATE TABLE layers (
-    diff_id TEXT PRIMARY KEY, content_id TEXT NOT NULL, size INTEGER NOT NULL, entries INTEGER NOT NULL,
-    created REAL NOT NULL, boot TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX layers_by_content ON layers (content_id);
-CREATE TABLE directories (
-    diff_id TEXT NOT NULL, base TEXT NOT NULL, name TEXT NOT NULL, boot TEXT NOT NULL,
-    PRIMARY KEY (diff_id, base)
-) WITHOUT ROWID;
-CREATE TABLE blobs (
-    diff_id TEXT NOT NULL, compression TEXT NOT NULL, digest TEXT NOT NULL, size INTEGER NOT NULL,
-    media_type TEXT NOT NULL, pulled INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
-) WITHOUT ROWID;
-CREATE TABLE images (
-    id TEXT PRIMARY KEY, manifest TEXT, created REAL NOT NULL, size INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE names (
-    reference TEXT PRIMARY KEY, image TEXT NOT NULL, digest TEXT
-) WITHOUT ROWID;
-CREATE TABLE records (
-    key TEXT NOT NULL, base TEXT NOT NULL, diff_id TEXT NOT NULL, observations BLOB NOT NULL,
-    parts BLOB NOT NULL, created REAL NOT NULL, used REAL NOT NULL, PRIMARY KEY (key, base)
-) WITHOUT ROWID;
-CREATE TABLE selections (
-    state TEXT NOT NULL, request TEXT NOT NULL, contents TEXT NOT NULL, PRIMARY KEY (state, request)
-) WITHOUT ROWID;
-CREATE TABLE parses (
-    digest TEXT PRIMARY KEY, value BLOB NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 class Database:
@@ -74,25 +42,27 @@ class Database:
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                self._create()
-            elif version > SCHEMA_VERSION:
-                raise StoreError(
-                    f"the store was written by a newer lapstrake (schema {version}, known: {SCHEMA_VERSION})",
-                    code="store.newer-schema",
-                    hint="use that version, or another store with `--root DIR`",
-                )
+            if version != schema.VERSION:
+                self._bring_up_to_date()
             self._connection.execute("PRAGMA synchronous=NORMAL")
 
-    def _create(self) -> None:
+    def _bring_up_to_date(self) -> None:
+        """Make the tables, or those of an older version into ours; all of it or nothing."""
         # WAL fails on some network file systems; SQLite then stays with its rollback journal.
         self._connection.execute("PRAGMA journal_mode=WAL")
         with self.transaction():
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            if version > schema.VERSION:
+                raise StoreError(
+                    f"the store was written by a newer lapstrake (schema {version}, known: {schema.VERSION})",
+                    code="store.newer-schema",
+                    hint="use that version, or another store with `--root DIR`",
+                )
+            changes = [schema.TABLES] if version == 0 else []
+            changes += [text for old, text in schema.MIGRATIONS.items() if 0 < version <= old]
+            for statement in "".join(changes).split(";"):
+                self._connection.execute(statement)
+            self._connection.execute(f"PRAGMA user_version={schema.VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -114,6 +114,9 @@ class Store:
     def close(self) -> None:
         """Remove what this process kept for itself, and let go of the store."""
         try:
+            # Of no use on a full disk, where others have more to say.
+            with suppress(StoreError):
+                self.cache.remember_use()
             self.snapshots.close()
         finally:
             self.db.close()
