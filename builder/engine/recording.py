@@ -22,8 +22,11 @@ from builder.events import (
     VertexLog,
     Warned,
 )
-from builder.store.builds import CANCELLED, DONE, FAILED, About, BuildLog, Builds
+from builder.store.builds import CANCELLED, DONE, FAILED, LARGEST, About, BuildLog, Builds
 
+MOST_OUTPUT = LARGEST // 8
+"""Bytes of output that a record holds: a build that never stops talking pushes out neither the disk nor other records."""
+CUT = b"\n[what came after this is not recorded]\n"
 _MOST_HELD = 1 << 16
 _ENCODER = msgspec.msgpack.Encoder()
 
@@ -39,6 +42,7 @@ class Recording:
         self._lock = allocate_lock()
         self._held = 0
         self._executed = False
+        self._output = 0
         self._about = About(
             id=log.id,
             started=log.started,
@@ -53,6 +57,12 @@ class Recording:
         self._watcher.emit(event)
         if isinstance(event, Progress):
             return  # how far a transfer was is of no interest afterwards
+        if isinstance(event, VertexLog):
+            self._output += len(event.data)
+            if self._output - len(event.data) > MOST_OUTPUT:
+                return
+            if self._output > MOST_OUTPUT:
+                event = msgspec.structs.replace(event, data=event.data + CUT)
         encoded = _ENCODER.encode(_without_source(event))
         with self._lock:
             self._log.add(encoded)

@@ -34,6 +34,8 @@ RUNNING, DONE, FAILED, CANCELLED, KILLED = "running", "done", "failed", "cancell
 _LENGTH = 4
 _LONGEST = 64 << 20
 _COUNTED = 1 << 20
+_MOST_AT_ONCE = 1000
+"""Pieces that one call writes; the kernel takes 1024."""
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,13 +137,12 @@ class BuildLog:
         self.id = build_id
         self.started = started
         self._room = room
-        self._held = bytearray()
+        self._held: list[bytes] = []
         self._file = -1
 
     def add(self, event: bytes) -> None:
         """Take an event."""
-        self._held += len(event).to_bytes(_LENGTH, "big")
-        self._held += event
+        self._held += (len(event).to_bytes(_LENGTH, "big"), event)
 
     def write(self, about: About) -> None:
         """Bring what is held back to the disk, with what is known of the build now."""
@@ -154,11 +155,14 @@ class BuildLog:
             )
             fcntl.flock(self._file, fcntl.LOCK_EX)
             _replace(f"{self._room}/{self.id}.json", msgspec.json.encode(about))
-        view = memoryview(self._held)
-        while view:
-            view = view[os.write(self._file, view) :]
-        view.release()
-        self._held = bytearray()
+        held, self._held = self._held, []
+        for at in range(0, len(held), _MOST_AT_ONCE):
+            pieces = held[at : at + _MOST_AT_ONCE]
+            written = os.writev(self._file, pieces)
+            if written < sum(map(len, pieces)):
+                view = memoryview(b"".join(pieces))[written:]
+                while view:
+                    view = view[os.write(self._file, view) :]
 
     def finish(self, about: About) -> None:
         """End the record, and forget builds that are too old or too many."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import ignoring, language
+from tests.bench import ignoring, language, steps
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -47,11 +47,37 @@ class Scale(NamedTuple):
     size: int
     disk: int
     instructions: int
+    flood: int
 
 
-FULL = Scale(rounds=5, files=50_000, size=400_000_000, disk=4_000_000_000, instructions=2_000)
-QUICK = Scale(rounds=2, files=5_000, size=40_000_000, disk=600_000_000, instructions=200)
-NAMES = ("run", "rebuild", "copy", "copy-run", "copy-again", "ignore", "language")
+FULL = Scale(
+    rounds=5,
+    files=50_000,
+    size=400_000_000,
+    disk=4_000_000_000,
+    instructions=2_000,
+    flood=1_000_000_000,
+)
+QUICK = Scale(
+    rounds=2,
+    files=5_000,
+    size=40_000_000,
+    disk=600_000_000,
+    instructions=200,
+    flood=100_000_000,
+)
+NAMES = (
+    "run",
+    "mounts",
+    "output",
+    "rootless",
+    "rebuild",
+    "copy",
+    "copy-run",
+    "copy-again",
+    "ignore",
+    "language",
+)
 TIMED = Path(__file__).with_name("timed.py")
 
 
@@ -93,6 +119,9 @@ class Bench:
         self.prepare(self.store)
         measured: dict[str, Callable[[], Line]] = {
             "run": self.one_more_run,
+            "mounts": lambda: steps.mounted(self, Line),
+            "output": lambda: steps.flood(self, Line),
+            "rootless": lambda: steps.rootless(self, Line),
             "rebuild": self.cached_rebuild,
             "copy": self.first_copy,
             "copy-run": self.copy_then_run,

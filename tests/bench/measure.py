@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tests.support.unprivileged import public_interpreter
+from tests.support.unprivileged import Person, public_interpreter
 
 SAMPLE_SECONDS = 0.02
 INTERPRETER = str(public_interpreter())
@@ -26,17 +26,26 @@ class Measured(NamedTuple):
 
 
 def measure(
-    argv: Sequence[str | Path], *, cwd: str | Path = "/", environment: dict[str, str] | None = None
+    argv: Sequence[str | Path],
+    *,
+    cwd: str | Path = "/",
+    environment: dict[str, str] | None = None,
+    person: Person | None = None,
 ) -> Measured:
-    """Run `argv` to its end, which must be good.
+    """Run `argv` to its end, which must be good, as `person` if one is given.
 
     The peak is that of processes which run the product's interpreter: what a step starts is not counted.
     """
+    given: dict[str, Any] = {}
+    if person is not None:
+        environment = person.environment(environment)
+        given = {"user": person.uid, "group": person.gid, "extra_groups": ()}
     started = time.perf_counter()
     process = subprocess.Popen(
         argv,
         cwd=cwd,
         env=environment,
+        **given,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

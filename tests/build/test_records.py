@@ -9,6 +9,7 @@ import pytest
 
 from builder.cli.application import main
 from builder.cli.invocation import Invocation
+from builder.engine import recording
 from builder.engine.requests import BuildRequest
 from builder.errors import LapstrakeError
 from builder.events import Event, VertexLog, VertexStarted
@@ -70,6 +71,18 @@ def test_output_is_kept_whole_however_much_there_is(fresh: Workshop, context: Pa
     assert log.decode() == built.watch.output()
     assert log.startswith(b"1\n2\n")
     assert log.endswith(b"\0" * 100_000)
+
+
+def test_a_step_that_never_stops_talking_does_not_fill_the_disk(
+    fresh: Workshop, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "MOST_OUTPUT", 100_000)
+    built = fresh.build(context, "RUN yes | head -c 3000000")
+    _, events = fresh.engine.build_events()
+    kept = b"".join(each.data for each in events if isinstance(each, VertexLog))
+    assert len(built.watch.output()) == 3_000_000
+    assert 100_000 < len(kept) < 2_000_000
+    assert kept.endswith(recording.CUT)
 
 
 def test_a_cached_build_is_remembered_as_such(fresh: Workshop, context: Path) -> None:
