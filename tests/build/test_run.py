@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from pathlib import Path
 
@@ -486,3 +487,11 @@ def test_times_alone_are_a_change(workshop: Workshop, context: Path) -> None:
     assert built.watch.output() == "newer\n6\n"
     assert built.image["configure"].mtime == 6
     assert built.image["configure.ac"].mtime == 981_158_400
+
+
+def test_binary_output_comes_whole_and_in_order(workshop: Workshop, context: Path) -> None:
+    data = random.Random(7).randbytes(24 << 20)
+    (context / "data").write_bytes(data)
+    built = workshop.build(context, "COPY data /\nRUN cat /data")
+    pieces = [event.data for event in built.watch.events if isinstance(event, VertexLog)]
+    assert b"".join(pieces) == data

@@ -17,7 +17,7 @@ from tests.support.sample_image import sample_image
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 SECONDS = 1.0
 """After that the program has ended; the machine may be busy with other tests, hence the half second more."""
-STUBBORN = "trap '' INT TERM HUP; echo started; while :; do sleep 60; done"
+STUBBORN = "trap '' INT TERM HUP; echo start''ed; while :; do sleep 60; done"
 
 
 def interrupted(
@@ -82,7 +82,7 @@ def test_commands_of_parallel_stages_are_ended(setting: Setting, place: Path, ba
 
 
 def test_command_with_endless_output_is_ended(setting: Setting, place: Path, base: str) -> None:
-    write_context(place, base, "FROM {base}\nRUN trap '' INT; yes started\n")
+    write_context(place, base, "FROM {base}\nRUN trap '' INT; yes start''ed\n")
     interrupted(setting, place, signal.SIGINT, when=" started")
 
 
