@@ -128,9 +128,9 @@ def execute_copy(
 
 
 def _refuse_names(op: CopyOp) -> None:
-    """Refuse an owner by name where there is no image to look it up in."""
+    """Refuse an owner by name where there is no image to look it up in; `root` is one in any image."""
     parts = (op.owner or "").split(":")
-    if any(part and not part.isdecimal() for part in parts):
+    if any(part not in {"", "root"} and not part.isdecimal() for part in parts):
         raise BuildError(
             f"with `--link`, the owner `{op.owner}` cannot be looked up",
             code="build.copy-failed",
