@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from runtime.errors import SandboxError
-from runtime.spec import IsolationName
+from runtime.spec import IsolationName, Resources
 
 _LARGEST = 1 << 20
 
@@ -19,6 +19,15 @@ WALLS: tuple[IsolationName, ...] = tuple(
     name for name in IsolationName if name is not IsolationName.AUTO
 )
 """All kinds, the strongest first."""
+
+
+LIMITS: dict[str, Resources] = {
+    "memory": Resources(memory=1 << 30),
+    "cpu": Resources(cpu_shares=1024),
+    "cpuset": Resources(cpuset_cpus="0"),
+    "pids": Resources(pids=1 << 15),
+}
+"""What is tried of each kind of limit."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +58,20 @@ def try_filter() -> Attempt:
 def try_own_network() -> Attempt:
     """Give a process a network of its own behind the strongest walls, and bring its loopback up."""
     return _apart(_own_network)
+
+
+def try_private_network() -> Attempt:
+    """Give a process a network of its own with a way out, behind the strongest walls."""
+    return _apart(_private_network)
+
+
+def try_limits() -> dict[str, Attempt]:
+    """Make control groups with limits behind the strongest walls; how that ended for each kind of limit."""
+    ended = _apart(_limits)
+    if not ended.ok:
+        return dict.fromkeys(LIMITS, ended)
+    said = dict(line.split(": ", 1) for line in ended.reason.splitlines())
+    return {name: Attempt(ok=name not in said, reason=said.get(name, "")) for name in LIMITS}
 
 
 def _walls(name: IsolationName) -> Attempt:
@@ -90,6 +113,36 @@ def _own_network() -> Attempt:
     calls.unshare(OWN_NETWORK)
     bring_up_loopback()
     return Attempt(ok=True)
+
+
+def _private_network() -> Attempt:
+    from runtime.isolation import enter
+    from runtime.private_network import connect
+    from runtime.syscalls import Syscalls
+
+    calls = Syscalls()
+    enter(IsolationName.AUTO, calls)
+    network = connect(calls)
+    try:
+        network.join(calls)
+    finally:
+        network.close()
+    return Attempt(ok=True)
+
+
+def _limits() -> Attempt:
+    """Return, a line each, the limits that cannot be set and why not."""
+    from runtime import cgroups
+    from runtime.isolation import enter
+    from runtime.syscalls import Syscalls
+
+    enter(IsolationName.AUTO, Syscalls())
+    said = []
+    for name, asked in LIMITS.items():
+        made = cgroups.make(asked, cgroups.here())
+        said += [f"{name}: {unset.reason}" for unset in made.unset[:1]]
+        made.remove()
+    return Attempt(ok=True, reason="\n".join(said))
 
 
 def _apart(act: Callable[[], Attempt]) -> Attempt:

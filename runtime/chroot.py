@@ -16,6 +16,7 @@ from runtime.errors import Unsupported
 from runtime.furniture import Furniture
 from runtime.scene import Operation, Scene
 from runtime.spec import (
+    SHARED_MEMORY,
     BindMount,
     ContainerSpec,
     FileMount,
@@ -78,11 +79,17 @@ def plan(spec: ContainerSpec) -> tuple[Operation, ...]:
     tree = spec.rootfs.upper
     if not spec.rootfs.plain or tree is None:
         raise _refused("a root file system of several layers")
-    own = (op.BringUpLoopback(),) if spec.network is Network.NONE else ()
+    own: tuple[Operation, ...] = ()
+    if spec.network is Network.NONE:
+        own = (op.BringUpLoopback(),)
     if spec.network is Network.PRIVATE:
         raise _refused("a network of one's own with a way out")
     if spec.process.terminal:
         raise _refused("a terminal")
+    if spec.shared_memory != SHARED_MEMORY:
+        raise _refused("a size of /dev/shm")
+    if spec.resources is not None:
+        own = (op.JoinOutside(), *own)
     return (
         OpenRoot(tree),
         op.FindUser(spec.process.user),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from runtime.syscalls import CLONE_NEWCGROUP, Syscalls
+from runtime.syscalls import CLONE_NEWCGROUP, SyscallError, Syscalls
 
 if TYPE_CHECKING:
     from runtime.cgroups import Cgroup
@@ -28,8 +29,9 @@ class Outside:
         """
         if self.cgroup is not None:
             self.cgroup.join()
-            # So that the groups are the top of what it sees of them.
-            calls.unshare(CLONE_NEWCGROUP)
+            with suppress(SyscallError):  # without walls, and no right to them
+                # So that the groups are the top of what it sees of them.
+                calls.unshare(CLONE_NEWCGROUP)
         if self.network is not None:
             self.network.join(calls)
 

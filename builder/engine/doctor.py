@@ -10,7 +10,16 @@ import msgspec
 
 from builder.oci.platform import Platform
 from builder.settings import Settings
-from runtime.checkup import WALLS, Attempt, try_filter, try_own_network, try_walls
+from runtime.checkup import (
+    LIMITS,
+    WALLS,
+    Attempt,
+    try_filter,
+    try_limits,
+    try_own_network,
+    try_private_network,
+    try_walls,
+)
 from runtime.spec import IsolationName
 
 _GIB = 1 << 30
@@ -58,6 +67,7 @@ def examine(settings: Settings) -> Report:
         *_walls(walls, taken, try_walls(IsolationName.AUTO)),
         *_inside(walls, taken),
         *_network(taken),
+        *_limits(taken),
         *_store(settings),
         *_programs(),
         *_platforms(),
@@ -174,10 +184,17 @@ def _fact(
     )
 
 
+_NO_WALLS = Attempt(ok=False, reason="there are no walls")
+_WITHOUT_LIMIT = {
+    "memory": "`--memory` limits each process of a step alone",
+    "cpu": "`--cpu-shares`, `--cpu-period` and `--cpu-quota` do nothing but warn",
+    "cpuset": "`--cpuset-cpus` is only where a step begins, `--cpuset-mems` only warns",
+    "pids": "`--resource pids=` counts all that you run behind the walls, and for root nothing",
+}
+
+
 def _network(taken: IsolationName | None) -> Iterable[Finding]:
-    attempt = (
-        try_own_network() if taken is not None else Attempt(ok=False, reason="there are no walls")
-    )
+    attempt = try_own_network() if taken is not None else _NO_WALLS
     yield Finding(
         group="network",
         name="none",
@@ -186,6 +203,30 @@ def _network(taken: IsolationName | None) -> Iterable[Finding]:
         cost="" if attempt.ok else "`--network none` is refused",
         change=attempt.hint,
     )
+    attempt = try_private_network() if attempt.ok else attempt
+    yield Finding(
+        group="network",
+        name="private",
+        ok=attempt.ok,
+        reason=attempt.reason,
+        cost="" if attempt.ok else "`--network private` is refused",
+        change=attempt.hint,
+    )
+
+
+def _limits(taken: IsolationName | None) -> Iterable[Finding]:
+    attempts = try_limits() if taken is not None else dict.fromkeys(LIMITS, _NO_WALLS)
+    for name, attempt in attempts.items():
+        yield Finding(
+            group="limits",
+            name=name,
+            ok=attempt.ok,
+            reason=attempt.reason,
+            cost="" if attempt.ok else _WITHOUT_LIMIT[name],
+            change=""
+            if attempt.ok
+            else "build as root, or have control groups delegated to you (`Delegate=yes` of systemd)",
+        )
 
 
 def _store(settings: Settings) -> Iterable[Finding]:

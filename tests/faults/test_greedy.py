@@ -10,21 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults.ground import Setting, litter, nothing_left, write_context
+from tests.support.control_groups import groups, nothing_left_of_groups
 from tests.support.product import report
 
 BOMB = "f() {{ f | f & }}; f; sleep 1; echo over"
 ENDLESS = "echo beg''un; sleep 60"
 LIMITED = ("-m", "64m", "--resource", "pids=100", "--ulimit", "core=0")
-
-
-def groups_left() -> list[str]:
-    """Return the control groups of launchers."""
-    return [
-        f"{folder}/{name}"
-        for folder, names, _ in os.walk("/sys/fs/cgroup")
-        for name in names
-        if name.startswith("lapstrake-") and not name.startswith("lapstrake-test")
-    ]
 
 
 @pytest.fixture
@@ -82,7 +73,7 @@ def test_a_step_that_floods_its_output_takes_no_memory_of_the_builder(
 def test_what_was_made_for_a_step_goes_with_it(
     number: signal.Signals, setting: Setting, place: Path, base: str
 ) -> None:
-    before = groups_left()
+    before = groups()
     write_context(place, base, f"FROM {{base}}\nRUN {ENDLESS}\n")
     private = ("--network", "private") if setting.product.person.uid == 0 else ()
     words = setting.product.command("build", "--progress", "plain", *LIMITED, *private, place)
@@ -104,7 +95,7 @@ def test_what_was_made_for_a_step_goes_with_it(
     while left := [pid for pid in inside if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < end, left
         time.sleep(0.01)
-    assert groups_left() == before
+    nothing_left_of_groups(before)
 
 
 def test_groups_of_a_build_that_was_killed_with_its_launcher_are_swept_by_the_next(
@@ -112,7 +103,7 @@ def test_groups_of_a_build_that_was_killed_with_its_launcher_are_swept_by_the_ne
 ) -> None:
     if setting.product.person.uid != 0:
         pytest.skip("optional: only root makes control groups here")
-    before = groups_left()
+    before = groups()
     write_context(place, base, f"FROM {{base}}\nRUN {ENDLESS}\n")
     started = setting.start(
         *setting.product.command("build", "--progress", "plain", *LIMITED, place)
@@ -127,10 +118,11 @@ def test_groups_of_a_build_that_was_killed_with_its_launcher_are_swept_by_the_ne
     os.kill(started.pid, signal.SIGKILL)
     started.communicate(timeout=20)
     nothing_left(setting.root)
-    assert set(groups_left()) > set(before)
+    left = groups() - before
+    assert left
     write_context(place / "next", base, "FROM {base}\nRUN echo next\n")
     setting.product.build(place / "next")
-    assert groups_left() == before
+    assert not left & groups()
 
 
 def descendants(pid: int) -> dict[int, int]:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from runtime.checkup import try_filter, try_own_network, try_walls
+from runtime import cgroups
+from runtime.checkup import (
+    LIMITS,
+    try_filter,
+    try_limits,
+    try_own_network,
+    try_private_network,
+    try_walls,
+)
 from runtime.spec import IsolationName
 from tests.sandbox.harness import walls
+from tests.support.control_groups import groups, nothing_left_of_groups
 
 # A container of Docker's: fourteen capabilities, and its filter. What is to be tried is appended.
 IN_A_CONTAINER = """
@@ -98,3 +108,25 @@ def test_doctor_says_what_to_change_in_such_a_container() -> None:
     [auto] = [each for each in report["findings"] if each["name"] == "auto"]
     assert not auto["ok"]
     assert auto["change"]
+
+
+def test_limits_are_tried_one_by_one_and_nothing_is_left() -> None:
+    before = groups()
+    attempts = try_limits()
+    nothing_left_of_groups(before)
+    assert attempts.keys() == LIMITS.keys()
+    there = {each for one in cgroups.here() for each in one.controllers}
+    for name, attempt in attempts.items():
+        assert attempt.ok or attempt.reason
+        if os.geteuid() == 0 and name in there:
+            assert attempt.ok
+
+
+def test_a_private_network_is_tried_to_its_end() -> None:
+    attempt = try_private_network()
+    usable = os.access("/dev/net/tun", os.R_OK | os.W_OK)
+    if usable and shutil.which("slirp4netns"):
+        assert attempt.ok
+    elif not usable:
+        assert "/dev/net/tun" in attempt.reason
+        assert attempt.hint

@@ -21,6 +21,7 @@ from runtime.spec import (
     IsolationName,
     Mount,
     Network,
+    ProcessLimit,
     Rootfs,
     SocketMount,
     StackMount,
@@ -246,3 +247,12 @@ def test_without_a_network_there_is_none_or_a_refusal(plain: Plain) -> None:
         assert plain._sandbox.launcher.run(spec, stdin=None, stdout=null, stderr=null).code == 0
     finally:
         os.close(null)
+
+
+def test_limits_hold_and_what_only_walls_give_is_refused(plain: Plain) -> None:
+    ran = plain.run(
+        "ulimit -n; cat /proc/uptime >/dev/null", limits=(ProcessLimit("nofile", 50, 50),)
+    )
+    assert ran.out.split() == ["50"]
+    with pytest.raises(Unsupported, match="a size of /dev/shm"):
+        plain.run("true", shared_memory=1 << 20)

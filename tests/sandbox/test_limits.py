@@ -8,14 +8,10 @@ from pathlib import Path
 from runtime import cgroups
 from runtime.spec import ProcessLimit, Resources, Security
 from tests.sandbox.harness import Sandbox
+from tests.support.control_groups import groups, nothing_left_of_groups
 
 BOMB = "f() { f | f & }; f; sleep 1"
 HUNGRY = "tail -c 200000000 /dev/zero > /dev/null; exit $?"
-
-
-def groups_left() -> list[Path]:
-    """Return the groups of launchers on this machine."""
-    return [*Path("/sys/fs/cgroup").rglob(f"{cgroups.PREFIX}*")]
 
 
 def has_controller(name: str) -> bool:
@@ -26,7 +22,7 @@ def has_controller(name: str) -> bool:
 
 
 def test_a_command_that_forks_wildly_is_held(sandbox: Sandbox) -> None:
-    before = groups_left()
+    before = groups()
     ran = sandbox.run(BOMB, resources=Resources(pids=40))
     assert "can't fork" in ran.err
     if has_controller("pids"):
@@ -34,12 +30,12 @@ def test_a_command_that_forks_wildly_is_held(sandbox: Sandbox) -> None:
     else:
         assert [each.limit for each in ran.unset] == ["pids=40"]
         assert "all processes of each user" in ran.unset[0].instead
-    assert groups_left() == before
+    nothing_left_of_groups(before)
     assert sandbox.run("echo fine").out == "fine\n"
 
 
 def test_a_command_that_eats_memory_is_ended(sandbox: Sandbox) -> None:
-    before = groups_left()
+    before = groups()
     ran = sandbox.run(HUNGRY, resources=Resources(memory=32 << 20))
     if has_controller("memory"):
         assert ran.code == 137
@@ -48,7 +44,7 @@ def test_a_command_that_eats_memory_is_ended(sandbox: Sandbox) -> None:
         assert ran.code != 0
         assert "out of memory" in ran.err
         assert ran.unset[0].instead == "each process alone may have that much"
-    assert groups_left() == before
+    nothing_left_of_groups(before)
 
 
 def test_limits_of_processes_are_what_was_asked_for(sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,12 +30,14 @@ class Plain:
         script: str,
         mounts: tuple[Mount, ...] = (),
         files: tuple[tuple[str, bytes], ...] = (("/etc/resolv.conf", b"shown\n"),),
+        **more: Any,
     ) -> ContainerSpec:
         return ContainerSpec(
             rootfs=Rootfs(lowers=(), upper=str(self.tree), work=str(self._work)),
             process=Process(argv=("/bin/sh", "-c", script), env=("PATH=/bin",)),
             mounts=mounts,
             files=files,
+            **more,
         )
 
     def run(self, script: str, **options: object) -> Ran:

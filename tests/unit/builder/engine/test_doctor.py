@@ -24,6 +24,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[IsolationName, Attempt]:
     monkeypatch.setattr(doctor, "try_walls", lambda name: allowed.get(name, REFUSED))
     monkeypatch.setattr(doctor, "try_filter", lambda: Attempt(ok=True))
     monkeypatch.setattr(doctor, "try_own_network", lambda: Attempt(ok=True))
+    monkeypatch.setattr(doctor, "try_private_network", lambda: Attempt(ok=True))
+    monkeypatch.setattr(
+        doctor, "try_limits", lambda: {"memory": Attempt(ok=False, reason="they are root's")}
+    )
     return allowed
 
 
@@ -101,3 +105,14 @@ def test_the_report_is_printed_for_people_and_for_machines(
     host.clear()
     assert main(["--root", str(tmp_path), "doctor"], Invocation()) == 1
     assert "cannot be built here" in capsys.readouterr().out
+
+
+def test_a_limit_that_cannot_be_set_says_what_holds_instead(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.ROOTLESS] = Attempt(ok=True)
+    report = examine(tmp_path)
+    memory = finding(report, "memory")
+    assert (memory.ok, memory.reason, report.can_build) == (False, "they are root's", True)
+    assert "each process" in memory.cost
+    assert "control groups delegated" in memory.change
