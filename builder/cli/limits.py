@@ -25,6 +25,8 @@ _UNITS = "bkmgtp"
 _MOST = 1 << 62
 _MOST_PROCESSORS = 8192
 _LONGEST_PATH = 1024
+_PERIOD = 100_000
+"""Microseconds."""
 
 
 def hosts_of(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
@@ -118,6 +120,8 @@ def _resources(given: Mapping[str, Any]) -> Resources | None:
         no_limit = text == "0" and key not in _LISTS  # as Docker writes it
         if text is not None and not no_limit:
             values[key] = _value(key, text, f"--{key}")
+    if given["cpus"] is not None:
+        values |= _cpus(given["cpus"], values)
     for word in given["resources"]:
         for field in fields(word, "--resource"):
             key, equals, text = field.partition("=")
@@ -134,6 +138,20 @@ def _resources(given: Mapping[str, Any]) -> Resources | None:
     _check_swap(values)
     named: dict[str, Any] = {key.replace("-", "_"): value for key, value in values.items()}
     return Resources(**named, parent=parent)
+
+
+def _cpus(text: str, values: Mapping[str, int | str]) -> dict[str, int | str]:
+    """Return the share of time that a number of processors comes to, as `docker run` does."""
+    whole, dot, part = text.partition(".")
+    if not all(map(_is_digits, (whole, part) if dot else (whole,))) or not float(text):
+        raise UsageError(
+            f"`{text[:40]}` in `--cpus` is not a number of processors", hint="write it like 1.5"
+        )
+    if values.keys() & {"cpu-period", "cpu-quota"}:
+        raise UsageError("`--cpus` goes with neither `--cpu-period` nor `--cpu-quota`")
+    # The kernel takes no less than a millisecond.
+    quota = max(1000, min(int(float(text) * _PERIOD), _MOST))
+    return {"cpu-period": _PERIOD, "cpu-quota": quota}
 
 
 def _check_swap(values: Mapping[str, int | str]) -> None:

@@ -31,6 +31,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], str, bool, str], ...] = (
     (("-m", "--memory"), "BYTES", False, "Same as --resource memory=BYTES."),
     (("--memory-swap",), "BYTES", False, "Same as --resource memory-swap=BYTES; -1 is no limit."),
     (("-c", "--cpu-shares"), "NUMBER", False, "Same as --resource cpu-shares=NUMBER."),
+    (("--cpus",), "NUMBER", False, "Let a step use this much of processors, for example 1.5."),
     (("--cpu-period",), "MICROSECONDS", False, "Same as --resource cpu-period=MICROSECONDS."),
     (("--cpu-quota",), "MICROSECONDS", False, "Same as --resource cpu-quota=MICROSECONDS."),
     (("--cpuset-cpus",), "LIST", False, "Same as --resource cpuset-cpus=LIST, such as 0-2,4."),

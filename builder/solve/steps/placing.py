@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from builder.errors import BuildError
 from builder.graph.operations import RunOp
 from builder.solve.surroundings import GATEWAY, Surroundings
-from runtime.spec import Network
+from runtime.spec import IsolationName, Network
 
 HOSTNAME = "buildkitsandbox"
 """What every step is called, as with Docker, unless the build says otherwise."""
@@ -18,6 +19,20 @@ def network_of(op: RunOp, surroundings: Surroundings) -> Network:
     """Return the network that a step runs on."""
     wanted = surroundings.network if op.network == "default" else op.network
     return Network.HOST if wanted == "default" else Network(wanted)
+
+
+def hostname_of(op: RunOp, walls: IsolationName) -> str:
+    """Return what the host of a step is called.
+
+    Raises: BuildError: it is to have another name than usual, and has that of the host around it.
+    """
+    if op.hostname and walls is IsolationName.CHROOT:
+        raise BuildError(
+            "without walls, a step cannot have a host name of its own",
+            code="build.setup-failed",
+            hint="leave out the build argument `BUILDKIT_SANDBOX_HOSTNAME`",
+        )
+    return op.hostname or HOSTNAME
 
 
 def files_of(

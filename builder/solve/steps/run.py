@@ -14,7 +14,7 @@ import msgspec
 
 from builder.errors import BuildError, ContainerError, RunFailed
 from builder.graph.operations import RunOp
-from builder.solve.steps.placing import HOSTNAME, files_of, network_of
+from builder.solve.steps.placing import files_of, hostname_of, network_of
 from builder.solve.steps.showing import shown
 from builder.solve.steps.trusting import strip, trusting
 from builder.solve.surroundings import Surroundings, Told
@@ -50,7 +50,7 @@ def execute_run(
         BuildError: it could not be started, or the walls could not be made; a secret that it needs was not given, or
         is in what it wrote.
     """
-    behind.open()
+    hostname = hostname_of(op, behind.open())
     snapshots = store.snapshots
     with (
         shown(
@@ -80,7 +80,7 @@ def execute_run(
                 user=op.user,
             ),
             mounts=(*more.mounts, *trusted.mounts, *scripts),
-            hostname=op.hostname or HOSTNAME,
+            hostname=hostname,
             network=network,
             files=files_of(op, network, surroundings),
             security=Security(op.security),
