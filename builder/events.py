@@ -25,6 +25,8 @@ class Outcome(Enum):
     """How a vertex ended, when it did not fail."""
 
     EXECUTED = "executed"
+    SAME = "same"
+    """Executed again, with the result of the time before: what follows stays cached."""
     CACHED = "cached"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
@@ -49,6 +51,53 @@ class VertexStarted(_Event, frozen=True, kw_only=True):
     id: int
     name: str
     span: Span | None = None
+
+
+class Cause(Enum):
+    """Why a step was not taken from the cache."""
+
+    NEVER = "never built before"
+    ASKED = "asked for"
+    EXPIRED = "expired"
+    LOST = "lost"
+    INPUT = "input"
+    BASE = "base"
+    BELOW = "below"
+    FILES = "files"
+
+
+class FileDifference(msgspec.Struct, frozen=True, array_like=True):
+    """A path that is not as before: `how` is "added", "removed", or what of it changed ("content, mode")."""
+
+    path: str
+    how: str
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One thing in which a step is not what it was the time before.
+
+    `subject` is what is meant: an input by name, an image, a step below, a flag. `total` counts all files,
+    of which `files` may be a part.
+    """
+
+    cause: Cause
+    subject: str = ""
+    before: str = ""
+    after: str = ""
+    files: tuple[FileDifference, ...] = ()
+    total: int = 0
+
+
+class Explained(_Event, frozen=True, kw_only=True):
+    """A step was not in the cache: why, in a line, and every difference to the nearest time before.
+
+    `since` is when that was, in seconds since the epoch, 0 where there was none.
+    """
+
+    id: int
+    reason: str
+    differences: tuple[Difference, ...] = ()
+    since: float = 0.0
 
 
 class VertexLog(_Event, frozen=True, kw_only=True):
@@ -113,6 +162,7 @@ class BuildDone(_Event, frozen=True, kw_only=True):
 Event = (
     BuildStarted
     | VertexStarted
+    | Explained
     | VertexLog
     | Progress
     | Waiting

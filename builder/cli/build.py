@@ -78,6 +78,11 @@ _IGNORED = [
 @click.option(
     "--progress", metavar="MODE", help="Show progress as auto, plain, tty, quiet or rawjson."
 )
+@click.option(
+    "--explain",
+    type=click.Choice(["json"]),
+    help="Print a JSON object for each step: how it ended, and why it was not cached.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only the id of the image.")
 @click.option("--check", is_flag=True, help="Check the Dockerfile instead of building.")
 @click.option(
@@ -143,6 +148,7 @@ def command(
     load: bool,  # noqa: ARG001  what it asks for is done anyway
     iidfile: str | None,
     progress: str | None,
+    explain: str | None,
     quiet: bool,
     check: bool,
     calls: tuple[str, ...],
@@ -207,7 +213,7 @@ def command(
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
             os.unlink(iidfile)
-    result = _run(invocation, request, mode)
+    result = _run(invocation, request, mode, explain=explain is not None)
     if iidfile is not None:
         _write(iidfile, result.image_id)
     if quiet and not any(output.dest == "-" for output in request.outputs):
@@ -276,13 +282,19 @@ def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
     return mode
 
 
-def _run(invocation: Invocation, request: BuildRequest, mode: str) -> BuildResult:
+def _run(
+    invocation: Invocation, request: BuildRequest, mode: str, *, explain: bool = False
+) -> BuildResult:
     """Build; tell the warnings at the end, whether it went well or not."""
     stdin = _stdin(request)
     with invocation.engine() as engine:
         warnings: tuple[Diagnostic, ...] = ()
         try:
             with invocation.progress(mode, title="Building") as progress:
+                if explain:
+                    from builder.ui.explained import Explaining
+
+                    progress = Explaining(progress, invocation.say)
                 try:
                     result = (
                         engine.build(request, progress)

@@ -39,6 +39,7 @@ VERBS: dict[str, Entry] = {
     "context": Entry("context", "Show what a build context holds", opens_store=False),
     "builds": Entry("builds", "List builds"),
     "logs": Entry("logs", "Show the log of a build"),
+    "why": Entry("why", "Say why steps were not cached"),
     "doctor": Entry(
         "doctor", "Try what this host allows, and say what to change", opens_store=False
     ),

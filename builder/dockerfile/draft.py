@@ -87,6 +87,13 @@ class Draft:
             self._cached = tuple(self._items.values())
         return self._cached
 
+    def argument_names(self) -> tuple[str, ...]:
+        """Return which of the variables that commands see are build arguments."""
+        given = self.arguments.items()
+        return tuple(
+            [name for name, value in given if value is not None and name not in self._places]
+        )
+
     def with_shell(self, command: str) -> tuple[str, ...]:
         """Return what runs `command` through the shell in force."""
         return (*(self.shell or DEFAULT_SHELL), command)

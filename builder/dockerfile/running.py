@@ -51,6 +51,7 @@ def run_operation(
         network=(run.network.value if run.network is not None else None) or "default",
         script=script,
         hidden_env=hidden,
+        arguments=draft.argument_names(),
         security=(run.security.value if run.security is not None else None) or "sandbox",
     )
     return operation, shown

@@ -12,6 +12,7 @@ from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc
 from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.places import locator
+from builder.engine.recording import project_of
 from builder.engine.remotes import RemoteSources, redacted
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
@@ -199,6 +200,7 @@ class Build:
             events=self._events,
             first_id=self._next_id,
             located=locator(source),
+            project=project_of(self._request),
         ).solve()
         image = self._image(plan, solved)
         remarks = weaker(self._behind)
@@ -220,7 +222,9 @@ class Build:
                 network="none" if none else op.network,
                 hosts=tuple([name for name, _ in self._request.hosts]),
             )
-        return msgspec.structs.replace(vertex, op=op, no_cache=self._request.no_cache)
+        return msgspec.structs.replace(
+            vertex, op=op, no_cache="--no-cache" if self._request.no_cache else ""
+        )
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
         given = [(name, value) for name, value in self._request.build_args if value is not None]

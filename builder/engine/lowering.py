@@ -71,7 +71,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         """Return the digest of the question and of the code that answers it: hex."""
         return framed_digest(
             (
-                "plan/3",
+                "plan/4",
                 _code(),
                 self.source.name,
                 self.source.text.encode("utf-8", "surrogateescape"),

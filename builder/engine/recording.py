@@ -123,6 +123,11 @@ def events_of(builds: Builds, build_id: str) -> Iterator[Event]:
             yield decoder.decode(encoded)
 
 
+def project_of(request: BuildRequest) -> tuple[str, ...]:
+    """Return what makes two builds builds of the same thing: the context and the name of the Dockerfile."""
+    return _place(request.context), request.dockerfile or "Dockerfile"
+
+
 def _place(context: str) -> str:
     """Return a context as it is remembered: a directory by its whole path, a URL without a password."""
     if "://" in context or context.startswith("git@"):

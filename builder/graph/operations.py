@@ -90,8 +90,7 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run a command in the root file system of the first input.
 
-    `env` are `NAME=value` pairs in order; `args` the build arguments in scope, which the command sees as
-    environment too. `script` is the body of a here-document that begins with `#!`, shown as an executable file
+    `env` are `NAME=value` pairs in order, build arguments in scope among them. `script` is the body of a here-document that begins with `#!`, shown as an executable file
     at the path that is the last word of `argv`.
     """
 
@@ -109,6 +108,8 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """ "" is what every step is called otherwise."""
     hosts: tuple[str, ...] = ()
     """The names that /etc/hosts gets besides; what they stand for does not count for the key."""
+    arguments: tuple[str, ...] = ()
+    """Which variables of `env` are build arguments: said of them where a miss is explained, no more."""
 
     def identity(self) -> Identity:
         """Return what counts for the key; `hidden_env` does not."""

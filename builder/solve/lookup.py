@@ -6,6 +6,7 @@ Nothing is executed here, and no directory is made for a hit above the same stat
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -143,20 +144,35 @@ class Lookup:
             wanted.append((op.exclude, op.parents))
         return framed_digest(states), framed_digest(["select/1", wanted])
 
-    def find(self, key: CacheKey, base: State) -> Layer | None:
-        """Return the layer of a key above this state: recorded for it, or for one that looks the same."""
+    def find(self, key: CacheKey, base: State, ttl: int = 0) -> Layer | None:
+        """Return the layer of a key above this state: recorded for it, or for one that looks the same.
+
+        With a `ttl`, in seconds, only what was executed since then counts.
+        """
+        oldest = time.time() - ttl if ttl else 0.0
         exact = self._store.cache.find(key.digest, base.id)
         if exact is not None:
-            return self._usable(exact)
+            diff_id, created = exact
+            return self._usable(diff_id) if created >= oldest else None
         for record in self._store.cache.lookup(key.digest):
-            if record.observations and self._holds(record, base):
+            if record.observations and record.created >= oldest and self._holds(record, base):
                 layer = self._usable(record.diff_id)
                 if layer is not None:
                     self._store.cache.record(
-                        key, base.id, record.diff_id, record.observations, record.seconds
+                        key,
+                        base.id,
+                        record.diff_id,
+                        record.observations,
+                        record.seconds,
+                        created=record.created,
                     )
                     return layer
         return None
+
+    def expired(self, key: CacheKey, base: State, ttl: int) -> bool:
+        """Tell whether there is a record that only its age keeps from being used."""
+        exact = self._store.cache.find(key.digest, base.id) if ttl else None
+        return exact is not None and exact[1] < time.time() - ttl
 
     def _usable(self, diff_id: str) -> Layer | None:
         layer = self._store.layers.get(diff_id)

@@ -41,6 +41,7 @@ from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
 from builder.solve.limits import UnsetLimits
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
+from builder.solve.misses import Misses
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
 from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind
@@ -50,7 +51,6 @@ from builder.store.root import Store
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
-
 
 _LONGEST_WAIT = 0.2
 """Seconds."""
@@ -69,10 +69,15 @@ class _Result(msgspec.Struct, frozen=True):
     made: Layer | LocalContext
     cached: bool
     note: str = ""
+    same: bool = False
+    """Executed, with the result of the time before."""
 
 
 class Solver:
-    """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name."""
+    """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name.
+
+    `project` is what the steps are remembered under, for when one of them is to be explained.
+    """
 
     def __init__(
         self,
@@ -87,6 +92,7 @@ class Solver:
         events: EventSink,
         first_id: int = 1,
         located: Callable[[LapstrakeError, Vertex], LapstrakeError],
+        project: tuple[str, ...],
     ) -> None:
         self._graph = graph
         self._store = store
@@ -107,6 +113,16 @@ class Solver:
         self._unset = UnsetLimits(lambda found: events.emit(Warned(diagnostic=found)))
         self._started = time.monotonic()
         self._mounted = _mounted(graph)
+        self._misses = Misses(
+            graph,
+            self._layers,
+            store=store,
+            lookup=self._lookup,
+            project=project,
+            images=images,
+            events=events,
+            stamp=lambda index: (self._id(index), self._at()),
+        )
 
     def solve(self) -> Solved:
         """Return the states of all vertices.
@@ -126,6 +142,7 @@ class Solver:
                 if not self._can_be_made_again(lost):
                     raise
                 self._start_over()
+        self._misses.ended()
         states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
         return Solved(states, self._layers, len(self._layers), self._cached)
 
@@ -174,13 +191,14 @@ class Solver:
                 if isinstance(op, CopyOp) and not self._lookup.worth_selecting(op, inputs):
                     continue
                 key = self._key(op, inputs)
-                layer = self._lookup.find(key, self._below(op, inputs))
+                layer = self._lookup.find(key, self._below(op, inputs), vertex.ttl)
             except LapstrakeError as error:
                 if isinstance(error, ContextError):
                     self._refuse_missing()  # which tells of the others too
                 self._start(index)
                 raise self._failed(index, error) from error
             if layer is not None:
+                self._misses.hit(index, key)
                 self._start(index)
                 self._finish(index, _Result(layer, cached=True))
 
@@ -309,9 +327,12 @@ class Solver:
     ) -> _Result:
         base = base_of(inputs)
         key = self._run_key(op, inputs)
-        found = None if vertex.no_cache else self._lookup.find(key, base)
+        found = None if vertex.no_cache else self._lookup.find(key, base, vertex.ttl)
         if found is not None:
+            self._misses.hit(index, key)
             return _Result(found, cached=True)
+        asked = self._misses.asked(index, key, base)
+        missed = self._misses.missed(index, op, key, asked=asked)
         from builder.solve.steps.run import execute_run
 
         began = time.monotonic()
@@ -332,7 +353,8 @@ class Solver:
             ),
         )
         self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
-        return _Result(layer, cached=False)
+        same = self._misses.settled(missed, layer)
+        return _Result(layer, cached=False, same=bool(same), note=same)
 
     def _process_copy(
         self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]
@@ -341,8 +363,10 @@ class Solver:
         if not vertex.no_cache and (
             isinstance(op, MakeDirOp) or self._lookup.worth_selecting(op, inputs)
         ):
-            layer = self._lookup.find(self._key(op, inputs), base)
+            key = self._key(op, inputs)
+            layer = self._lookup.find(key, base, vertex.ttl)
             if layer is not None:
+                self._misses.hit(index, key)
                 return _Result(layer, cached=True)
         began = time.monotonic()
         trees: list[dict[str, object]] = []
@@ -359,16 +383,24 @@ class Solver:
         # The key is that of what was really copied, whatever was there when it was looked at before.
         key = copy_key(op, copied.contents) if isinstance(op, CopyOp) else make_dir_key(op)
         layer, cached = copied.layer, False
+        same = ""
         if not vertex.no_cache:
-            found = self._lookup.find(key, base)
+            found = self._lookup.find(key, base, vertex.ttl)
             layer, cached = (found, True) if found is not None else (layer, False)
-        if not cached:
-            observations = copied.observations or (Observation("/", "directory"),)
+        if cached:
+            self._misses.hit(index, key)
+        else:
+            asked = self._misses.asked(index, key, base)
+            seen = copied.observations
+            observations = seen or (Observation("/", "directory"),)
             seconds = time.monotonic() - began
             self._store.cache.record(key, base.id, layer.diff_id, observations, seconds)
+            missed = self._misses.missed(index, op, key, asked=asked, seen=seen, made=layer)
+            same = self._misses.settled(missed, layer)
         word = "file" if copied.files == 1 else "files"
         files = f"{copied.files} {word}, {copied.bytes} bytes" if copied.files else ""
-        return _Result(layer, cached, files)
+        note = "; ".join(each for each in (files, same) if each)
+        return _Result(layer, cached, note, bool(same))
 
     def _ready(self, vertex: Vertex) -> bool:
         return all(each in self._inputs for each in vertex.inputs)
@@ -398,7 +430,8 @@ class Solver:
             self._cached += result.cached
         else:
             self._inputs[index] = result.made
-        outcome = Outcome.CACHED if result.cached else Outcome.EXECUTED
+        again = Outcome.SAME if result.same else Outcome.EXECUTED
+        outcome = Outcome.CACHED if result.cached else again
         self._events.emit(
             VertexDone(at=self._at(), id=self._id(index), outcome=outcome, note=result.note)
         )

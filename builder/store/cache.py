@@ -72,16 +72,16 @@ class CacheIndex:
             for base, diff_id, observations, parts, created, used, seconds in rows
         )
 
-    def find(self, key: str, base: str) -> str | None:
-        """Return the diff id recorded for a key above this very state, if any."""
+    def find(self, key: str, base: str) -> tuple[str, float] | None:
+        """Return the diff id recorded for a key above this very state, if any, and when it was executed."""
         row = self._db.row(
-            "SELECT diff_id, used FROM records WHERE key = ? AND base = ?", (key, base)
+            "SELECT diff_id, used, created FROM records WHERE key = ? AND base = ?", (key, base)
         )
         if row is None:
             return None
         if cast("float", row[1]) < time.time() - _GRAIN:
             self._used.append((key, base))
-        return str(row[0])
+        return str(row[0]), cast("float", row[2])
 
     def remember_use(self) -> None:
         """Commit which records have been found since the last time: what is of use is kept longer."""
@@ -101,8 +101,13 @@ class CacheIndex:
         diff_id: str,
         observations: tuple[Observation, ...],
         seconds: float = 0.0,
+        *,
+        created: float | None = None,
     ) -> None:
-        """Commit a record at once; the newest execution above the same state wins."""
+        """Commit a record at once; the newest execution above the same state wins.
+
+        `created` is when it was executed, in seconds since the epoch: now, unless it is told.
+        """
         now = time.time()
         self._db.execute(
             "INSERT OR REPLACE INTO records"
@@ -114,7 +119,7 @@ class CacheIndex:
                 diff_id,
                 msgspec.msgpack.encode(observations),
                 msgspec.msgpack.encode(key.parts),
-                now,
+                now if created is None else created,
                 now,
                 seconds,
                 self.project,

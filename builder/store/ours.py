@@ -21,7 +21,7 @@ BLOB = "blob-"
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
-_EMPTY = frozenset({*ROOMS, "builds", "downloads", "mounts", "trees"})
+_EMPTY = frozenset({*ROOMS, "builds", "downloads", "mounts", "traces", "trees"})
 _OF_FILES = frozenset({"entries", "contexts", "tmp"})
 
 

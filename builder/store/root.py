@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.errors import LapstrakeError, StoreError
+from builder.graph.keys import framed_digest
 from builder.store.blobs import BlobStore
 from builder.store.builds import Builds
 from builder.store.cache import CacheIndex
@@ -121,6 +122,11 @@ class Store:
         finally:
             self.db.close()
             os.close(self._lock)
+
+    def trace_path(self, project: tuple[str, ...]) -> str:
+        """Return the host path of what is known of a project's steps, whether it exists or not."""
+        name = framed_digest([os.fsencode(each) for each in project])[:32]
+        return f"{self.root}/traces/{name}"
 
     def secret_key(self) -> bytes:
         """Return 32 random bytes of this store's own, with which digests of secrets tell nobody else anything."""

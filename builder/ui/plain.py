@@ -17,6 +17,7 @@ from builder.events import (
     BuildDone,
     BuildStarted,
     Event,
+    Explained,
     Outcome,
     Progress,
     VertexDone,
@@ -67,6 +68,8 @@ def reduce(state: State, event: Event) -> State:
             return _started(state, event)
         case VertexLog():
             return _logged(state, event)
+        case Explained():
+            return _say(state, [f"#{event.id} not cached: {_one_line(event.reason)}"])
         case Progress():
             return _moved(state, event)
         case Waiting():
@@ -100,7 +103,7 @@ def _done(state: State, event: VertexDone) -> State:
     if event.note:
         lines.append(f"#{event.id} {_one_line(event.note)}")
     match event.outcome:
-        case Outcome.EXECUTED:
+        case Outcome.EXECUTED | Outcome.SAME:
             step = state.steps.get(event.id)
             lines.append(f"#{event.id} DONE {event.at - (step.started if step else event.at):.1f}s")
         case Outcome.CACHED:

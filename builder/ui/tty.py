@@ -20,7 +20,9 @@ import msgspec
 from builder.events import (
     BuildDone,
     BuildStarted,
+    Cause,
     Event,
+    Explained,
     Outcome,
     Progress,
     VertexDone,
@@ -48,6 +50,7 @@ class Phase(Enum):
 
     RUNNING = "running"
     DONE = "done"
+    SAME = "same"
     CACHED = "cached"
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
@@ -71,6 +74,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.RUNNING
     waiting: str = ""
     note: str = ""
+    reason: str = ""
     pending: Pending = Pending()
     tail: tuple[str, ...] = ()
     transfers: dict[str, Transfer] = {}
@@ -119,6 +123,10 @@ def reduce(state: State, event: Event) -> State:
             return msgspec.structs.replace(state, total=event.total + len(state.steps))
         case VertexStarted():
             return _put(state, event.id, Step(name=_one_line(event.name), started=event.at))
+        case Explained():
+            step = _step(state, event.id, event.at)
+            told = "" if _is_plain(event) else _one_line(event.reason)
+            return _change(state, event.id, step, reason=told)
         case VertexLog():
             return _logged(state, event)
         case Progress():
@@ -145,10 +153,16 @@ def reduce(state: State, event: Event) -> State:
 
 _PHASES = {
     Outcome.EXECUTED: Phase.DONE,
+    Outcome.SAME: Phase.SAME,
     Outcome.CACHED: Phase.CACHED,
     Outcome.SKIPPED: Phase.SKIPPED,
     Outcome.CANCELLED: Phase.CANCELLED,
 }
+
+
+def _is_plain(event: Explained) -> bool:
+    """Tell whether a reason is clear to whoever started the build, and would only fill the screen."""
+    return all(each.cause in (Cause.NEVER, Cause.ASKED) for each in event.differences)
 
 
 def layout(state: State, now: float, height: int) -> tuple[Row, ...]:
@@ -194,6 +208,7 @@ def _block(step: Step, now: float, lines: int) -> list[Row]:
     role = {Phase.RUNNING: Role.RUNNING, Phase.FAILED: Role.FAILED}.get(step.phase, Role.DONE)
     word = {
         Phase.CACHED: "CACHED ",
+        Phase.SAME: "SAME ",
         Phase.SKIPPED: "SKIPPED ",
         Phase.CANCELLED: "CANCELED ",
         Phase.FAILED: "ERROR ",
@@ -201,6 +216,8 @@ def _block(step: Step, now: float, lines: int) -> list[Row]:
     note = f"  ({step.note})" if step.note else ""
     seconds = (max(now, step.started) if running else step.ended) - step.started
     rows = [Row(role, f" => {word}{step.name}{note}", duration(seconds))]
+    if step.reason:
+        rows.append(Row(Role.DETAIL, f" => => not cached: {step.reason}"))
     if running:
         rows += [Row(Role.DETAIL, f" => => waiting for {step.waiting}")] if step.waiting else []
         rows += [

@@ -55,7 +55,9 @@ class Watch:
 
     def executed(self) -> list[str]:
         """Return the steps that were executed."""
-        return [name for name, outcome in self.outcomes() if outcome is Outcome.EXECUTED]
+        return [
+            name for name, outcome in self.outcomes() if outcome in (Outcome.EXECUTED, Outcome.SAME)
+        ]
 
     def output(self) -> str:
         """Return what commands wrote."""

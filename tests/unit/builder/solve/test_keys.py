@@ -116,8 +116,12 @@ OTHERS: dict[type, dict[str, Any]] = {
     },
     MakeDirOp: {"path": "/w", "owner": ""},
 }
-SILENT = {RunOp: {"hidden_env": ("HTTP_PROXY=x",)}, CopyOp: {"sources": ()}, MakeDirOp: {}}
-"""Fields that do not count: proxies, and sources, of which the contents count."""
+SILENT = {
+    RunOp: {"hidden_env": ("HTTP_PROXY=x",), "arguments": ("A",)},
+    CopyOp: {"sources": ()},
+    MakeDirOp: {},
+}
+"""Fields that do not count: proxies, which variables are arguments, and sources, of which the contents count."""
 
 
 @pytest.mark.parametrize("operation", [RUN, COPY, MAKE_DIR], ids=lambda each: type(each).__name__)

@@ -6,17 +6,27 @@ import json
 import re
 from pathlib import Path
 
-from builder.diagnostics import SourceFile
+from builder.diagnostics import SourceFile, Span
 from builder.engine.calls import Checked, call
 from builder.engine.contexts import Beginning
 from builder.engine.requests import CallRequest
-from builder.events import Event
+from builder.events import (
+    Cause,
+    Difference,
+    Event,
+    Explained,
+    FileDifference,
+    Outcome,
+    VertexDone,
+    VertexStarted,
+)
 from builder.solve.context import LocalContext
+from builder.ui import explained
 from builder.ui.calls import as_json
 from builder.ui.rawjson import render_diagnostic
 
 PAGE = (Path(__file__).parents[4] / "docs/json.md").read_text()
-[DIAGNOSTIC, CHECK] = [
+[EXPLAINED, DIAGNOSTIC, CHECK] = [
     json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]
 
@@ -37,6 +47,31 @@ def test_the_page_shows_a_check_and_a_diagnostic_as_they_are(tmp_path: Path) -> 
     assert document == CHECK
     line = json.loads(render_diagnostic(result.errors[0].diagnostic))
     assert line == {"type": "Diagnostic", "diagnostic": DIAGNOSTIC}
+
+
+def test_the_page_shows_a_step_that_is_not_cached_as_it_is() -> None:
+    events: list[Event] = [
+        VertexStarted(id=3, name="[4/5] COPY src /app", span=Span(5, 1, 5, 14)),
+        Explained(
+            id=3,
+            reason="1 file changed: src/b.py",
+            since=1795897625.1,
+            differences=(
+                Difference(
+                    cause=Cause.FILES,
+                    subject="files",
+                    files=(FileDifference("src/b.py", "content"),),
+                    total=1,
+                ),
+            ),
+        ),
+        VertexDone(id=3, outcome=Outcome.EXECUTED, note="2 files, 4 bytes"),
+    ]
+    assert json.loads(explained.as_json(explained.steps_of(events)[3])) == EXPLAINED
+
+
+def test_the_page_names_every_cause() -> None:
+    assert all(f"`{cause.value}`" in PAGE for cause in Cause)
 
 
 def test_the_page_names_every_event_with_its_fields() -> None:

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.events import Event, Progress, VertexLog, VertexStarted
+from builder.events import (
+    Event,
+    Explained,
+    Outcome,
+    Progress,
+    VertexDone,
+    VertexLog,
+    VertexStarted,
+)
 from builder.ui.plain import State, reduce, render
 from tests.unit.builder.ui.recorded import BAD, GOOD
 
@@ -84,3 +92,19 @@ def test_reducing_does_not_change_the_state_before() -> None:
     before = reduce(State(), VertexStarted(id=1, name="RUN a"))
     reduce(before, VertexLog(id=1, data=b"partial"))
     assert before.steps[1].pending.data == b""
+
+
+def test_a_step_that_is_not_cached_says_why_in_a_line() -> None:
+    lines = shown(
+        (
+            VertexStarted(id=1, name="RUN make"),
+            Explained(id=1, reason="ENV A changed\n#9 DONE"),
+            VertexDone(id=1, outcome=Outcome.SAME, note="same result as before", at=1.0),
+        )
+    ).splitlines()
+    assert lines == [
+        "#1 RUN make",
+        "#1 not cached: ENV A changed #9 DONE",
+        "#1 same result as before",
+        "#1 DONE 1.0s",
+    ]

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from builder.events import BuildStarted, Event, Outcome, VertexDone, VertexLog, VertexStarted
+from builder.events import (
+    BuildStarted,
+    Cause,
+    Difference,
+    Event,
+    Explained,
+    Outcome,
+    VertexDone,
+    VertexLog,
+    VertexStarted,
+)
 from builder.ui.cells import width
 from builder.ui.tty import Role, State, final, layout, reduce
 from tests.unit.builder.ui.recorded import BAD, GOOD
@@ -95,3 +105,29 @@ def test_last_lines_are_kept_and_neutral() -> None:
     state = after([VertexStarted(id=1, name="RUN"), log])
     assert len(state.steps[1].tail) == 20
     assert state.steps[1].tail[-1] == "99␛[2J"
+
+
+def test_why_a_step_is_not_cached_stands_below_it_also_when_it_has_ended() -> None:
+    changed = Difference(cause=Cause.INPUT, subject="ENV A")
+    events: list[Event] = [
+        VertexStarted(id=1, name="RUN make"),
+        Explained(id=1, reason="ENV A changed", differences=(changed,)),
+    ]
+    assert picture(after(events), 1.0)[1:] == [
+        " => RUN make                                            1.0s",
+        " => => not cached: ENV A changed",
+    ]
+    events.append(VertexDone(id=1, outcome=Outcome.SAME, note="same result as before", at=1.0))
+    assert picture(after(events), 1.0)[1:] == [
+        " => SAME RUN make  (same result as before)              1.0s",
+        " => => not cached: ENV A changed",
+    ]
+
+
+def test_what_whoever_started_the_build_knows_anyway_takes_no_room() -> None:
+    for cause in (Cause.NEVER, Cause.ASKED):
+        events = (
+            VertexStarted(id=1, name="RUN make"),
+            Explained(id=1, reason="x", differences=(Difference(cause=cause),)),
+        )
+        assert len(picture(after(events), 1.0)) == 2
