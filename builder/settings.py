@@ -19,6 +19,8 @@ PROGRESS_MODES = ("auto", "plain", "tty", "quiet", "rawjson")
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _SYSTEM_ROOT = "/var/lib/lapstrake"
+_UNITS = "bkmgtp"
+_MOST = 1 << 62
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +118,31 @@ def isolation_name(text: str, origin: str) -> IsolationName:
         f"`{text}` in {origin} is not an isolation",
         hint=f"use one of {', '.join(name.value for name in IsolationName)}",
     )
+
+
+def size_of(text: str, origin: str) -> int:
+    """Read a size such as `512m`, `1.5g` or `64MiB`; units are powers of 1024, as with Docker.
+
+    Raises: UsageError: it is none; `origin` is where it was written.
+    """
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = text[len(digits) :].strip().lower()
+    for tail in ("ib", "b"):
+        if len(unit) > len(tail) and unit.endswith(tail):
+            unit = unit[: -len(tail)]
+            break
+    whole, dot, part = digits.partition(".")
+    power = _UNITS.find(unit or "b")
+    numbers = (whole, part) if dot else (whole,)
+    right = all(each.isascii() and each.isdigit() for each in numbers) and len(digits) <= 20
+    if power < 0 or len(unit) > 1 or not right:
+        raise UsageError(
+            f"`{text[:40]}` in `{origin}` is not a size", hint="write it like 512m or 2g"
+        )
+    size = int(float(digits) * 1024**power) if dot else int(digits) * 1024**power
+    if not 0 < size <= _MOST:
+        raise UsageError(f"`{text[:40]}` in `{origin}` is not a size that can be")
+    return size
 
 
 def _root(environ: Mapping[str, str], euid: int, home: str, root: str | None) -> str:

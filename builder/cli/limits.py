@@ -12,6 +12,7 @@ from typing import Any
 from builder.cli.outputs import fields
 from builder.dockerfile import suggest
 from builder.errors import UsageError
+from builder.settings import size_of
 from builder.solve.surroundings import GATEWAY, Limits
 from runtime.process_limits import NUMBERS
 from runtime.spec import SHARED_MEMORY, ProcessLimit, Resources
@@ -21,7 +22,6 @@ _COUNTS = ("cpu-shares", "cpu-period", "cpu-quota", "pids")
 _LISTS = ("cpuset-cpus", "cpuset-mems")
 RESOURCES = (*_SIZES, *_COUNTS, *_LISTS)
 
-_UNITS = "bkmgtp"
 _MOST = 1 << 62
 _MOST_PROCESSORS = 8192
 _LONGEST_PATH = 1024
@@ -71,7 +71,7 @@ def limits_of(given: Mapping[str, Any]) -> Limits:
     return Limits(
         resources=_resources(given),
         processes=_ulimits(given["ulimits"]),
-        shared_memory=SHARED_MEMORY if size is None else _bytes(size, "--shm-size"),
+        shared_memory=SHARED_MEMORY if size is None else size_of(size, "--shm-size"),
     )
 
 
@@ -169,32 +169,11 @@ def _value(key: str, text: str, flag: str) -> int | str:
     if key == "memory-swap" and text == "-1":
         return -1
     if key in _SIZES:
-        return _bytes(text, flag)
+        return size_of(text, flag)
     number = _number(text)
     if not number:
         raise UsageError(f"`{text[:40]}` in `{flag}` is not a number above 0")
     return number
-
-
-def _bytes(text: str, flag: str) -> int:
-    """Read a size such as `512m`, `1.5g` or `64MiB`; units are powers of 1024, as with Docker."""
-    digits = text.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
-    unit = text[len(digits) :].strip().lower()
-    for tail in ("ib", "b"):
-        if len(unit) > len(tail) and unit.endswith(tail):
-            unit = unit[: -len(tail)]
-            break
-    whole, dot, part = digits.partition(".")
-    power = _UNITS.find(unit or "b")
-    numbers = (whole, part) if dot else (whole,)
-    if power < 0 or len(unit) > 1 or len(digits) > 20 or not all(map(_is_digits, numbers)):
-        raise UsageError(
-            f"`{text[:40]}` in `{flag}` is not a size", hint="write it like 512m or 2g"
-        )
-    size = int(float(digits) * 1024**power) if dot else int(digits) * 1024**power
-    if not 0 < size <= _MOST:
-        raise UsageError(f"`{text[:40]}` in `{flag}` is not a size that can be")
-    return size
 
 
 def _list(text: str, flag: str) -> str:

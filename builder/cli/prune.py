@@ -8,6 +8,7 @@ import click
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
+from builder.engine import Pruning
 from builder.errors import UsageError
 from builder.ui.size import size
 from builder.ui.style import is_terminal
@@ -16,29 +17,82 @@ from builder.ui.style import is_terminal
 @click.command(
     "prune",
     cls=Verb,
-    others=[*absent("--filter"), *absent("--volumes", value=False)],
+    others=[*absent("--volumes", value=False)],
     short_help="Remove what is not used",
 )
-@click.option("-a", "--all", "all_images", is_flag=True, help="Remove images with names, too.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Remove images with names, too.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
+@click.option(
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Remove only what passes: until=24h, label=NAME[=VALUE], label!=NAME, dangling=false, type=KIND.",
+)
+@click.option("--cache-mounts", is_flag=True, help="Remove only cache mounts.")
+@click.option(
+    "--reserved-space",
+    "--keep-storage",
+    "reserved",
+    metavar="SIZE",
+    help="Leave this much, of what is most useful.",
+)
+@click.option("--max-used-space", "most", metavar="SIZE", help="Remove only what is beyond this.")
+@click.option("--min-free-space", "free", metavar="SIZE", help="Remove until this much is free.")
 @click.pass_obj
-def command(invocation: Invocation, *, all_images: bool, force: bool) -> None:
+def command(
+    invocation: Invocation,
+    *,
+    everything: bool,
+    force: bool,
+    dry_run: bool,
+    filters: tuple[str, ...],
+    cache_mounts: bool,
+    reserved: str | None,
+    most: str | None,
+    free: str | None,
+) -> None:
     """Remove images without a name, and layers and cache that nothing uses.
 
-    Without a terminal nobody can be asked, and `-f` is needed.
+    Running builds and containers are not disturbed. Without a terminal nobody can be asked, and `-f` is needed.
     """
-    what = "all images, and all cache" if all_images else "images without a name, and unused cache"
-    if not force:
-        if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-            raise UsageError(
-                f"nobody can be asked whether to remove {what}: this is not a terminal",
-                hint="add `-f` to remove them without being asked",
-            )
-        click.echo(f"WARNING! This will remove {what}.", err=True)
-        if not click.confirm("Are you sure you want to continue?", err=True):
-            return
+    from builder.cli.pruning import pruning_of
+
+    pruning = pruning_of(
+        filters,
+        everything=everything,
+        cache_mounts=cache_mounts,
+        reserved=reserved,
+        most=most,
+        free=free,
+    )
+    if not (force or dry_run or _confirmed(_described(pruning))):
+        return
     with invocation.engine() as engine:
-        result = engine.prune(all_images=all_images)
+        result = engine.prune(pruning, dry=dry_run)
     for line in result.removed:
-        invocation.say(line)
-    invocation.say(f"Total reclaimed space: {size(result.bytes)}")
+        invocation.say(f"Would be {line[:1].lower()}{line[1:]}" if dry_run else line)
+    total = "Space that would be reclaimed" if dry_run else "Total reclaimed space"
+    invocation.say(f"{total}: {size(result.bytes)}")
+
+
+def _described(pruning: Pruning) -> str:
+    """Say what will be removed."""
+    if pruning.kinds is not None:
+        what = f"cache of type {', '.join(sorted(kind.value for kind in pruning.kinds))}"
+    else:
+        what = "all images" if pruning.everything else "images without a name"
+        if not pruning.labels:
+            what += ", and all cache" if pruning.everything else ", and unused cache"
+    return f"{what}, as far as the filters say" if pruning.narrowed or pruning.labels else what
+
+
+def _confirmed(what: str) -> bool:
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        raise UsageError(
+            f"nobody can be asked whether to remove {what}: this is not a terminal",
+            hint="add `-f` to remove them without being asked",
+        )
+    click.echo(f"WARNING! This will remove {what}.", err=True)
+    return click.confirm("Are you sure you want to continue?", err=True)

@@ -15,6 +15,7 @@ from builder.engine.requests import (
     PushResult,
     RunRequest,
 )
+from builder.store.pruning import Kind, LabelFilter, Pruning
 
 __all__ = [
     "BuildRequest",
@@ -23,8 +24,11 @@ __all__ = [
     "Engine",
     "HistoryRow",
     "ImageRow",
+    "Kind",
+    "LabelFilter",
     "Output",
     "PruneResult",
+    "Pruning",
     "PullResult",
     "PushResult",
     "RunRequest",

@@ -26,6 +26,7 @@ from builder.oci.reference import Reference
 from builder.settings import Settings
 from builder.solve.translate import Behind, translated
 from builder.store.builds import About
+from builder.store.pruning import Pruning
 from builder.store.root import Store
 from runtime.launch import Cancellation, Launcher
 
@@ -264,9 +265,11 @@ class Engine:
 
         Raises: ImageError: there is no such image. ReferenceInvalid: the name cannot be one.
         """
-        image_id, name = self._catalogue.find(source)
-        digest = None if name is None else name.digest
-        self._catalogue.name(_tag(target), image_id, digest)
+        # In one transaction, or somebody may remove the image between the two.
+        with self._store.db.transaction():
+            image_id, name = self._catalogue.find(source)
+            digest = None if name is None else name.digest
+            self._catalogue.name(_tag(target), image_id, digest)
 
     def remove_images(self, names: tuple[str, ...], *, force: bool = False) -> tuple[str, ...]:
         """Take names away, and images that have none left; see `shelf.remove`."""
@@ -286,11 +289,11 @@ class Engine:
 
         return shelf.history(self._store, name)
 
-    def prune(self, *, all_images: bool = False) -> PruneResult:
-        """Remove what no name refers to; see `shelf.prune`."""
+    def prune(self, pruning: Pruning | None = None, *, dry: bool = False) -> PruneResult:
+        """Remove what no name refers to, or what is asked for; see `shelf.prune`."""
         from builder.engine import shelf
 
-        return shelf.prune(self._store, all_images=all_images)
+        return shelf.prune(self._store, pruning or Pruning(), dry=dry)
 
     def save(self, names: tuple[str, ...], stream: BinaryIO) -> None:
         """Write images as an archive that Docker loads; see `archives.save`."""

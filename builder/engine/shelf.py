@@ -21,6 +21,7 @@ from builder.oci.reference import Reference
 from builder.solve.translate import Behind
 from builder.store.gc import collect
 from builder.store.images import StoredImage, StoredName
+from builder.store.pruning import Pruning
 from builder.store.root import Store
 from builder.store.usage import usage
 
@@ -192,28 +193,34 @@ def _remove_one(
     return lines
 
 
-def prune(store: Store, *, all_images: bool) -> PruneResult:
-    """Remove images without a name (or all images), and whatever no image that stays can need.
+def prune(store: Store, pruning: Pruning, *, dry: bool = False) -> PruneResult:
+    """Remove images and whatever else is asked for, if no image that stays can need it.
 
-    What stays cached is what made the images that stay, their other stages included. Nobody else may use the
-    store meanwhile, nor may a build of the same engine run. If it is ended half-way, the next one goes on.
+    What stays cached is what made the images that stay, their other stages included. What running commands use
+    stays, but nothing else of the same engine may run. If it is ended half-way, the next one goes on.
 
-    Raises: StoreError: `store.busy`.
+    Raises: StoreError: `store.busy`: somebody uses what there was no room to write down.
     """
-    with store.exclusive(), store.reserve.given():
-        known = {image.id: store.images.names(image.id) for image in store.images.all()}
-        kept = frozenset(each for each, named in known.items() if named and not all_images)
-        collected = collect(store, kept)
+    known = {image.id: store.images.names(image.id) for image in store.images.all()}
+    if dry:
+        collected = collect(store, pruning, dry=True)
+    else:
+        with store.reserve.given():
+            collected = collect(store, pruning)
     lines = [
         line
-        for image_id, named in known.items()
-        if image_id not in kept
-        for line in (*(f"Untagged: {_familiar(name)}" for name in named), f"Deleted: {image_id}")
+        for image_id in collected.images
+        for line in (
+            *(f"Untagged: {_familiar(name)}" for name in known.get(image_id, ())),
+            f"Deleted: {image_id}",
+        )
     ]
     counted = (
         ("cache record", collected.records),
         ("layer", collected.layers),
         ("cache mount", collected.cache_mounts),
+        ("download", collected.downloads),
+        ("build log", collected.builds),
     )
     lines += [
         f"Deleted: {number} {noun}{'s' * (number != 1)}" for noun, number in counted if number

@@ -13,7 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from builder.errors import ReferenceInvalid, StoreError
@@ -28,10 +28,16 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class BlobStore:
-    """The content store of a root directory; many threads and processes may use one at once."""
+    """The content store of a root directory; many threads and processes may use one at once.
 
-    def __init__(self, root: str | os.PathLike[str]) -> None:
+    A blob that is read, looked for or written is in use from then on: `hold` is told.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, hold: Callable[[str], None] | None = None
+    ) -> None:
         self._root = os.fspath(root)
+        self._hold = hold or _nothing_held
         self._temporary = os.path.join(self._root, "tmp")
 
     def path(self, digest: Digest) -> str:
@@ -43,6 +49,7 @@ class BlobStore:
 
         Raises: StoreError: there is no such blob.
         """
+        self._hold(digest)
         try:
             return open(self.path(digest), "rb")
         except FileNotFoundError as error:
@@ -59,6 +66,7 @@ class BlobStore:
 
     def contains(self, digest: Digest) -> bool:
         """Tell whether a blob is here."""
+        self._hold(digest)
         return self.size(digest) is not None
 
     def digests(self) -> list[Digest]:
@@ -96,6 +104,7 @@ class BlobStore:
             raises is passed on.
         """
         if expected is not None:
+            self._hold(expected)
             present = self.size(expected)
             if present is not None and size in (None, present):
                 return Descriptor(media_type=media_type, digest=expected, size=present)
@@ -164,6 +173,7 @@ class BlobStore:
 
         It is not forced to the disk: whoever uses a layer made in an earlier boot checks it first.
         """
+        self._hold(digest)
         self._prepare()
         os.rename(path, self.path(digest))
 
@@ -190,6 +200,7 @@ class BlobStore:
 
     def _commit(self, temporary: _Temporary, digest: Digest) -> None:
         os.fsync(temporary.descriptor)
+        self._hold(digest)
         target = self.path(digest)
         directory = os.path.dirname(target)
         os.makedirs(directory, exist_ok=True)
@@ -200,6 +211,10 @@ class BlobStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _nothing_held(_digest: str) -> None:
+    """Stand for leases where there are none."""
 
 
 class _Temporary:

@@ -17,6 +17,7 @@ from contextlib import suppress
 import msgspec
 
 from builder.errors import BuildError
+from builder.store.usage import file_bytes
 
 ROOM = "builds"
 ID_LENGTH = 24
@@ -99,13 +100,16 @@ class Builds:
                     return
                 yield event
 
+    def size(self, build_id: str) -> int:
+        """Return what the record of a build takes on the disk, in bytes of blocks."""
+        return sum(file_bytes(f"{self._room}/{build_id}.{end}") for end in ("log", "json"))
+
     def remove(self, build_id: str) -> int:
-        """Forget a build; return the bytes given back."""
-        freed = 0
-        for name in (f"{build_id}.log", f"{build_id}.json"):
+        """Forget a build; return the bytes of blocks given back."""
+        freed = self.size(build_id)
+        for end in ("log", "json"):
             with suppress(FileNotFoundError):
-                freed += os.stat(f"{self._room}/{name}").st_size
-                os.unlink(f"{self._room}/{name}")
+                os.unlink(f"{self._room}/{build_id}.{end}")
         return freed
 
     def _names(self) -> list[str]:

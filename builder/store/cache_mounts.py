@@ -89,13 +89,19 @@ class CacheMounts:
 
         Raises: Cancelled: while waiting. StoreError: it cannot be made.
         """
-        for number in range(_MOST_PRIVATE if sharing is Sharing.PRIVATE else 1):
+        number = 0
+        while number < (_MOST_PRIVATE if sharing is Sharing.PRIVATE else 1):
             name = cache_name(cache_id, making, number)
             place = self._made(cache_id, name, making)
-            lock = os.open(f"{place}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = _lock_in(place)
+            if lock < 0:
+                continue
             try:
                 if not self._taken(lock, sharing, waiting, cancelled):
+                    number += 1
                     continue
+                if not _is_at(lock, f"{place}/lock"):
+                    continue  # it was pruned while it was waited for: there is to be a new one
                 with suppress(OSError):  # its time is when it was used last
                     os.utime(place)
                 yield Held(f"{place}/fs", lock)
@@ -163,6 +169,21 @@ class CacheMounts:
                 ):
                     found[name] = msgspec.json.decode(file.read(1 << 20), type=About)
         return found
+
+
+def _lock_in(place: str) -> int:
+    """Open the lock of a cache, -1 where it has just been pruned."""
+    try:
+        return os.open(f"{place}/lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return -1
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def cache_name(cache_id: str, making: Making, number: int = 0) -> str:

@@ -145,7 +145,11 @@ class LayerForms:
 
     @contextmanager
     def settling(self, diff_id: str, name: str | None = None) -> Iterator[None]:
-        """Record all of a block or nothing; what a layer's record cannot be made of is taken back."""
+        """Record all of a block or nothing; what a layer's record cannot be made of is taken back.
+
+        From the beginning the layer is in use, so that nobody removes what is put in place before it is recorded.
+        """
+        self.layers.hold(diff_id)
         try:
             with self.layers.transaction():
                 yield

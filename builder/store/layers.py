@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import msgspec
@@ -67,11 +68,18 @@ class BlobForm(msgspec.Struct, frozen=True):
 
 
 class LayerIndex:
-    """What the database knows of layers; every method is one short transaction."""
+    """What the database knows of layers; every method is one short transaction.
 
-    def __init__(self, db: Database, root: str) -> None:
+    A layer that is asked for or added is in use from then on: `hold` is told.
+    """
+
+    def __init__(
+        self, db: Database, root: str, *, hold: Callable[[str], None] | None = None
+    ) -> None:
         self._db = db
         self._root = root
+        self.hold = hold or _nothing_held
+        """Keep a layer, by its diff id, from being removed."""
         self._boot = ""
 
     @property
@@ -95,6 +103,7 @@ class LayerIndex:
 
     def get(self, diff_id: str) -> Layer | None:
         """Return the layer with this diff id, if known."""
+        self.hold(diff_id)
         row = self._db.row(
             "SELECT diff_id, content_id, size, entries, created FROM layers WHERE diff_id = ?",
             (diff_id,),
@@ -103,6 +112,11 @@ class LayerIndex:
 
     def by_content(self, content_id: str) -> tuple[Layer, ...]:
         """Return the layers with these contents, whatever their times, the oldest first."""
+        for layer in self._by_content(content_id):
+            self.hold(layer.diff_id)
+        return self._by_content(content_id)  # what went until it was held is gone from the index
+
+    def _by_content(self, content_id: str) -> tuple[Layer, ...]:
         rows = self._db.rows(
             "SELECT diff_id, content_id, size, entries, created FROM layers"
             " WHERE content_id = ? ORDER BY created",
@@ -112,6 +126,7 @@ class LayerIndex:
 
     def add(self, layer: Layer) -> None:
         """Make a layer known, or fill in what was unknown of it."""
+        self.hold(layer.diff_id)
         self._db.execute(
             "INSERT INTO layers (diff_id, content_id, size, entries, created, boot)"
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id) DO UPDATE SET"
@@ -194,6 +209,10 @@ class LayerIndex:
         self._db.execute(
             "DELETE FROM blobs WHERE diff_id = ? AND compression = ?", (diff_id, compression)
         )
+
+
+def _nothing_held(_diff_id: str) -> None:
+    """Stand for leases where there are none."""
 
 
 def pulled_layer(diff_id: str) -> Layer:

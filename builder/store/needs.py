@@ -38,16 +38,18 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 class Needs:
-    """What the images with the ids in `kept` need; see the fields.
+    """What the images with the ids in `kept` need, and what is in use (`held`, by digest); see the fields.
 
     An image whose documents are damaged needs what can still be read of it.
     """
 
-    def __init__(self, store: Store, kept: frozenset[str]) -> None:
-        self.blobs: set[str] = set()
+    def __init__(
+        self, store: Store, kept: frozenset[str], held: frozenset[str] = frozenset()
+    ) -> None:
+        self.blobs: set[str] = set(held)
         """Digests."""
-        self.layers: set[str] = set()
-        """Diff ids."""
+        self.layers: set[str] = set(held)
+        """Diff ids, and digests that are none."""
         self.records: set[tuple[str, str]] = set()
         """Keys with the states below."""
         self.selections: set[str] = set()

@@ -21,14 +21,14 @@ BLOB = "blob-"
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
-_EMPTY = frozenset({*ROOMS, "builds", "downloads", "mounts", "traces", "trees"})
-_OF_FILES = frozenset({"entries", "contexts", "tmp"})
+_EMPTY = frozenset({*ROOMS, "builds", "downloads", "leases", "mounts", "traces", "trees"})
+_OF_FILES = frozenset({"entries", "contexts", "leases", "tmp", "traces"})
 
 
 def is_ours(room: str, name: str) -> bool:
     """Tell whether a name in a room of the store is one that lapstrake gives there."""
     match room:
-        case "layers" | "active" | "scratch" | "mounts":
+        case "layers" | "active" | "scratch" | "mounts" | "leases":
             return _is_hex(name, _NAME)
         case "trees":
             state, _, boot = name.partition("-")

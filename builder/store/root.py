@@ -1,7 +1,8 @@
 """The store: one directory that holds everything, and the doors to its parts.
 
     ROOT/store.json        format version and id map
-    ROOT/lock              flocked: shared by whoever uses the store, exclusively by whoever removes from it
+    ROOT/lock              flocked: shared by whoever uses the store, alone by whoever sweeps or mends it
+    ROOT/leases            what running commands use, see `leases`
     ROOT/reserve           room for the index on a full disk
     ROOT/index.db          names, images, layers, forms, records
     ROOT/blobs, oci-layout, layers, entries, contexts, active, scratch, tmp, trees
@@ -34,6 +35,7 @@ from builder.store.db import Database
 from builder.store.images import ImageIndex
 from builder.store.jobs import Jobs
 from builder.store.layers import LayerIndex
+from builder.store.leases import Leases
 from builder.store.ours import HEADER, ROOMS, foreign, unused
 from builder.store.reserve import Reserve
 from builder.store.snapshots import Snapshots
@@ -80,8 +82,9 @@ class Store:
             on_lock(self._lock)
         self.reserve = Reserve(root)
         self.db = self._open_index()
-        self.blobs = BlobStore(root)
-        self.layers = LayerIndex(self.db, root)
+        self.leases = Leases(root)
+        self.blobs = BlobStore(root, hold=self.leases.hold)
+        self.layers = LayerIndex(self.db, root, hold=self.leases.hold)
         self.images = ImageIndex(self.db)
         self.cache = CacheIndex(self.db)
         self.builds = Builds(root)
@@ -120,6 +123,7 @@ class Store:
                 self.cache.remember_use()
             self.snapshots.close()
         finally:
+            self.leases.close()
             self.db.close()
             os.close(self._lock)
 
@@ -234,6 +238,9 @@ class Store:
         What cannot be removed now, for instance because there are no walls to be had, is left for the next.
         """
         self.blobs.sweep()
+        if os.path.isdir(f"{self.root}/leases"):
+            for path in unused(self.root, "leases", ()):
+                os.unlink(path)
         for path in unused(self.root, "tmp", ()):
             if os.path.basename(path).startswith(HEADER):
                 os.unlink(path)
@@ -256,23 +263,32 @@ class Store:
         return self.layers.boot.startswith(tree.rpartition("-")[2])
 
     @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """Hold the store alone, if that can be had at once; give whether it could."""
+        alone = _try_lock(self._lock)
+        if not alone:
+            # A lock that could not be had exclusively has been lost on the way (flock(2), "converting").
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            yield alone
+        finally:
+            if alone:
+                fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Hold the store alone, to remove data from it.
+        """Hold the store alone, to mend it or to remove it.
 
         Raises: StoreError: `store.busy`: another process uses it.
         """
-        if not _try_lock(self._lock):
-            # A lock that could not be had exclusively has been lost on the way (flock(2), "converting").
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-            raise StoreError(
-                "another command is using the store",
-                code="store.busy",
-                hint="wait for it to finish, then try again",
-            )
-        try:
+        with self.alone() as alone:
+            if not alone:
+                raise StoreError(
+                    "another command is using the store",
+                    code="store.busy",
+                    hint="wait for it to finish, then try again",
+                )
             yield
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
 
 
 def _for_us_alone(path: str, flags: int) -> int:

@@ -28,7 +28,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DiskUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """The trees to measure, host paths."""
+    """The trees to measure or to remove, host paths."""
 
     paths: tuple[str, ...]
 
@@ -59,14 +59,27 @@ def disk_usage(
 ) -> object:
     """Do `DiskUsage`, as a job: rootless trees have directories that only their own root may read.
 
-    Returns: `bytes`, those of all blocks below the paths; a file with several names counts once.
+    Returns: `bytes`, a list: those of all blocks below each path; a file with several names there counts once.
     """
     del fds, report
-    seen: set[tuple[int, int]] = set()
-    total = 0
+    return {"bytes": [_measured(path) for path in msgspec.convert(arguments, DiskUsage).paths]}
+
+
+def remove_trees(
+    arguments: object, fds: tuple[int, ...], report: Callable[[object], object]
+) -> object:
+    """Remove the trees of a `DiskUsage`, as a job.
+
+    Returns: `bytes`: how many of them the disk got back.
+    """
+    from builder.layer.remove import remove_tree
+
+    del fds, report
+    freed = 0
     for path in msgspec.convert(arguments, DiskUsage).paths:
-        total += _measured(path, seen)
-    return {"bytes": total}
+        freed += _measured(path)
+        remove_tree(path)
+    return {"bytes": freed}
 
 
 def file_bytes(path: str) -> int:
@@ -77,8 +90,9 @@ def file_bytes(path: str) -> int:
         return 0
 
 
-def _measured(path: str, seen: set[tuple[int, int]]) -> int:
-    """Walk a tree that nobody else changes, without following links."""
+def _measured(path: str) -> int:
+    """Walk a tree, without following links; what goes meanwhile is not counted."""
+    seen: set[tuple[int, int]] = set()
     total = 0
     waiting = [path]
     while waiting:

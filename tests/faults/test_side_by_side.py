@@ -77,18 +77,17 @@ def test_eight_different_builds_at_once(
     assert litter(setting.root) == []
 
 
-def test_builds_beside_prune_and_rmi(
+def test_eight_builds_beside_prune_and_rmi(
     setting: Setting, user: str, undisturbed: dict[str, Content]
 ) -> None:
-    stop = time.monotonic() + 4
+    stop = time.monotonic() + 8
     problems: list[str] = []
 
     def remove() -> None:
         while time.monotonic() < stop:
             for words in (("rmi", "-f", "p"), ("prune", "--all", "--force")):
                 done = setting.product.run(*words, code=None)
-                busy = "error[store.busy]" in done.stderr
-                if done.returncode and not busy:
+                if done.returncode:
                     problems.append(done.stderr)
 
     def build(archive: Path) -> None:
@@ -103,7 +102,7 @@ def test_builds_beside_prune_and_rmi(
             archive.unlink()
 
     threads = [threading.Thread(target=remove)]
-    threads += [threading.Thread(target=build, args=(path,)) for path in archives(setting, 2)]
+    threads += [threading.Thread(target=build, args=(path,)) for path in archives(setting, 8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -140,7 +139,7 @@ def place(setting: Setting) -> Path:
     return setting.root.with_name(f"{setting.root.name}.context")
 
 
-def test_prune_waits_for_a_dying_step(setting: Setting, place: Path, base: str) -> None:
+def test_prune_leaves_a_dying_step_alone(setting: Setting, place: Path, base: str) -> None:
     write_context(place, base, "FROM {base}\nRUN echo started; sleep 60\n")
     for _ in range(3):
         started = setting.start(*setting.product.command("build", "--progress", "plain", place))
@@ -148,8 +147,7 @@ def test_prune_waits_for_a_dying_step(setting: Setting, place: Path, base: str) 
         while " started" not in started.stderr.readline():
             pass
         started.kill()
-        done = setting.product.run("prune", "--all", "--force", code=None)
-        assert done.returncode == 0 or "error[store.busy]" in done.stderr, done.stderr
+        setting.product.run("prune", "--all", "--force")
         started.communicate()
         nothing_left(setting.root)
     setting.product.run("images")

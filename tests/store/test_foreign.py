@@ -10,6 +10,7 @@ import pytest
 from builder.engine import shelf
 from builder.errors import StoreError
 from builder.store.ours import ROOMS
+from builder.store.pruning import Pruning
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
 
@@ -81,5 +82,5 @@ def test_odd_things_in_a_store_are_neither_swept_nor_pruned(tmp_path: Path) -> N
     (tmp_path / "scratch" / ("1" * 24)).mkdir()  # what makes the sweep look at the other rooms
     before = files(tmp_path)
     with Store(str(tmp_path), JobsHere()) as store:
-        shelf.prune(store, all_images=True)
+        shelf.prune(store, Pruning(everything=True))
     assert before - files(tmp_path) == {"scratch/" + "1" * 24}

@@ -13,7 +13,7 @@ import pytest
 
 from builder.engine import shelf
 from builder.engine.catalogue import Catalogue, rfc3339
-from builder.errors import ImageError, StoreError
+from builder.errors import ImageError
 from builder.graph.keys import CacheKey, KeyPart
 from builder.oci.config import History, ImageConfig
 from builder.oci.descriptor import Descriptor
@@ -24,6 +24,7 @@ from builder.oci.mediatypes import OCI_CONFIG, OCI_LAYER, OCI_LAYER_GZIP
 from builder.oci.reference import Reference
 from builder.store.layers import Layer, State
 from builder.store.needs import selection_of
+from builder.store.pruning import Pruning
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
 from tests.support.sample_image import SampleImage, noise, sample_image, tar
@@ -97,7 +98,7 @@ class Shelf:
     def prune(self, *, all_images: bool = False) -> tuple[str, ...]:
         """Prune, and check that the bytes given back are those that are gone."""
         before = self.bytes()
-        result = shelf.prune(self.store, all_images=all_images)
+        result = shelf.prune(self.store, Pruning(everything=all_images))
         assert result.bytes == before - self.bytes()
         return result.removed
 
@@ -435,7 +436,7 @@ def _killed_while_pruning(root: Path, calls: int) -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            shelf.prune(Store(str(root), KilledAt(calls)), all_images=False)
+            shelf.prune(Store(str(root), KilledAt(calls)), Pruning())
         finally:
             os._exit(0)
     status = os.waitpid(pid, 0)[1]
@@ -456,17 +457,22 @@ class KilledAt(JobsHere):
         return super().call(function, arguments, **options)
 
 
-def test_prune_waits_for_nobody_and_harms_nobody(kept: Shelf) -> None:
-    dangling = kept.built(kept.step(State(), "a", {"f": "x"}))
-    other = Store(str(kept.root), JobsHere())
-    for one in (kept.store, other, kept.store):  # whoever was refused still holds the store itself
-        with pytest.raises(StoreError) as caught:
-            shelf.prune(one, all_images=True)
-        assert caught.value.code == "store.busy"
-    assert [row.id for row in shelf.images(kept.store)] == [dangling]
-    other.close()
-    assert kept.prune() == (
-        f"Deleted: {dangling}",
+def test_prune_leaves_alone_what_others_use(kept: Shelf) -> None:
+    used = kept.step(State(), "a", {"f": "x"})
+    kept.built(used, "app")
+    kept.step(State(), "b", {"g": "y"})
+    kept.store.close()
+    one, other = Shelf(kept.root), Shelf(kept.root)
+    image = other.catalogue.by_reference(Reference.parse("app"))
+    assert image is not None
+    assert one.prune(all_images=True) == ("Deleted: 1 cache record", "Deleted: 1 layer")
+    assert files_of(other, image.state) == {"f"}
+    assert one.records() == ["a"]
+    other.store.close()
+    assert one.prune(all_images=True) == (
+        "Untagged: app:latest",
+        f"Deleted: {image.id}",
         "Deleted: 1 cache record",
         "Deleted: 1 layer",
     )
+    kept.store = one.store

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from builder.errors import ImageError
+from builder.store.pruning import Pruning
 from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
 
 OTHER = "sha256:" + "e" * 64
@@ -183,7 +184,7 @@ def test_prune_removes_without_asking_when_forced(capsys: pytest.CaptureFixture[
     engine = FakeEngine(prune=SimpleNamespace(removed=("deleted: x",), bytes=12_345_678))
     text = output(capsys, engine, "prune", "-af")
     assert text == "deleted: x\nTotal reclaimed space: 12.3MB\n"
-    assert engine.calls == [("prune", ({"all_images": True},))]
+    assert engine.calls == [("prune", (Pruning(everything=True), {"dry": False}))]
 
 
 def test_prune_removes_nothing_where_nobody_can_be_asked(
