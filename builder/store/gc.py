@@ -190,7 +190,7 @@ class _Collection:
                 store.blobs.remove(digest)
         lists = store.layers.all_entries() | {name.partition(":")[2] for name in self._needs.layers}
         self._unlink(unused(store.root, "entries", lists))
-        self._unlink(self._of(Kind.CONTEXTS))
+        self._unlink(self._of(Kind.CONTEXTS) | self._of(Kind.TRACES))
         if self._alone:
             contexts = unused(store.root, "contexts", ())
             self._unlink(path for path in contexts if "." in os.path.basename(path))

@@ -33,6 +33,8 @@ def is_ours(room: str, name: str) -> bool:
         case "trees":
             state, _, boot = name.partition("-")
             return _is_hex(state, 64) and _is_hex(boot, 8)
+        case "traces":
+            return _is_hex(name, 32)
         case "entries":
             return _is_hex(name, 64) or _is_hex(name, 128)
         case "contexts":

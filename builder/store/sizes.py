@@ -71,8 +71,8 @@ class Sizes:
         rooms = [f"{self._store.root}/{room}" for room in ("mounts", "trees", "downloads")]
         whole = sum(measure(self._store, rooms)) + sum(self.directories.values())
         whole += sum(self.blobs.values()) + sum(self.entries.values())
-        whole += sum(_files(f"{self._store.root}/contexts").values())
-        whole += sum(_files(f"{self._store.root}/builds").values())
+        for room in ("contexts", "builds", "traces"):
+            whole += sum(_files(f"{self._store.root}/{room}").values())
         return whole + index_bytes(self._store.root)
 
 

@@ -1,7 +1,7 @@
 """What a store could do without, piece by piece, and which pieces are the least useful.
 
 A piece is a layer that steps gave, with the records of these steps; a cache mount; what is known of a context; a
-download; a checkout; the tree of a state; the log of a build. What images or running commands need is none.
+download; a checkout; the tree of a state; what is remembered of a build or a project. What images or running commands need is none.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _PACE = {
     Kind.TREES: 200e6,
     Kind.CONTEXTS: 1e3,
     Kind.BUILDS: 1e9,
+    Kind.TRACES: 1e9,
 }
 """Bytes a second at which a piece could be had again, where nobody has measured it."""
 
@@ -64,6 +65,7 @@ def units(store: Store, needs: Needs, *, alone: bool) -> Iterator[Unit]:
     yield from _files(store, "mounts", Kind.CACHE_MOUNTS)
     yield from _files(store, "contexts", Kind.CONTEXTS)
     yield from _files(store, "trees", Kind.TREES)
+    yield from _files(store, "traces", Kind.TRACES)
     if alone:
         yield from _fetched(store, "http", Kind.DOWNLOADS)
         yield from _fetched(store, "git", Kind.CHECKOUTS)

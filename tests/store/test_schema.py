@@ -58,7 +58,9 @@ def test_what_an_older_index_knew_is_still_known(version: int, tmp_path: Path) -
     cache, layers = CacheIndex(db), LayerIndex(db, str(tmp_path))
     assert len(records) == 3
     for key, base, diff_id, used in records:
-        assert cache.find(key, base) == diff_id
+        found = cache.find(key, base)
+        assert found is not None
+        assert found[0] == diff_id
         (record,) = cache.lookup(key)
         assert (record.seconds, record.used) == (0.0, used)
         assert layers.get(diff_id) is not None
