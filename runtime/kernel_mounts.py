@@ -62,7 +62,11 @@ class MountSys(Operation, frozen=True):
 
 
 class MountDevices(Operation, frozen=True):
-    """A tmpfs on /dev; the devices that are harmless are bound into it, one by one, and others are only obeyed if `obeyed`."""
+    """A tmpfs on /dev; the devices that are harmless are bound into it, one by one, and others are only obeyed if `obeyed`.
+
+    They are the host's: bound read-only, so that root in a step gives them no other mode, owner or time. Devices are
+    written to all the same.
+    """
 
     devices: tuple[tuple[str, int, int], ...]
     links: tuple[tuple[str, str], ...]
@@ -85,7 +89,7 @@ class MountDevices(Operation, frozen=True):
             if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(major, minor):
                 raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), f"/dev/{name}")
             mount = calls.clone_tree(device)
-            calls.restrict(mount, ATTR_NOSUID | ATTR_NOEXEC)
+            calls.restrict(mount, ATTR_READ_ONLY | ATTR_NOSUID | ATTR_NOEXEC)
             target = calls.open(name, os.O_PATH | os.O_NOFOLLOW, directory=scene.devices)
             calls.attach(mount, target)
             calls.close(target)
@@ -189,17 +193,22 @@ class Hide(Operation, frozen=True):
 
 
 class Freeze(Operation, frozen=True):
-    """Parts of proc that may be read and not written."""
+    """What of proc belongs to no process may be read, and neither written nor given another mode or owner.
+
+    Mode and owner of such a file are the same in every proc that is mounted: who changes them in one changes them for the
+    host. Only its root may, and where that is nobody in here, `paths` do, which obey what is written.
+    """
 
     paths: tuple[str, ...]
+    hidden: tuple[str, ...]
 
     def describe(self) -> str:
         """Return what is done."""
-        return "make parts of `/proc` read-only"
+        return "make `/proc` read-only outside of processes"
 
     def execute(self, calls: Syscalls, scene: Scene) -> None:
-        """Bind each path over itself, read-only."""
-        for path in self.paths:
+        """Bind each path over itself, read-only, but for what is `hidden`."""
+        for path in self.paths if calls.status(scene.proc).st_uid else self._all(calls, scene.proc):
             target = _existing(calls, scene.proc, path)
             if target is None:
                 continue
@@ -208,6 +217,14 @@ class Freeze(Operation, frozen=True):
             calls.attach(mount, target)
             calls.close(mount)
             calls.close(target)
+
+    def _all(self, calls: Syscalls, proc: int) -> list[str]:
+        """Return what is there besides processes and links, which lead into one."""
+        return [
+            name
+            for name, is_link in calls.entries(proc)
+            if not (name.isdecimal() or is_link or name in self.hidden)
+        ]
 
 
 def _around(calls: Syscalls, path: str, attributes: int) -> int:

@@ -131,7 +131,7 @@ def plan(spec: ContainerSpec, features: Features) -> tuple[Operation, ...]:
             if insecure
             else (
                 kernel_mounts.Hide(HIDDEN_IN_PROC, hidden_in_sys),
-                kernel_mounts.Freeze(FROZEN_IN_PROC),
+                kernel_mounts.Freeze(FROZEN_IN_PROC, HIDDEN_IN_PROC),
             )
         ),
         *(_mount(mount, number) for number, mount in enumerate(ordered)),

@@ -293,6 +293,14 @@ class Syscalls:
         """Return the attributes of what a descriptor stands for."""
         return os.fstat(descriptor)
 
+    def entries(self, directory: int) -> list[tuple[str, bool]]:
+        """Return the names in `directory`, and of each whether it is a symbolic link."""
+        listed = self.open(".", os.O_RDONLY | os.O_DIRECTORY, directory=directory)
+        with os.scandir(listed) as found:
+            names = [(entry.name, entry.is_symlink()) for entry in found]
+        self.close(listed)
+        return names
+
     def read_link(self, name: str, directory: int) -> str:
         """Return the target of the symbolic link `name` in `directory`."""
         return os.readlink(name, dir_fd=directory)

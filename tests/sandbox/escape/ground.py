@@ -20,3 +20,14 @@ class Attack(Sandbox):
 def refused(ran: Ran) -> bool:
     """Say whether an attack ran and was refused; one that did not even start proves nothing."""
     return ran.code == 1 and "reached" not in ran.out
+
+
+def changed(attack: Attack, files: str) -> str:
+    """Return which of `files` a step may give a mode or times: those that they have, in case a wall fell."""
+    ran = attack.run(
+        f"for file in {files}; do"
+        ' chmod $(stat -c %a "$file") "$file" 2>&- && echo "mode of $file";'
+        ' touch -c -r "$file" "$file" 2>&- && echo "times of $file"; done; exit 9'
+    )
+    assert ran.code == 9
+    return ran.out

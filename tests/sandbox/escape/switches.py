@@ -90,6 +90,10 @@ def devices_in_dev() -> None:
     kernel_mounts.ATTR_NODEV = 0
 
 
+def writable_devices() -> None:
+    kernel_mounts.ATTR_READ_ONLY = 0
+
+
 def devices_in_mounts() -> None:
     mounts.ATTR_NODEV = 0
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from runtime.plan import DEVICES
 from runtime.spec import TmpfsMount
-from tests.sandbox.escape.ground import Attack, refused
+from tests.sandbox.escape.ground import Attack, changed, refused
 
 NODES = [
     ("memory", "c", "1", "1"),
@@ -64,3 +65,14 @@ def test_a_whiteout_cannot_be_made_by_hand(attack: Attack) -> None:
     ran = attack.run("mknod /etc/new c 0 0; ls /etc/new")
     assert ran.code != 0
     assert not (ran.upper / "etc/new").exists()
+
+
+def test_the_hosts_devices_keep_mode_and_times(attack: Attack) -> None:
+    devices = " ".join(f"/dev/{name}" for name, _, _ in DEVICES)
+    assert not changed(attack, devices)
+    assert (
+        attack.run(
+            f"echo > /dev/null && dd if=/dev/urandom of=/dev/zero bs=9 count=1 && echo {devices}"
+        ).code
+        == 0
+    )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.spec import Network
-from tests.sandbox.escape.ground import Attack, refused
+from tests.sandbox.escape.ground import Attack, changed, refused
 
 HIDDEN = ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/interrupts", "/proc/sched_debug"]
 SWITCHES = [
@@ -54,6 +54,12 @@ def test_what_tells_too_much_is_empty(attack: Attack) -> None:
 
 def test_no_switch_of_the_kernel_is_opened_for_writing(attack: Attack) -> None:
     assert refused(attack("write", *SWITCHES))
+
+
+def test_files_of_the_kernel_keep_mode_and_times(attack: Attack) -> None:
+    assert not changed(
+        attack, "$(find /proc -maxdepth 1 -type f) /proc/tty/drivers /proc/sysvipc/shm"
+    )
 
 
 @networks

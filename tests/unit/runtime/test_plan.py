@@ -53,7 +53,7 @@ def test_a_plan_can_be_read() -> None:
         "mount tmpfs on `/dev/shm`",
         "mount mqueue on `/dev/mqueue`",
         "hide paths below `/proc` and `/sys`",
-        "make parts of `/proc` read-only",
+        "make `/proc` read-only outside of processes",
         "mount a tmpfs on `/run/secrets`",
         "show `/etc/hosts`",
         "set the host name `buildkitsandbox`",
