@@ -28,6 +28,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     `dockerfile` is a path, relative to the current directory as in Docker (in a context that is no directory:
     to its root), a URL, or `-`. `contexts` are further ones by name: a directory, a URL, or one of
     `docker-image://REFERENCE` and `oci-layout://PATH[:TAG][@DIGEST]`. A build argument without a value is taken from the caller's environment before it gets here.
+    `network` is that of steps which name none: `default`, `host`, `none` or `private`. `hosts` are names with the addresses
+    that steps find, or `host-gateway`.
     """
 
     context: str
