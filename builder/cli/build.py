@@ -55,6 +55,9 @@ _IGNORED = [
 @click.option("--build-arg", multiple=True, metavar="NAME[=VALUE]", help="Set an ARG.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Add a label.")
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Run at most N steps at once."
+)
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
 @click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
 @click.option(
@@ -139,6 +142,7 @@ def command(
     build_arg: tuple[str, ...],
     labels: tuple[str, ...],
     no_cache: bool,
+    jobs: int | None,
     pull: bool,
     platform: str | None,
     network: str,
@@ -200,6 +204,7 @@ def command(
         build_args=build_args,
         target=target,
         no_cache=no_cache,
+        jobs=jobs,
         pull=pull,
         platform=platform,
         labels=named(labels, "--label"),

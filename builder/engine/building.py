@@ -199,6 +199,7 @@ class Build:
             surroundings=self._surroundings(),
             events=self._events,
             first_id=self._next_id,
+            jobs=self._request.jobs,
             located=locator(source),
             project=project_of(self._request),
         ).solve()

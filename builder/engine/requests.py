@@ -47,6 +47,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     hosts: tuple[tuple[str, str], ...] = ()
     limits: Limits = Limits()
     contexts: tuple[tuple[str, str], ...] = ()
+    jobs: int | None = None
+    """How many steps run at once at most; None leaves it to the number of processors."""
     secrets: tuple[SecretSource, ...] = ()
     agents: tuple[AgentSource, ...] = ()
     allow: frozenset[str] = frozenset()

@@ -27,7 +27,7 @@ from builder.events import (
     Waiting,
     Warned,
 )
-from builder.graph.keys import CacheKey
+from builder.graph.keys import CacheKey, framed_digest
 from builder.graph.operations import (
     ContextSource,
     CopyOp,
@@ -42,6 +42,7 @@ from builder.solve.context import LocalContext, Remotes
 from builder.solve.limits import UnsetLimits
 from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
 from builder.solve.misses import Misses
+from builder.solve.schedule import Schedule
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
 from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 
 _LONGEST_WAIT = 0.2
 """Seconds."""
+
+_FEWEST_JOBS = 4
+"""Steps at once where nobody says how many: much of what they do is waiting."""
 
 
 class Solved(msgspec.Struct, frozen=True):
@@ -76,7 +80,8 @@ class _Result(msgspec.Struct, frozen=True):
 class Solver:
     """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name.
 
-    `project` is what the steps are remembered under, for when one of them is to be explained.
+    `project` is what the steps are remembered under, for when one of them is to be explained. At most `jobs` steps run
+    at once, None leaves that to the number of processors.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class Solver:
         first_id: int = 1,
         located: Callable[[LapstrakeError, Vertex], LapstrakeError],
         project: tuple[str, ...],
+        jobs: int | None = None,
     ) -> None:
         self._graph = graph
         self._store = store
@@ -123,6 +129,7 @@ class Solver:
             events=events,
             stamp=lambda index: (self._id(index), self._at()),
         )
+        self._jobs = jobs or max(_FEWEST_JOBS, os.cpu_count() or 1)
 
     def solve(self) -> Solved:
         """Return the states of all vertices.
@@ -228,10 +235,11 @@ class Solver:
     def _execute_in_pool(self, running: dict[Future[_Result], int]) -> None:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
-        with ThreadPoolExecutor(max_workers=max(4, os.cpu_count() or 1)) as pool:
+        schedule = Schedule(self._graph, self._inputs, self._work)
+        with ThreadPoolExecutor(max_workers=self._jobs) as pool:
             try:
-                while len(self._inputs) < len(self._graph.vertices):
-                    for index in self._startable(set(running.values())):
+                while schedule.left:
+                    while len(running) < self._jobs and (index := schedule.next()) is not None:
                         self._start(index)
                         running[pool.submit(self._process, index)] = index
                     # Not for ever: Python handles signals between two waits, and may miss one that
@@ -240,22 +248,10 @@ class Solver:
                     for future in done:
                         index = running.pop(future)
                         self._finish(index, self._outcome(index, future))
+                        schedule.finish(index)
             except BaseException:
                 self._abandon(running)
                 raise
-
-    def _startable(self, running: set[int]) -> list[int]:
-        """Return what can be started; of equal work, in several stages, one goes first, for all of them."""
-        found: list[int] = []
-        work = [self._work(index) for index in running]
-        for index, vertex in enumerate(self._graph.vertices):
-            if index in self._inputs or index in running or not self._ready(vertex):
-                continue
-            mine = self._work(index)
-            if mine not in work:
-                work.append(mine)
-                found.append(index)
-        return found
 
     def _work(self, index: int) -> tuple[object, ...]:
         vertex = self._graph.vertices[index]
@@ -331,30 +327,57 @@ class Solver:
         if found is not None:
             self._misses.hit(index, key)
             return _Result(found, cached=True)
+        told = self._told(index)
+        if vertex.no_cache:
+            return self._execute_run(index, op, key, inputs)
+        with self._store.in_flight.alone(
+            framed_digest((key.digest, base.id)),
+            waiting=lambda: told.waiting("another build, which runs the same step"),
+            cancelled=lambda: self._behind.cancellation.cancelled,
+        ) as lock:
+            # Somebody may have run it since it was looked up.
+            found = self._lookup.find(key, base, vertex.ttl)
+            if found is not None:
+                self._misses.hit(index, key)
+                return _Result(found, cached=True)
+            return self._execute_run(index, op, key, inputs, (lock,))
+
+    def _execute_run(
+        self,
+        index: int,
+        op: RunOp,
+        key: CacheKey,
+        inputs: tuple[Input, ...],
+        locks: tuple[int, ...] = (),
+    ) -> _Result:
+        base = base_of(inputs)
         asked = self._misses.asked(index, key, base)
         missed = self._misses.missed(index, op, key, asked=asked)
         from builder.solve.steps.run import execute_run
 
         began = time.monotonic()
+        states = tuple(each if isinstance(each, State) else State() for each in inputs)
         layer = execute_run(
             op,
-            tuple(each if isinstance(each, State) else State() for each in inputs),
+            states,
             store=self._store,
             behind=self._behind,
             surroundings=self._surroundings,
-            told=Told(
-                log=lambda data: self._events.emit(
-                    VertexLog(at=self._at(), id=self._id(index), data=data)
-                ),
-                waiting=lambda on: self._events.emit(
-                    Waiting(at=self._at(), id=self._id(index), on=on)
-                ),
-                unset=self._unset.hear,
-            ),
+            told=self._told(index),
+            locks=locks,
         )
         self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
         same = self._misses.settled(missed, layer)
         return _Result(layer, cached=False, same=bool(same), note=same)
+
+    def _told(self, index: int) -> Told:
+        return Told(
+            log=lambda data: self._events.emit(
+                VertexLog(at=self._at(), id=self._id(index), data=data)
+            ),
+            waiting=lambda on: self._events.emit(Waiting(at=self._at(), id=self._id(index), on=on)),
+            unset=self._unset.hear,
+        )
 
     def _process_copy(
         self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]

@@ -21,8 +21,10 @@ BLOB = "blob-"
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
-_EMPTY = frozenset({*ROOMS, "builds", "downloads", "leases", "mounts", "traces", "trees"})
-_OF_FILES = frozenset({"entries", "contexts", "leases", "tmp", "traces"})
+_EMPTY = frozenset(
+    {*ROOMS, "builds", "downloads", "inflight", "leases", "mounts", "traces", "trees"}
+)
+_OF_FILES = frozenset({"entries", "contexts", "inflight", "leases", "tmp", "traces"})
 
 
 def is_ours(room: str, name: str) -> bool:
@@ -35,6 +37,8 @@ def is_ours(room: str, name: str) -> bool:
             return _is_hex(state, 64) and _is_hex(boot, 8)
         case "traces":
             return _is_hex(name, 32)
+        case "inflight":
+            return _is_hex(name, 40)
         case "entries":
             return _is_hex(name, 64) or _is_hex(name, 128)
         case "contexts":

@@ -46,6 +46,7 @@ _SWEPT = ("active", "scratch")
 
 if TYPE_CHECKING:
     from builder.store.cache_mounts import CacheMounts
+    from builder.store.inflight import InFlight
 
 IdMap = tuple[tuple[int, int, int], ...]
 
@@ -101,6 +102,13 @@ class Store:
             self._sweep()
             self.reserve.keep()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    @property
+    def in_flight(self) -> InFlight:
+        """What is being executed, by whichever process."""
+        from builder.store.inflight import InFlight
+
+        return InFlight(self.root)
 
     @property
     def cache_mounts(self) -> CacheMounts:
@@ -238,8 +246,10 @@ class Store:
         What cannot be removed now, for instance because there are no walls to be had, is left for the next.
         """
         self.blobs.sweep()
-        if os.path.isdir(f"{self.root}/leases"):
-            for path in unused(self.root, "leases", ()):
+        for room in ("leases", "inflight"):
+            if not os.path.isdir(f"{self.root}/{room}"):
+                continue
+            for path in unused(self.root, room, ()):
                 os.unlink(path)
         for path in unused(self.root, "tmp", ()):
             if os.path.basename(path).startswith(HEADER):

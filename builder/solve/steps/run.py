@@ -43,8 +43,9 @@ def execute_run(
     behind: Behind,
     surroundings: Surroundings,
     told: Told,
+    locks: tuple[int, ...] = (),
 ) -> Layer:
-    """Run the command above the first input and commit what it wrote.
+    """Run the command above the first input and commit what it wrote; `locks` are held until it has ended.
 
     Raises: RunFailed: it ended with another code than 0; its last lines are a note.
         BuildError: it could not be started, or the walls could not be made; a secret that it needs was not given, or
@@ -89,7 +90,7 @@ def execute_run(
             shared_memory=surroundings.limits.shared_memory,
         )
         try:
-            failed = _run(spec, behind, _Output(told, more.values), tuple(more.held))
+            failed = _run(spec, behind, _Output(told, more.values), (*more.held, *locks))
         finally:
             for script in scripts:
                 os.unlink(script.source)
