@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from builder.errors import BuildError, LapstrakeError
+from builder.errors import BuildError, LapstrakeError, UsageError
 from builder.graph.operations import RunOp
 from builder.graph.vertex import Graph, Vertex
 
 HOST_NETWORK = "network.host"
 INSECURE = "security.insecure"
+NETWORKS = ("default", "host", "none", "private")
 
 
 def refuse_forbidden(
@@ -21,8 +22,12 @@ def refuse_forbidden(
 ) -> None:
     """Refuse a graph with a step that may do more than the build was allowed; `network` is the build's.
 
-    Raises: BuildError: `build.not-allowed`, at the step.
+    Raises: BuildError: `build.not-allowed`, at the step. UsageError: there is no such network.
     """
+    if network not in NETWORKS:
+        raise UsageError(
+            f"`{network[:40]}` is not a network of builds", hint=f"use one of {', '.join(NETWORKS)}"
+        )
     for vertex in graph.vertices:
         op = vertex.op
         if not isinstance(op, RunOp):

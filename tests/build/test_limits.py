@@ -115,6 +115,10 @@ def test_the_hosts_network_needs_leave_where_the_build_has_another(
     assert sorted(allowed.watch.output().split()) == sorted(os.listdir("/sys/class/net"))
 
 
+def test_a_network_that_is_none_is_refused(workshop: Workshop, context: Path) -> None:
+    assert workshop.refused(context, "RUN true", network="bridge").code == "usage"
+
+
 def test_the_hosts_network_needs_no_leave_where_the_build_has_it(
     workshop: Workshop, context: Path
 ) -> None:
