@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from builder.engine.calls import CallResult
     from builder.engine.registries import Registries
     from builder.oci.config import ImageConfig
+    from builder.store.accounting import Account
     from runtime.forward import Forward
 
 
@@ -294,6 +295,12 @@ class Engine:
         from builder.engine import shelf
 
         return shelf.prune(self._store, pruning or Pruning(), dry=dry)
+
+    def disk_usage(self) -> Account:
+        """Measure what takes the room in the store; see `builder.store.accounting`."""
+        from builder.store.accounting import account
+
+        return account(self._store)
 
     def save(self, names: tuple[str, ...], stream: BinaryIO) -> None:
         """Write images as an archive that Docker loads; see `archives.save`."""
