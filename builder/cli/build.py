@@ -30,7 +30,6 @@ _ABSENT = [
         "--cache-from",
         "--cache-to",
         "--metadata-file",
-        "--no-cache-filter",
         "--policy",
         "--provenance",
         "--sbom",
@@ -57,6 +56,16 @@ _IGNORED = [
 @click.option("--no-cache", is_flag=True, help="Run every step again.")
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 1000), metavar="N", help="Run at most N steps at once."
+)
+@click.option(
+    "--no-cache-filter",
+    "filters",
+    multiple=True,
+    metavar="STAGE|LINE|STAGE:LINE",
+    help="Run these steps again; several with commas.",
+)
+@click.option(
+    "--cache-ttl", metavar="TIME", help="Run a RUN again after a time, such as 12h or 1d."
 )
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
 @click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
@@ -143,6 +152,8 @@ def command(
     labels: tuple[str, ...],
     no_cache: bool,
     jobs: int | None,
+    filters: tuple[str, ...],
+    cache_ttl: str | None,
     pull: bool,
     platform: str | None,
     network: str,
@@ -205,6 +216,8 @@ def command(
         target=target,
         no_cache=no_cache,
         jobs=jobs,
+        no_cache_filter=tuple(word for each in filters for word in each.split(",") if word),
+        cache_ttl=_seconds(cache_ttl),
         pull=pull,
         platform=platform,
         labels=named(labels, "--label"),
@@ -246,6 +259,20 @@ def _limits(given: dict[str, Any]) -> dict[str, Any]:
     from builder.cli.limits import hosts_of, limits_of
 
     return {"hosts": hosts_of(given["add_hosts"]), "limits": limits_of(given)}
+
+
+def _seconds(text: str | None) -> int:
+    if text is None:
+        return 0
+    from builder.dockerfile.durations import seconds
+
+    try:
+        return seconds(text)
+    except ValueError:
+        raise UsageError(
+            f"`--cache-ttl={text}` is no time span",
+            hint="write it as a number with a unit: `30m`, `12h`, `1d`, `2w`",
+        ) from None
 
 
 def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -80,3 +80,25 @@ def _decimal(value: int, unit: int) -> str:
         return str(whole)
     digits = str(part).rjust(len(str(unit)) - 1, "0").rstrip("0")
     return f"{whole}.{digits}"
+
+
+_LONG_UNITS = {"w": 7 * 86_400, "d": 86_400, "h": 3600, "m": 60, "s": 1}
+_LONGEST = 100 * 366 * 86_400
+
+
+def seconds(text: str) -> int:
+    """Return the seconds of a time span as people write it: `30m`, `12h`, `1d12h`, `2w`.
+
+    Raises: ValueError: it is none, nothing, or longer than a hundred years.
+    """
+    rest, total = text, 0
+    while rest:
+        digits = _leading(rest, _DIGITS)
+        unit = rest[len(digits) : len(digits) + 1]
+        if not digits or len(digits) > 12 or unit not in _LONG_UNITS:
+            raise ValueError(text)
+        total += int(digits) * _LONG_UNITS[unit]
+        rest = rest[len(digits) + 1 :]
+    if not 0 < total <= _LONGEST:
+        raise ValueError(text)
+    return total

@@ -30,6 +30,7 @@ from builder.dockerfile.stages import (
     Stage,
     StageBase,
 )
+from builder.dockerfile.steering import apart, steering
 from builder.dockerfile.vertices import Vertices
 from builder.errors import DockerfileError
 from builder.graph.mounts import RunMount
@@ -261,12 +262,15 @@ class _Lowering:
         if run.mounts:
             mounted = self._mounts(stage, state, (index, run), inputs)
             operation = msgspec.structs.replace(operation, mounts=mounted)
+        asked = steering(run, self.source)
+        if asked.ignored_arguments:
+            operation = apart(run, asked, operation, state.draft.arguments, self.source)
         name = self._shown(
             shown, state, run.keyword, as_command=True, hidden=secret_variables(operation.mounts)
         )
         # Each RUN keeps a reference to every variable.
         self.expander.count(8 * len(operation.env), run.keyword)
-        self._add(stage, state, operation, run.span, name, tuple(inputs))
+        self._add(stage, state, operation, run.span, name, tuple(inputs), ttl=asked.ttl)
         self.configurator.record_run(operation, state.vertex)
 
     def _mounts(
@@ -301,7 +305,8 @@ class _Lowering:
         inputs = [
             self._copied(base) if each is None else self._fetched(each) for each in found.inputs
         ]
-        self._add(stage, state, found.operation, instruction.span, name, tuple(inputs))
+        ttl = steering(instruction, self.source).ttl
+        self._add(stage, state, found.operation, instruction.span, name, tuple(inputs), ttl=ttl)
         state.history.append(HistoryStep(created_by=found.created_by, vertex=state.vertex))
 
     def _fetched(self, fetched: Fetched) -> int:
@@ -329,7 +334,8 @@ class _Lowering:
         if state.draft.working_dir != "/":
             name = self._shown(workdir.text, state, workdir.keyword, as_command=False)
             operation = MakeDirOp(path=path, owner=state.draft.user)
-            vertex = self._add(stage, state, operation, workdir.span, name)
+            ttl = steering(workdir, self.source).ttl
+            vertex = self._add(stage, state, operation, workdir.span, name, ttl=ttl)
         state.history.append(
             HistoryStep(created_by=f"WORKDIR {state.draft.working_dir}", vertex=vertex)
         )
@@ -342,6 +348,8 @@ class _Lowering:
         span: Span,
         text: str,
         inputs: tuple[int, ...] = (),
+        *,
+        ttl: int = 0,
     ) -> int:
         """Add a step on top of the stage."""
         current = self.vertices.scratch() if state.vertex is None else state.vertex
@@ -350,6 +358,8 @@ class _Lowering:
             inputs=(current, *inputs),
             name=self._named(stage, state, text),
             span=span,
+            stage=stage.name or f"stage-{stage.index}",
+            ttl=ttl,
         )
         state.vertex = self.vertices.add(vertex, stage.shown)
         return state.vertex

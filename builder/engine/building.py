@@ -35,7 +35,6 @@ from builder.graph.operations import (
     GitSource,
     HttpSource,
     ImageSource,
-    RunOp,
 )
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import History, ImageConfig
@@ -186,9 +185,12 @@ class Build:
             network=self._request.network,
             located=locator(source),
         )
-        if self._request.no_cache or self._request.network == "none" or self._request.hosts:
-            vertices = tuple(self._as_asked(each) for each in graph.vertices)
-            graph = msgspec.structs.replace(graph, vertices=vertices)
+        if _steers(self._request):
+            from builder.engine.asking import as_asked
+
+            graph, unused = as_asked(graph, self._request)
+            for warning in unused:
+                self._events.emit(Warned(diagnostic=warning))
         solved = Solver(
             graph,
             store=self._store,
@@ -209,23 +211,6 @@ class Build:
             self._events.emit(Warned(diagnostic=remark))
         warnings = (*plan.warnings, *remarks)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
-
-    def _as_asked(self, vertex: Vertex) -> Vertex:
-        """Return a vertex with what the flags say of every step.
-
-        A RUN without a network is another step, and so is one that knows more names.
-        """
-        op = vertex.op
-        if isinstance(op, RunOp):
-            none = op.network == "default" and self._request.network == "none"
-            op = msgspec.structs.replace(
-                op,
-                network="none" if none else op.network,
-                hosts=tuple([name for name, _ in self._request.hosts]),
-            )
-        return msgspec.structs.replace(
-            vertex, op=op, no_cache="--no-cache" if self._request.no_cache else ""
-        )
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
         given = [(name, value) for name, value in self._request.build_args if value is not None]
@@ -316,6 +301,12 @@ class Build:
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)
+
+
+def _steers(request: BuildRequest) -> bool:
+    """Tell whether flags change what the steps of a graph are, or how they count."""
+    asked = (request.no_cache, request.no_cache_filter, request.cache_ttl, request.hosts)
+    return any(asked) or request.network == "none"
 
 
 def _is_given(vertex: Vertex) -> bool:

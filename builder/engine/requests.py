@@ -38,6 +38,10 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     build_args: tuple[tuple[str, str | None], ...] = ()
     target: str | None = None
     no_cache: bool = False
+    no_cache_filter: tuple[str, ...] = ()
+    """Stages, lines of the Dockerfile or `STAGE:LINE`, whose steps are executed whatever is recorded."""
+    cache_ttl: int = 0
+    """For how many seconds what a RUN gave counts, 0 for ever."""
     pull: bool = False
     platform: str | None = None
     labels: tuple[tuple[str, str], ...] = ()

@@ -12,7 +12,8 @@ class Vertex(msgspec.Struct, frozen=True, kw_only=True):
     """One operation; `inputs` are indexes of earlier vertices of the graph.
 
     Everything but `op` and `inputs` is for people and never counts for a key. `name` is shown as it is
-    ("[build 2/5] RUN make"); `span` points at the instruction. `no_cache` is the flag that asks for the step to
+    ("[build 2/5] RUN make"); `span` points at the instruction; `stage` is the name of its
+    stage, or `stage-1` by its number. `no_cache` is the flag that asks for the step to
     be executed whatever is recorded, "" for none; `ttl` is for how many seconds a record counts, 0 for ever.
     """
 
@@ -20,6 +21,7 @@ class Vertex(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[int, ...] = ()
     name: str = ""
     span: Span | None = None
+    stage: str = ""
     no_cache: str = ""
     ttl: int = 0
 

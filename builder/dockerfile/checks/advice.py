@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.diagnostics import Span
-from builder.dockerfile import rootpaths
+from builder.dockerfile import rootpaths, steering, suggest
 from builder.dockerfile.checks import shell
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Moment, Scene, StageText
@@ -152,6 +152,28 @@ def _directory(path: str, working_dir: str) -> str | None:
     if any(char in path for char in "$*?[~`"):
         return None
     return rootpaths.join(working_dir, path)
+
+
+def comments_of_ours(scene: Scene) -> Iterator[Finding]:
+    """CommentWithoutEffect: `# lapstrake:` with an option that there is not, or above what it does not steer."""
+    for instruction in scene.dockerfile.instructions:
+        for name, _ in steering.words(instruction.comments):
+            near = suggest.hint(name, steering.OPTIONS)
+            if name not in steering.OPTIONS:
+                message = f"`{name}` in a comment of lapstrake's own says nothing"
+            elif not isinstance(instruction, Run | Copy | Add | Workdir):
+                keyword = instruction.keyword.text.upper()
+                message, near = f"`{name}` has no effect above {keyword}", None
+            else:
+                continue
+            yield Finding(
+                rule="CommentWithoutEffect",
+                span=instruction.keyword.span,
+                message=message,
+                notes=("there are `ttl` and `ignore-arg`, right above the step that they are for",),
+                hint=near,
+                comments=instruction.comments,
+            )
 
 
 def broad_arguments(_scene: Scene, stages: tuple[StageText, ...]) -> Iterator[Finding]:

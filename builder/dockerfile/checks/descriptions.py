@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from builder.dockerfile.checks.finding import Finding
 from builder.dockerfile.checks.walk import Scene
 from builder.dockerfile.instructions import Arg, From
+from builder.dockerfile.steering import PREFIX
 
 
 def descriptions(scene: Scene) -> Iterator[Finding]:
@@ -19,7 +20,9 @@ def descriptions(scene: Scene) -> Iterator[Finding]:
                 names = [argument.name.text for argument in instruction.arguments]
             case _:
                 continue
-        comments = [each for each in instruction.comments if not each.startswith("check=")]
+        comments = [
+            each for each in instruction.comments if not each.lower().startswith(("check=", PREFIX))
+        ]
         if not comments or comments[-1].split(" ", 1)[0] in names:
             continue
         shown = names[0] if len(names) == 1 else "NAME"

@@ -13,7 +13,7 @@ from builder.errors import DockerfileError, UsageError
 
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
-NOT_A_RULE = frozenset({"UnusedBuildArg"})
+NOT_A_RULE = frozenset({"UnusedBuildArg", "UnusedNoCacheFilter"})
 """Warnings about the command line, which no directive of the file governs."""
 
 

@@ -10,7 +10,9 @@ import msgspec
 EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
 """Rules that are off until `experimental=` asks for them."""
 
-OWN = frozenset({"AptUpdateAlone", "BroadArgAboveCostlyRuns", "ChownDoublesLayer"})
+OWN = frozenset(
+    {"AptUpdateAlone", "BroadArgAboveCostlyRuns", "ChownDoublesLayer", "CommentWithoutEffect"}
+)
 """Rules that BuildKit does not have."""
 
 
@@ -64,6 +66,7 @@ _SUMMARIES = {
     "ExposeInvalidFormat": "EXPOSE names ports, without address and host port",
     "AptUpdateAlone": "the package index is fetched in the RUN that installs from it",
     "BroadArgAboveCostlyRuns": "an argument that changes often stands below costly steps",
+    "CommentWithoutEffect": "a comment of lapstrake's own says what it knows, where that counts",
     "ChownDoublesLayer": "owners and modes are set by the COPY, not by a RUN after it",
 }
 

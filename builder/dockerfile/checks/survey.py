@@ -91,6 +91,7 @@ def _findings(scene: Scene) -> Iterable[Finding]:
     yield from names.keyword_casing(scene, stages)
     yield from heads.default_bases(scene, stages)
     yield from heads.bases(scene, stages, arguments)
+    yield from advice.comments_of_ours(scene)
     yield from advice.broad_arguments(scene, stages)
     for moment in walk(scene, stages, arguments):
         for rule in _OF_INSTRUCTION.get(type(moment.instruction), ()):

@@ -81,6 +81,13 @@ def test_build_argument_without_a_value_comes_from_the_environment(
     assert request.build_args == (("FROM_ENV", "1=2"),)
 
 
+def test_steps_to_run_again_are_named_in_several_ways() -> None:
+    words = ("--no-cache-filter", "a,b:3", "--no-cache-filter=7", "--cache-ttl", "1d")
+    request = request_of(*words, ".")
+    assert request.no_cache_filter == ("a", "b:3", "7")
+    assert request.cache_ttl == 86_400
+
+
 def test_platform_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     assert request_of(".").platform == "linux/arm64"
