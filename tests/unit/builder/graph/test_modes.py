@@ -29,6 +29,14 @@ from builder.graph.modes import BadMode, SymbolicMode
         ("g=o,o=", 0o705, False, 0o750),
         ("u+x-w", 0o600, False, 0o500),
         ("+w", 0o444, False, 0o666),
+        # What another class may do is copied, and set-id bits stay as they are.
+        ("g=u", 0o2755, True, 0o2775),
+        ("u=g", 0o4750, False, 0o4550),
+        # Letters after a copied class are an operation of their own.
+        ("g=ur", 0o700, False, 0o740),
+        # Without a class, an operator that names the sticky bit changes nothing else.
+        ("=t", 0o755, True, 0o1755),
+        ("+xt", 0o644, False, 0o1644),
     ],
 )
 def test_a_symbolic_mode_changes_what_it_names(
