@@ -15,7 +15,7 @@ import msgspec
 from builder.dockerfile.contexts import IMAGE, LOCAL
 from builder.engine.contexts import Fetch, remote_source
 from builder.engine.layouts import Layout, layout_of, load
-from builder.engine.texts import read_text
+from builder.engine.texts import text_beneath
 from builder.errors import ContextError, UsageError
 from builder.graph.operations import GitSource, HttpSource
 from builder.oci.platform import Platform
@@ -60,7 +60,7 @@ class NamedContexts:
         if given.remote is not None:
             return self._fetch(given.remote, f"[context {name}] load from")
         path = os.path.join(given.directory, ".dockerignore")
-        return LocalContext(root=given.directory, ignore=read_text(path) or "")
+        return LocalContext(root=given.directory, ignore=text_beneath(given.directory, path) or "")
 
     def image(self, reference: str, platform: str, store: Store) -> str | None:
         """Have an image here whose canonical reference stands for a layout; None for any other.

@@ -16,13 +16,13 @@ MAX_TEXT = 16 << 20
 def dockerfile_of(context: str, given: str | None) -> SourceFile:
     """Read the Dockerfile that was named, or else the one in a context directory.
 
-    Raises: DockerfileError: there is none. ContextError: it cannot be read.
+    Raises: DockerfileError: there is none. ContextError: it cannot be read, or is a link out of the context.
     """
     path = given if given is not None else os.path.join(context, "Dockerfile")
-    text = read_text(path)
+    text = text_beneath(context, path)
     if text is None and os.path.basename(path) == "Dockerfile":
         lower = os.path.join(os.path.dirname(path), "dockerfile")
-        text = read_text(lower)
+        text = text_beneath(context, lower)
         path = path if text is None else lower
     if text is None:
         raise DockerfileError(
@@ -42,16 +42,36 @@ def context_of(root: str, dockerfile: str | None, *, alone: bool = False) -> Loc
 
     One whose Dockerfile is from elsewhere, with nothing beside it, is `alone`.
 
-    Raises: ContextError: the ignore file cannot be read.
+    Raises: ContextError: the ignore file cannot be read, or is a link out of the context.
     """
     path = dockerfile or os.path.join(root, "Dockerfile")
     beside = () if alone else (f"{path}.dockerignore",)
     for candidate in (*beside, os.path.join(root, ".dockerignore")):
-        text = read_text(candidate)
+        text = text_beneath(root, candidate)
         if text is not None:
             name = os.path.relpath(candidate, root)
             return LocalContext(root=root, ignore=text, ignore_name=name)
     return LocalContext(root=root)
+
+
+def text_beneath(context: str, path: str) -> str | None:
+    """Do as `read_text`; a file of the context may be a link to another one of it.
+
+    A context may come from a stranger: a link out of it would show files of this machine in messages.
+
+    Raises: ContextError: a link leads out of the context, or the file cannot be read.
+    """
+    inside = f"{os.path.abspath(context)}/"
+    if os.path.abspath(path).startswith(inside) and os.path.lexists(path):
+        real = os.path.realpath(path)
+        if not real.startswith(f"{os.path.realpath(context)}/"):
+            raise ContextError(
+                f"`{path}` leads out of the build context",
+                code="context.unreadable",
+                notes=("there is a link in it, and no link is followed out of the context",),
+                hint="put the file itself in its place",
+            )
+    return read_text(path)
 
 
 def read_text(path: str) -> str | None:

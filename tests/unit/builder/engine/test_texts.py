@@ -59,3 +59,34 @@ def test_a_dockerfile_that_is_not_there_names_what_may_be_meant(
     assert notes(None) == ("there is `c/Containerfile`, `c/dockerfile.dev`",)
     assert notes("c/servce.df")[0].startswith("there is `c/service.df`")
     assert notes("none/Dockerfile") == ()
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore", "Dockerfile.dockerignore"])
+def test_a_link_out_of_the_context_is_refused_and_what_it_leads_to_is_not_shown(
+    tmp_path: Path, name: str
+) -> None:
+    context = tmp_path / "c"
+    context.mkdir()
+    (tmp_path / "secret").write_text("hunter2")
+    (context / name).symlink_to("../secret")
+    read = dockerfile_of if name == "Dockerfile" else context_of
+    with pytest.raises(ContextError) as caught:
+        read(str(context), None)
+    assert caught.value.message == f"`{context}/{name}` leads out of the build context"
+    assert caught.value.hint
+    assert "hunter2" not in str(caught.value.notes)
+
+
+def test_a_link_that_stays_in_the_context_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "c/docker").mkdir(parents=True)
+    (tmp_path / "c/docker/file").write_text("FROM scratch")
+    (tmp_path / "c/Dockerfile").symlink_to("docker/file")
+    (tmp_path / "link").symlink_to("c")
+    assert dockerfile_of(str(tmp_path / "link"), None).text == "FROM scratch"
+
+
+def test_a_dockerfile_beside_the_context_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "real").write_text("FROM scratch")
+    (tmp_path / "Dockerfile").symlink_to("real")
+    assert dockerfile_of(str(tmp_path / "c"), str(tmp_path / "Dockerfile")).text == "FROM scratch"
