@@ -144,7 +144,7 @@ class _Transfer:
                 local.append(self._pivoted(word, path) if parents else rootpaths.clean(path)[1:])
                 continue
             self._take_local(local)
-            self.inputs.append(Fetched(self._fetched(remote, checksum), word.span))
+            self.inputs.append(Fetched(self._fetched(word, remote, checksum), word.span))
             # The tree of a download holds its file, and a name that is no pattern.
             name = (
                 remote.name.translate(_ESCAPED) if isinstance(remote, remotes.HttpAddress) else ""
@@ -176,11 +176,13 @@ class _Transfer:
             )
         return remote
 
-    def _fetched(self, remote: remotes.HttpAddress | remotes.GitAddress, checksum: str) -> Remote:
+    def _fetched(
+        self, word: Word, remote: remotes.HttpAddress | remotes.GitAddress, checksum: str
+    ) -> Remote:
         add = self.instruction
         assert isinstance(add, Add)
-        flag = add.checksum
         if isinstance(remote, remotes.HttpAddress):
+            flag = add.checksum
             if checksum and flag is not None:
                 algorithm, _, digits = checksum.partition(":")
                 if algorithm != "sha256" or len(digits) != 64 or not set(digits) <= _HEXADECIMAL:
@@ -190,6 +192,12 @@ class _Transfer:
                         "write it like `sha256:` and 64 hexadecimal digits",
                     )
             return HttpSource(url=remote.url, name=remote.name, checksum=checksum)
+        return self._repository(word, add, remote, checksum)
+
+    def _repository(
+        self, word: Word, add: Add, remote: remotes.GitAddress, checksum: str
+    ) -> GitSource:
+        flag = add.checksum
         if checksum and flag is not None:
             try:
                 remotes.check_commit(checksum)
@@ -208,13 +216,20 @@ class _Transfer:
                 "`--keep-git-dir` says something else than the URL's `keep-git-dir`",
                 "remove one of them",
             )
+        checksum = checksum or remote.checksum
+        try:
+            remotes.check_fetch_by_commit(remote, checksum)
+        except remotes.BadRemote as error:
+            raise self._error(word.span, str(error), error.hint) from error
         return GitSource(
             url=remote.url,
             ref=remote.ref,
             subdirectory=remote.subdirectory,
             keep_git_dir=bool(keep if remote.keep_git_dir is None else remote.keep_git_dir),
             submodules=remote.submodules is not False,
-            checksum=checksum or remote.checksum,
+            checksum=checksum,
+            commit_times=remote.commit_times,
+            fetch_by_commit=remote.fetch_by_commit,
         )
 
     def _pivoted(self, word: Word, path: str) -> str:

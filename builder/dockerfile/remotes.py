@@ -54,7 +54,8 @@ class HttpAddress(msgspec.Struct, frozen=True):
 class GitAddress(msgspec.Struct, frozen=True, kw_only=True):
     """A repository; what the URL does not say is "" or None.
 
-    `ref` is a branch, tag or commit, or a full name like `refs/tags/v1`.
+    `ref` is a branch, tag or commit, or a full name like `refs/tags/v1`. With `commit_times` the files are as old as
+    the commit; with `fetch_by_commit` the commit is `checksum`, whatever the ref is by now.
     """
 
     url: str
@@ -63,6 +64,8 @@ class GitAddress(msgspec.Struct, frozen=True, kw_only=True):
     checksum: str = ""
     keep_git_dir: bool | None = None
     submodules: bool | None = None
+    commit_times: bool = False
+    fetch_by_commit: bool = False
 
 
 def read_remote(text: str) -> HttpAddress | GitAddress | None:
@@ -127,8 +130,12 @@ def _git(text: str) -> GitAddress:
     checksum = found.get("checksum", found.get("commit", ""))
     if checksum:
         check_commit(checksum)
-    if found.get("mtime", "checkout") != "checkout":
-        raise BadRemote("`mtime=commit` is not supported", hint="leave `mtime` out")
+    times = found.get("mtime", "checkout")
+    if times not in ("checkout", "commit"):
+        raise BadRemote(
+            f"`mtime` in the URL's query is `checkout` or `commit`, not `{times[:60]}`",
+            hint="leave it out for the time of the checkout",
+        )
     return GitAddress(
         url=address,
         ref=ref,
@@ -136,6 +143,8 @@ def _git(text: str) -> GitAddress:
         checksum=checksum,
         keep_git_dir=_switch(found, "keep-git-dir"),
         submodules=_switch(found, "submodules"),
+        commit_times=times == "commit",
+        fetch_by_commit=bool(_switch(found, "fetch-by-commit")),
     )
 
 
@@ -146,6 +155,15 @@ def redacted(url: str) -> str:
     user, at, host = authority.rpartition("@")
     name, colon, _ = user.partition(":")
     return f"{scheme}://{name}:xxxxx@{host}{slash}{path}" if separator and at and colon else url
+
+
+def check_fetch_by_commit(address: GitAddress, checksum: str) -> None:
+    """Raises: BadRemote: a repository is to be fetched by its commit, and no whole commit is given."""
+    whole = any(len(text) in (40, 64) for text in (address.ref, checksum))
+    if address.fetch_by_commit and not whole:
+        raise BadRemote(
+            "`fetch-by-commit` needs the whole commit", hint="add `commit=` and all of its digits"
+        )
 
 
 def check_commit(text: str) -> None:
@@ -178,7 +196,6 @@ def _queries(query: str) -> dict[str, str]:
         if not value and key not in _SWITCHES:
             raise BadRemote(f"`{key}` in the URL's query has no value", hint=f"write `{key}=VALUE`")
         found[key] = value
-    _switch(found, "fetch-by-commit")
     return found
 
 

@@ -109,13 +109,20 @@ def remote_source(text: str, *, keep_git_dir: bool = False) -> HttpSource | GitS
 
     Raises: ContextError: it is a URL, but none that can be fetched.
     """
-    from builder.dockerfile.remotes import BadRemote, HttpAddress, read_remote
+    from builder.dockerfile.remotes import (
+        BadRemote,
+        HttpAddress,
+        check_fetch_by_commit,
+        read_remote,
+    )
 
     if text.startswith("github.com/"):
-        address, sharp, fragment = text.partition("#")
-        text = f"https://{address.removesuffix('.git')}.git{sharp}{fragment}"
+        address = text.partition("#")[0].partition("?")[0]
+        text = f"https://{address.removesuffix('.git')}.git{text[len(address) :]}"
     try:
         remote = read_remote(text)
+        if remote is not None and not isinstance(remote, HttpAddress):
+            check_fetch_by_commit(remote, remote.checksum)
     except BadRemote as error:
         raise ContextError(str(error), code="context.not-found", hint=error.hint) from error
     if remote is None:
@@ -129,6 +136,8 @@ def remote_source(text: str, *, keep_git_dir: bool = False) -> HttpSource | GitS
         keep_git_dir=keep_git_dir or bool(remote.keep_git_dir),
         submodules=remote.submodules is not False,
         checksum=remote.checksum,
+        commit_times=remote.commit_times,
+        fetch_by_commit=remote.fetch_by_commit,
     )
 
 

@@ -64,7 +64,9 @@ class HttpSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """A checkout of a git repository; `ref` is a branch, tag or commit, "" the default branch.
 
-    `checksum` is a commit, or the beginning of one, that must come out; "" when none was given.
+    `checksum` is a commit, or the beginning of one, that must come out; "" when none was given. With
+    `fetch_by_commit` it is whole and is what is fetched; a ref beside it is only a name. With `commit_times` every
+    file is as old as the commit.
     """
 
     url: str
@@ -73,6 +75,8 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     keep_git_dir: bool = False
     submodules: bool = True
     checksum: str = ""
+    commit_times: bool = False
+    fetch_by_commit: bool = False
 
     def identity(self) -> Identity:
         """Return the identity, of use only to share work in flight; what counts is the content."""
@@ -84,6 +88,8 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
             self.keep_git_dir,
             self.submodules,
             self.checksum,
+            self.commit_times,
+            self.fetch_by_commit,
         )
 
 

@@ -146,7 +146,8 @@ def is_commit(text: str) -> bool:
 
 def _version(op: GitSource, commit: str, name: str) -> str:
     """Return the name of a checkout: everything that its files depend on."""
-    parts = (commit, name, op.subdirectory, str(op.keep_git_dir), str(op.submodules))
+    parts = [commit, name, op.subdirectory, str(op.keep_git_dir), str(op.submodules)]
+    parts += ["commit times"] if op.commit_times else []
     return f"{commit[:16]}-{sha256(chr(0).join(parts).encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
 
 
@@ -194,6 +195,10 @@ def _resolve(op: GitSource, git: Git) -> _Resolved:
     """
     if is_commit(op.ref):
         return _Resolved(name="", object=op.ref, commit=op.ref)
+    if op.fetch_by_commit:
+        # The remote is not asked what the ref is: the commit gets this name, as a branch unless it says more.
+        name = op.ref if op.ref.startswith("refs/") or not op.ref else f"refs/heads/{op.ref}"
+        return _Resolved(name=name, object=op.checksum.lower(), commit=op.checksum.lower())
     ref = op.ref or _default_branch(op, git)
     listed: dict[str, str] = {}
     for line in git.read("ls-remote", "--", op.url, ref, f"{ref}^{{}}").splitlines():
@@ -244,7 +249,7 @@ def _obtain(op: GitSource, repository: Git, resolved: _Resolved) -> None:
     shallow = ("--no-tags", "--depth=1", "--force")
     own = f"refs/kept/{resolved.object}"
     attempts: list[tuple[str, ...]] = [(*shallow, "--", op.url, f"{resolved.object}:{own}")]
-    if resolved.name:
+    if resolved.name and not op.fetch_by_commit:
         attempts.insert(0, (*shallow, "--", op.url, f"{resolved.name}:{own}"))
     # A server that gives single commits to nobody gives whole branches.
     attempts.append(
@@ -289,7 +294,10 @@ def _check_out(op: GitSource, repository: Git, resolved: _Resolved, commit: str,
         work.run(*origin, *update)
         if not op.keep_git_dir:
             _forget_repositories(files)
-    os.rename(_subdirectory(op, files), tree)
+    found = _subdirectory(op, files)
+    if op.commit_times:
+        _set_times(found, int(repository.read("log", "-1", "--format=%ct", commit)))
+    os.rename(found, tree)
     _remove(unfinished)
 
 
@@ -325,6 +333,14 @@ def _forget_repositories(files: str) -> None:
         if directory != files and ".git" in others:
             os.unlink(f"{directory}/.git")
         names[:] = [name for name in names if name != ".git"]
+
+
+def _set_times(directory: str, seconds: int) -> None:
+    """Give a time of change to everything at and below a directory, links included."""
+    for path, names, others in os.walk(directory, topdown=False):
+        for name in (*names, *others):
+            os.utime(f"{path}/{name}", (seconds, seconds), follow_symlinks=False)
+    os.utime(directory, (seconds, seconds))
 
 
 def _subdirectory(op: GitSource, files: str) -> str:
@@ -368,12 +384,13 @@ def _secrets(url: str) -> tuple[str, ...]:
 
 def _other_commit(op: GitSource, commit: str) -> SourceError:
     shown = redacted(op.url)
-    if not op.checksum:
+    if not op.checksum or op.fetch_by_commit:
+        wanted = op.checksum or op.ref
         return SourceError(
-            f"`{shown}` does not give away the commit `{op.ref[:64]}`", code="source.not-found"
+            f"`{shown}` does not give away the commit `{wanted[:64]}`", code="source.not-found"
         )
     return SourceError(
-        f"`{shown}` is at another commit than `--checksum` says",
+        f"`{shown}` is at another commit than its checksum says",
         code="source.checksum-mismatch",
         notes=(f"expected {op.checksum}", f"got      {commit}"),
         hint="find out why it differs before you change the checksum",

@@ -302,3 +302,42 @@ def test_a_checkout_can_be_interrupted(server: GitServer, tmp_path: Path) -> Non
     stopped = Checkouts(str(tmp_path / "store"), cancelled=lambda: True)
     with pytest.raises(Cancelled):
         fetch(stopped, server.url("one"))
+
+
+def test_files_are_as_old_as_the_commit_where_that_is_asked_for(
+    server: GitServer, checkouts: Checkouts
+) -> None:
+    server.create("one", {"d/a": "1"})
+    (server.work("one") / "link").symlink_to("nowhere")
+    server.commit("one", {})
+    when = int(server.git("one", "log", "-1", "--format=%ct"))
+    os.utime(server.work("one"), (0, 0))
+    plain = Path(fetch(checkouts, server.url("one")).directory)
+    for path in (plain, plain / "d"):
+        os.utime(path, (1, 1))
+    timed = Path(fetch(checkouts, server.url("one"), commit_times=True).directory)
+    found = [timed, *timed.rglob("*")]
+    assert len(found) == 4
+    assert {path.lstat().st_mtime for path in found} == {float(when)}
+
+
+def test_a_commit_is_fetched_by_its_name_whatever_the_ref_is_by_now(
+    server: GitServer, checkouts: Checkouts
+) -> None:
+    old = server.create("one", {"a": "1"})
+    server.git("one", "config", "uploadpack.allowAnySHA1InWant", "true")
+    server.commit("one", {"a": "2"})
+    wanted = {"checksum": old, "fetch_by_commit": True}
+    for ref in ("", "main"):
+        found = fetch(checkouts, server.url("one"), ref=ref, **wanted)
+        assert (found.commit, Path(found.directory, "a").read_text()) == (old, "1")
+    kept = fetch(checkouts, server.url("one"), ref="main", keep_git_dir=True, **wanted)
+    assert Path(kept.directory, ".git/refs/heads/main").read_text().strip() == old
+
+
+def test_a_commit_that_the_server_has_not_is_not_found(
+    server: GitServer, checkouts: Checkouts
+) -> None:
+    server.create("one", {"a": "1"})
+    error = refused(checkouts, server.url("one"), checksum="1" * 40, fetch_by_commit=True)
+    assert error.code in ("source.not-found", "source.git-failed")

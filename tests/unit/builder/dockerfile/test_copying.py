@@ -226,6 +226,9 @@ class TestAdd:
         assert only_input(f"ADD {path} /d/") == ContextSource()
 
 
+COMMIT = "0123456789" * 4
+
+
 class TestGit:
     @pytest.mark.parametrize(
         ("url", "source"),
@@ -260,7 +263,12 @@ class TestGit:
                 ),
             ),
             ("https://h/r.git?ref=v1#v1", GitSource(url="https://h/r.git", ref="v1")),
-            ("git@h:r?mtime=checkout&fetch-by-commit=1", GitSource(url="git@h:r")),
+            ("git@h:r?mtime=checkout&fetch-by-commit=0", GitSource(url="git@h:r")),
+            ("git@h:r?mtime=commit", GitSource(url="git@h:r", commit_times=True)),
+            (
+                f"git@h:r?fetch-by-commit&commit={COMMIT}",
+                GitSource(url="git@h:r", checksum=COMMIT, fetch_by_commit=True),
+            ),
         ],
     )
     def test_urls(self, url: str, source: GitSource) -> None:
@@ -286,7 +294,9 @@ class TestGit:
             ("?ref=a&tag=b", "two refs"),
             ("?submodules=x", "true or false"),
             ("?checksum=xyz", "no commit"),
-            ("?mtime=commit", "not supported"),
+            ("?mtime=now", "`checkout` or `commit`"),
+            ("?fetch-by-commit=1&commit=abc", "the whole commit"),
+            ("?fetch-by-commit=1", "the whole commit"),
             ("#-x", "begin with"),
             ("?ref=--upload-pack", "begin with"),
         ],
