@@ -191,7 +191,7 @@ class BuildError(LapstrakeError):
 
 
 class RunFailed(BuildError):
-    """The command of a RUN ended with a code other than 0."""
+    """The command of a RUN ended with a code other than 0; `kept` is the diff id of what it wrote, "" where that is gone."""
 
     default_code = "build.run-failed"
 
@@ -207,6 +207,7 @@ class RunFailed(BuildError):
     ) -> None:
         super().__init__(message, code=code, span=span, notes=notes, hint=hint)
         self.command_exit_code = command_exit_code
+        self.kept = ""
 
 
 class Cancelled(BuildError):

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     no_color: bool = False
     dumb_terminal: bool = False
     debug: bool = False
+    keep_failed: bool = False
     ca_bundle: str | None = None
     ca_certs: tuple[str, ...] = ()
     source_date_epoch: int | None = None
@@ -64,6 +65,7 @@ def read(environ: Mapping[str, str], euid: int, home: str, *, root: str | None =
         no_color=text("NO_COLOR") is not None,
         dumb_terminal=environ.get("TERM") == "dumb",
         debug=environ.get("LAPSTRAKE_DEBUG", "0") not in {"", "0"},
+        keep_failed=environ.get("LAPSTRAKE_KEEP_FAILED", "0") not in {"", "0"},
         ca_bundle=text("REQUESTS_CA_BUNDLE") or text("CURL_CA_BUNDLE") or text("SSL_CERT_FILE"),
         ca_certs=tuple(each for each in environ.get("LAPSTRAKE_CA_CERT", "").split(":") if each),
         source_date_epoch=_epoch(text("SOURCE_DATE_EPOCH")),

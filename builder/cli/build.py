@@ -11,10 +11,11 @@ import click
 import msgspec
 
 from builder.cli.invocation import Invocation
+from builder.cli.on_fail import Shell, look_around_in, shell_of
 from builder.cli.pairs import named, with_environment
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
-from builder.errors import ExportError, LapstrakeError, UsageError
+from builder.errors import ExportError, LapstrakeError, RunFailed, UsageError
 from builder.settings import isolation_name, progress_mode
 from builder.ui.style import palette_for
 
@@ -137,6 +138,15 @@ _IGNORED = [
     metavar="WHAT",
     help="Allow steps network.host, security.insecure, device or leaked-secrets.",
 )
+@click.option(
+    "--keep-failed", is_flag=True, help="Keep what a step wrote that failed, for `debug`."
+)
+@click.option(
+    "--on-fail",
+    type=click.Choice(["stop", "keep", "shell"]),
+    default="stop",
+    help="When a step fails: stop, keep what it wrote, or open a shell in it.",
+)
 @step_options
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
@@ -172,6 +182,8 @@ def command(
     ssh: tuple[str, ...],
     allow: tuple[str, ...],
     ca_certs: tuple[str, ...],
+    keep_failed: bool,
+    on_fail: str,
     **step: Any,
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
@@ -200,6 +212,7 @@ def command(
                 contexts=_contexts(contexts),
             )
             return answer(invocation, call, question, _stdin(question))
+    shell = shell_of(on_fail, keep=keep_failed or invocation.settings.keep_failed)
     if push and not tags:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
     if isolation is not None:
@@ -225,13 +238,14 @@ def command(
         push=push,
         network=network,
         contexts=_contexts(contexts),
+        keep_failed=keep_failed or on_fail != "stop" or invocation.settings.keep_failed,
         **_given(secrets, ssh, allow),
         **_limits(step),
     )
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
             os.unlink(iidfile)
-    result = _run(invocation, request, mode, explain=explain is not None)
+    result = _run(invocation, request, mode, shell, explain=explain is not None)
     if iidfile is not None:
         _write(iidfile, result.image_id)
     if quiet and not any(output.dest == "-" for output in request.outputs):
@@ -315,7 +329,12 @@ def _mode(invocation: Invocation, progress: str | None, *, quiet: bool) -> str:
 
 
 def _run(
-    invocation: Invocation, request: BuildRequest, mode: str, *, explain: bool = False
+    invocation: Invocation,
+    request: BuildRequest,
+    mode: str,
+    shell: Shell = Shell.NONE,
+    *,
+    explain: bool = False,
 ) -> BuildResult:
     """Build; tell the warnings at the end, whether it went well or not."""
     stdin = _stdin(request)
@@ -335,8 +354,10 @@ def _run(
                     )
                 finally:
                     warnings = progress.warnings
-        except LapstrakeError:
+        except LapstrakeError as error:
             _summarise(invocation, warnings, None, mode)
+            if shell is not Shell.NONE and isinstance(error, RunFailed):
+                look_around_in(invocation, engine, request, error, shell)
             raise
     warnings = tuple(dict.fromkeys((*warnings, *result.warnings)))
     _summarise(invocation, warnings, result, mode)

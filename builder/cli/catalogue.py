@@ -42,6 +42,7 @@ VERBS: dict[str, Entry] = {
     "builds": Entry("builds", "List builds"),
     "logs": Entry("logs", "Show the log of a build"),
     "why": Entry("why", "Say why steps were not cached"),
+    "debug": Entry("debug", "Look around in a step of a build"),
     "doctor": Entry(
         "doctor", "Try what this host allows, and say what to change", opens_store=False
     ),

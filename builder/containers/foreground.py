@@ -64,23 +64,47 @@ def run(
             network=container.network,
             files=_files(container),
         )
-        try:
-            if spec.process.terminal:
-                return _with_terminal(spec, container, streams, signals, store, behind)
-            return _with_pipes(spec, container, streams, signals, store, behind)
-        except Interrupted as error:
-            return ExitStatus(128 + error.signal_number, error.signal_number)
+        return attached(
+            spec,
+            streams,
+            interactive=container.interactive,
+            behind=behind,
+            hold=(store.lock,),
+            signals=signals,
+        )
+
+
+def attached(
+    spec: ContainerSpec,
+    streams: Streams,
+    *,
+    interactive: bool,
+    behind: Behind,
+    hold: tuple[int, ...],
+    signals: Forward | None = None,
+) -> ExitStatus:
+    """Run a command to its end, on the caller's streams or with a terminal of its own; `hold` are locks of its own.
+
+    Raises: SandboxError: it cannot be executed or found, or what it needs cannot be made.
+    """
+    try:
+        if spec.process.terminal:
+            return _with_terminal(spec, streams, signals, behind, hold, interactive=interactive)
+        return _with_pipes(spec, streams, signals, behind, hold, interactive=interactive)
+    except Interrupted as error:
+        return ExitStatus(128 + error.signal_number, error.signal_number)
 
 
 def _with_terminal(
     spec: ContainerSpec,
-    container: Container,
     streams: Streams,
     signals: Forward | None,
-    store: Store,
     behind: Behind,
+    hold: tuple[int, ...],
+    *,
+    interactive: bool,
 ) -> ExitStatus:
-    with Terminal(streams.stdin if container.interactive else None, streams.stdout) as terminal:
+    with Terminal(streams.stdin if interactive else None, streams.stdout) as terminal:
         return behind.launcher.run(
             spec,
             stdin=None,
@@ -89,20 +113,21 @@ def _with_terminal(
             cancellation=behind.cancellation,
             signals=signals,
             on_terminal=terminal.attach,
-            hold=(store.lock,),
+            hold=hold,
         )
 
 
 def _with_pipes(
     spec: ContainerSpec,
-    container: Container,
     streams: Streams,
     signals: Forward | None,
-    store: Store,
     behind: Behind,
+    hold: tuple[int, ...],
+    *,
+    interactive: bool,
 ) -> ExitStatus:
     with ExitStack() as stack:
-        stdin = _input(stack, streams.stdin) if container.interactive else None
+        stdin = _input(stack, streams.stdin) if interactive else None
         stdout = _output(stack, streams.stdout)
         # One pipe where both go to one place, so that they stay in order.
         same = _same_file(streams.stdout, streams.stderr)
@@ -114,7 +139,7 @@ def _with_pipes(
             stderr=stderr,
             cancellation=behind.cancellation,
             signals=signals,
-            hold=(store.lock,),
+            hold=hold,
         )
 
 

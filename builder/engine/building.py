@@ -47,6 +47,8 @@ from builder.solve.allowing import refuse_forbidden
 from builder.solve.context import LocalContext
 from builder.solve.solver import Solved, Solver
 from builder.solve.surroundings import Surroundings
+from builder.solve.trail import Planned, Trace
+from builder.solve.trail import planned as planned_trail
 from builder.solve.translate import Behind
 from builder.store.layers import State
 from builder.store.root import Store
@@ -83,6 +85,7 @@ class Build:
         behind: Behind,
         registries: Callable[[], Registries],
         events: EventSink,
+        trail: Callable[[Trace], None],
         stdin: BinaryIO | None = None,
     ) -> None:
         self._request = request
@@ -91,6 +94,7 @@ class Build:
         self._behind = behind
         self._registries = registries
         self._events = events
+        self._trail = trail
         self._catalogue = Catalogue(store)
         self._remotes = RemoteSources(settings, store, behind)
         self._stdin = stdin
@@ -191,6 +195,7 @@ class Build:
             graph, unused = as_asked(graph, self._request)
             for warning in unused:
                 self._events.emit(Warned(diagnostic=warning))
+        self._trail(self._steps_of(graph))
         solved = Solver(
             graph,
             store=self._store,
@@ -204,6 +209,7 @@ class Build:
             jobs=self._request.jobs,
             located=locator(source),
             project=project_of(self._request),
+            trail=self._trail,
         ).solve()
         image = self._image(plan, solved)
         remarks = weaker(self._behind)
@@ -211,6 +217,15 @@ class Build:
             self._events.emit(Warned(diagnostic=remark))
         warnings = (*plan.warnings, *remarks)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
+
+    def _steps_of(self, graph: Graph) -> Planned:
+        return planned_trail(
+            graph,
+            self._states,
+            network=self._request.network,
+            hosts=self._request.hosts,
+            limits=self._request.limits,
+        )
 
     def _build_args(self) -> tuple[tuple[str, str], ...]:
         given = [(name, value) for name, value in self._request.build_args if value is not None]
@@ -268,6 +283,7 @@ class Build:
             secrets=self._secrets(),
             agents=self._agents,
             certificates=self._certificates(),
+            keep_failed=self._request.keep_failed,
             leaks_allowed="leaked-secrets" in self._request.allow,
         )
 

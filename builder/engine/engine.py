@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.engine.catalogue import Catalogue, LocalImage
@@ -12,6 +12,7 @@ from builder.engine.requests import (
     BuildRequest,
     BuildResult,
     CallRequest,
+    DebugRequest,
     HistoryRow,
     ImageRow,
     PruneResult,
@@ -19,7 +20,7 @@ from builder.engine.requests import (
     PushResult,
     RunRequest,
 )
-from builder.errors import UsageError
+from builder.errors import LapstrakeError, UsageError
 from builder.events import BuildDone, Event, EventSink
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -32,7 +33,9 @@ from runtime.launch import Cancellation, Launcher
 
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
+    from builder.diagnostics import Diagnostic
     from builder.engine.calls import CallResult
+    from builder.engine.recording import Recording
     from builder.engine.registries import Registries
     from builder.oci.config import ImageConfig
     from builder.store.accounting import Account
@@ -103,6 +106,7 @@ class Engine:
             result, done = self._build(request, references, recording, stdin)
         except BaseException as error:
             recording.failed(error)
+            self._tidy(recording.kept)
             raise
         recording.ended(done)
         return result
@@ -111,7 +115,7 @@ class Engine:
         self,
         request: BuildRequest,
         references: tuple[Reference, ...],
-        events: EventSink,
+        events: Recording,
         stdin: BinaryIO | None,
     ) -> tuple[BuildResult, BuildDone]:
         from builder.engine.building import Build
@@ -124,6 +128,7 @@ class Engine:
             behind=self._behind,
             registries=lambda: self._registries,
             events=events,
+            trail=events.trace,
             stdin=stdin,
         ).run()
         for reference in references:
@@ -150,6 +155,41 @@ class Engine:
             warnings=built.warnings,
         )
         return result, done
+
+    def _tidy(self, kept: tuple[str, ...]) -> None:
+        """Keep no more of failed steps than is useful; what cannot be removed now is removed after another build."""
+        if kept:
+            from builder.store.kept import tidy
+
+            with suppress(LapstrakeError):
+                tidy(self._store)
+
+    def debug(
+        self,
+        request: DebugRequest,
+        streams: Streams,
+        tell: Callable[[Diagnostic], None],
+        *,
+        signals: Forward | None = None,
+    ) -> int:
+        """Run a shell or a command where a step of a build ran; see `debugging.debug`."""
+        from builder.engine import debugging
+
+        return debugging.debug(
+            request,
+            streams,
+            tell,
+            settings=self._settings,
+            store=self._store,
+            behind=self._behind,
+            signals=signals,
+        )
+
+    def forget_kept(self) -> None:
+        """Forget what the failed steps of the newest build wrote."""
+        from builder.store.kept import forget_newest
+
+        forget_newest(self._store)
 
     def builds(self) -> list[About]:
         """Return what is remembered of builds, the newest first."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from builder.diagnostics import SourceFile, Span
-from builder.errors import LapstrakeError
-from builder.graph.operations import CopyOp, RunOp
+from builder.errors import LapstrakeError, RunFailed
+from builder.graph.operations import CopyOp
 from builder.graph.vertex import Vertex
 
 _DASHES = "-\u2013\u2014\u2212"
@@ -17,8 +17,8 @@ def locator(source: SourceFile) -> Callable[[LapstrakeError, Vertex], LapstrakeE
     """Return what adds the place of a vertex to an error of its step."""
 
     def locate(error: LapstrakeError, vertex: Vertex) -> LapstrakeError:
-        if error.hint is None and isinstance(vertex.op, RunOp) and error.code == "build.run-failed":
-            error.hint = "the output above shows what went wrong; finished steps stay cached"
+        if error.hint is None and isinstance(error, RunFailed):
+            error.hint = "to look around, run `lapstrake debug`"
         located = error.located(_narrow(error, vertex, source), source)
         if vertex.span is not None and error.code.startswith("context."):
             _explain(error, vertex.span, source)

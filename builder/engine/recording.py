@@ -20,8 +20,10 @@ from builder.events import (
     VertexDone,
     VertexFailed,
     VertexLog,
+    VertexStarted,
     Warned,
 )
+from builder.solve.trail import Executing, Kept, Trace, Trail
 from builder.store.builds import CANCELLED, DONE, FAILED, LARGEST, About, BuildLog, Builds
 
 MOST_OUTPUT = LARGEST // 8
@@ -67,10 +69,25 @@ class Recording:
         with self._lock:
             self._log.add(encoded)
             self._held += len(encoded)
-            self._executed = self._executed or isinstance(event, VertexLog)
-            ended = isinstance(event, VertexDone | VertexFailed)
-            if self._held > _MOST_HELD or (self._executed and ended):
+            step = isinstance(event, VertexStarted | VertexDone | VertexFailed)
+            if self._held > _MOST_HELD or (self._executed and step):
                 self._write()
+
+    def trace(self, trace: Trace) -> None:
+        """Take what is needed to look into a step later."""
+        with self._lock:
+            self._log.add(_ENCODER.encode(trace))
+            if isinstance(trace, Kept):
+                kept = (*self._about.kept, trace.diff_id)
+                self._about = msgspec.structs.replace(self._about, kept=kept)
+            elif isinstance(trace, Executing):
+                self._executed = True
+                self._write()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The diff ids of what failed steps wrote and is kept."""
+        return self._about.kept
 
     def ended(self, done: BuildDone) -> None:
         """Record that the build went well."""
@@ -126,6 +143,16 @@ def events_of(builds: Builds, build_id: str) -> Iterator[Event]:
 def project_of(request: BuildRequest) -> tuple[str, ...]:
     """Return what makes two builds builds of the same thing: the context and the name of the Dockerfile."""
     return _place(request.context), request.dockerfile or "Dockerfile"
+
+
+def trail_of(builds: Builds, build_id: str) -> Trail:
+    """Return what is known of the steps of a build; nothing of one that an older version recorded."""
+    decoder: msgspec.msgpack.Decoder[Trace] = msgspec.msgpack.Decoder(Trace)
+    traces: list[Trace] = []
+    for encoded in builds.events(build_id):
+        with suppress(msgspec.MsgspecError):
+            traces.append(decoder.decode(encoded))
+    return Trail(traces)
 
 
 def _place(context: str) -> str:

@@ -57,6 +57,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     agents: tuple[AgentSource, ...] = ()
     allow: frozenset[str] = frozenset()
     """What a build may do only when it is allowed by name: see `ALLOWED`."""
+    keep_failed: bool = False
+    """Whether what a command wrote that then failed is kept, to look into it."""
 
 
 class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +127,21 @@ class PruneResult(msgspec.Struct, frozen=True, kw_only=True):
 
     removed: tuple[str, ...]
     bytes: int
+
+
+class DebugRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A step to look into: `build` is the beginning or end of an id, "" the newest; `step` as in `steps.find_step`.
+
+    Without `argv` it is a shell that runs there.
+    """
+
+    build: str = ""
+    step: str | None = None
+    argv: tuple[str, ...] = ()
+    interactive: bool = True
+    terminal: bool = False
+    secrets: tuple[SecretSource, ...] = ()
+    agents: tuple[AgentSource, ...] = ()
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,14 +8,14 @@ from builder.events import Event, VertexStarted
 
 
 def find_step(events: Iterable[Event], text: str) -> int | None:
-    """Return the number of the step that a text names, None where there is none; of several the first."""
+    """Return the number of the step that a text names, None where there is none; of several the first that is the Dockerfile's own."""
     started = [event for event in events if isinstance(event, VertexStarted)]
     if text.startswith("#"):
         return next((event.id for event in started if f"#{event.id}" == text), None)
     stage, colon, line = text.rpartition(":")
     if not line.isascii() or not line.isdecimal():
         return None
-    for event in started:
+    for event in sorted(started, key=lambda event: event.name.startswith("[internal]")):
         if event.span is None or not event.span.line <= int(line) <= event.span.end_line:
             continue
         if not colon or _stage(event.name) == stage.lower():

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, assert_never
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.errors import BuildError, Cancelled, ContextError, LapstrakeError, LayerLost
+from builder.errors import (
+    BuildError,
+    Cancelled,
+    ContextError,
+    LapstrakeError,
+    LayerLost,
+    RunFailed,
+)
 from builder.events import (
     EventSink,
     Outcome,
@@ -45,6 +52,7 @@ from builder.solve.misses import Misses
 from builder.solve.schedule import Schedule
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
 from builder.solve.surroundings import Surroundings, Told
+from builder.solve.trail import Began, Executing, Kept, Made, Trace
 from builder.solve.translate import Behind
 from builder.store.cache import Observation
 from builder.store.layers import Layer, State
@@ -98,6 +106,7 @@ class Solver:
         first_id: int = 1,
         located: Callable[[LapstrakeError, Vertex], LapstrakeError],
         project: tuple[str, ...],
+        trail: Callable[[Trace], None],
         jobs: int | None = None,
     ) -> None:
         self._graph = graph
@@ -111,6 +120,7 @@ class Solver:
         self._next_id = first_id
         self._ids: dict[int, int] = {}
         self._located = located
+        self._trail = trail
         self._lookup = Lookup(store)
         self._inputs: dict[int, Input] = {}
         self._layers: dict[int, Layer] = {}
@@ -227,6 +237,7 @@ class Solver:
 
     def _execute_rest(self) -> None:
         running: dict[Future[_Result], int] = {}
+        self._trail(Executing())
         try:
             self._execute_in_pool(running)
         finally:
@@ -441,6 +452,7 @@ class Solver:
         vertex = self._graph.vertices[index]
         self._ids[index] = self._next_id
         self._next_id += 1
+        self._trail(Began(index, self._id(index)))
         self._events.emit(
             VertexStarted(at=self._at(), id=self._id(index), name=vertex.name, span=vertex.span)
         )
@@ -450,6 +462,7 @@ class Solver:
             base = base_of(self._inputs_of(self._graph.vertices[index]))
             self._inputs[index] = base.with_layer(result.made)
             self._layers[index] = result.made
+            self._trail(Made(index, result.made.diff_id))
             self._cached += result.cached
         else:
             self._inputs[index] = result.made
@@ -464,6 +477,8 @@ class Solver:
             cancelled = VertexDone(at=self._at(), id=self._id(index), outcome=Outcome.CANCELLED)
             self._events.emit(cancelled)
             return error
+        if isinstance(error, RunFailed) and error.kept:
+            self._trail(Kept(index, error.kept))
         located = self._located(error, self._graph.vertices[index])
         diagnostic: Diagnostic = located.diagnostic()
         self._events.emit(VertexFailed(at=self._at(), id=self._id(index), diagnostic=diagnostic))

@@ -31,7 +31,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     `resolver` is the host's resolv.conf; `hosts` are further names with their addresses, or `GATEWAY`.
     `secrets` and `agents` are what steps may ask for, None where nothing was given. With `leaks_allowed`, what a step
-    wrote is not searched for the secrets that it saw. `certificates`, each in DER, are trusted besides those of the image.
+    wrote is not searched for the secrets that it saw; with `keep_failed` it is kept if the step fails. `certificates`, each in DER, are trusted besides those of the image.
     """
 
     resolver: str = ""
@@ -41,6 +41,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Secrets | None = None
     agents: Agents | None = None
     leaks_allowed: bool = False
+    keep_failed: bool = False
     certificates: tuple[bytes, ...] = ()
 
 

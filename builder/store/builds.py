@@ -33,6 +33,8 @@ LARGEST = 1 << 30
 RUNNING, DONE, FAILED, CANCELLED, KILLED = "running", "done", "failed", "cancelled", "killed"
 
 _LENGTH = 4
+_MOST_HELD_BACK = 1 << 20
+"""Bytes that wait for room on a full disk."""
 _LONGEST = 64 << 20
 _COUNTED = 1 << 20
 _MOST_AT_ONCE = 1000
@@ -40,7 +42,7 @@ _MOST_AT_ONCE = 1000
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
-    """A build in short; times in seconds, `error` is its code and message."""
+    """A build in short; times in seconds, `error` is its code and message, `kept` the diff ids of what failed steps wrote."""
 
     id: str
     started: float
@@ -54,6 +56,7 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     cached: int = 0
     error: tuple[str, str] | None = None
+    kept: tuple[str, ...] = ()
 
 
 class Builds:
@@ -160,13 +163,21 @@ class BuildLog:
             fcntl.flock(self._file, fcntl.LOCK_EX)
             _replace(f"{self._room}/{self.id}.json", msgspec.json.encode(about))
         held, self._held = self._held, []
-        for at in range(0, len(held), _MOST_AT_ONCE):
-            pieces = held[at : at + _MOST_AT_ONCE]
-            written = os.writev(self._file, pieces)
-            if written < sum(map(len, pieces)):
-                view = memoryview(b"".join(pieces))[written:]
-                while view:
-                    view = view[os.write(self._file, view) :]
+        before = os.fstat(self._file).st_size
+        try:
+            for at in range(0, len(held), _MOST_AT_ONCE):
+                pieces = held[at : at + _MOST_AT_ONCE]
+                written = os.writev(self._file, pieces)
+                if written < sum(map(len, pieces)):
+                    view = memoryview(b"".join(pieces))[written:]
+                    while view:
+                        view = view[os.write(self._file, view) :]
+        except OSError:
+            # On a full disk a part of an event may have been written, which would hide all that comes after it.
+            os.ftruncate(self._file, before)
+            if sum(map(len, held)) < _MOST_HELD_BACK:
+                self._held = held
+            raise
 
     def finish(self, about: About) -> None:
         """End the record, and forget builds that are too old or too many."""
@@ -179,9 +190,14 @@ class BuildLog:
 
 
 def _replace(path: str, data: bytes) -> None:
-    with open(f"{path}.new", "wb") as file:
-        file.write(data)
-    os.rename(f"{path}.new", path)
+    try:
+        with open(f"{path}.new", "wb") as file:
+            file.write(data)
+        os.rename(f"{path}.new", path)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(f"{path}.new")
+        raise
 
 
 def _is_held(path: str) -> bool:

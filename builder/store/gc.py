@@ -174,6 +174,7 @@ class _Collection:
             statement = f"SELECT DISTINCT diff_id FROM {table}"  # noqa: S608  no input
             found.update(diff_id for (diff_id,) in texts(self._store, statement))
         given = {diff_id for (diff_id,) in texts(self._store, "SELECT diff_id FROM records")}
+        given |= {unit.name for unit in self._staying if unit.kind is Kind.STEPS}
         return found - self._needs.layers - (given - self._of(Kind.STEPS))
 
     def _of(self, kind: Kind) -> set[str]:

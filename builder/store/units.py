@@ -1,6 +1,6 @@
 """What a store could do without, piece by piece, and which pieces are the least useful.
 
-A piece is a layer that steps gave, with the records of these steps; a cache mount; what is known of a context; a
+A piece is a layer that steps gave, with the records of these steps, or that a failed one left; a cache mount; what is known of a context; a
 download; a checkout; the tree of a state; what is remembered of a build or a project. What images or running commands need is none.
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
+from builder.store.kept import kept_layers
 from builder.store.ours import unused
 from builder.store.pruning import Kind
 
@@ -88,6 +89,9 @@ def _steps(store: Store, needs: Needs) -> Iterator[Unit]:
         if name in found:
             longest = max(longest, found[name].seconds)
         found[name] = Unit(kind=Kind.STEPS, name=name, used=cast("float", used), seconds=longest)
+    for diff_id, ended in kept_layers(store).items():
+        if diff_id not in needs.layers:
+            found.setdefault(diff_id, Unit(kind=Kind.STEPS, name=diff_id, used=ended))
     yield from found.values()
 
 

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import BuildError, ContainerError, RunFailed
+from builder.errors import BuildError, Cancelled, ContainerError, LapstrakeError, RunFailed
 from builder.graph.operations import RunOp
-from builder.solve.steps.placing import files_of, hostname_of, network_of
-from builder.solve.steps.showing import shown
-from builder.solve.steps.trusting import strip, trusting
+from builder.solve.steps.preparing import Prepared, prepared
+from builder.solve.steps.trusting import strip
 from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.root import Store
 from builder.store.snapshotter import ActiveSnapshot
-from runtime.spec import BindMount, ContainerSpec, Process, Resources, Security
+from runtime.spec import ContainerSpec, Resources
 
 if TYPE_CHECKING:
     from builder.solve.needles import Mask
@@ -51,57 +50,46 @@ def execute_run(
         BuildError: it could not be started, or the walls could not be made; a secret that it needs was not given, or
         is in what it wrote.
     """
-    hostname = hostname_of(op, behind.open())
-    snapshots = store.snapshots
-    with (
-        shown(
-            op,
-            inputs,
-            store=store,
-            behind=behind,
-            surroundings=surroundings,
-            waiting=told.waiting,
-        ) as more,
-        snapshots.prepare(inputs[0]) as active,
-        trusting(op, active, surroundings.certificates, store=store, behind=behind) as trusted,
-    ):
-        scripts: tuple[BindMount, ...] = ()
-        if op.script is not None:
-            # Bound, as the files that are shown from memory cannot be executed.
-            path = f"{snapshots.scratch()}/{active.name}.script"
-            _write_script(path, op.script)
-            scripts = (BindMount(target=op.argv[-1], source=path, read_only=True),)
-        network = network_of(op, surroundings)
-        spec = ContainerSpec(
-            rootfs=trusted.rootfs,
-            process=Process(
-                argv=op.argv,
-                env=(*op.env, *op.hidden_env, *trusted.env, *more.env),
-                cwd=op.cwd or "/",
-                user=op.user,
-            ),
-            mounts=(*more.mounts, *trusted.mounts, *scripts),
-            hostname=hostname,
-            network=network,
-            files=files_of(op, network, surroundings),
-            security=Security(op.security),
-            limits=surroundings.limits.processes,
-            resources=surroundings.limits.resources,
-            shared_memory=surroundings.limits.shared_memory,
-        )
-        try:
-            failed = _run(spec, behind, _Output(told, more.values), (*more.held, *locks))
-        finally:
-            for script in scripts:
-                os.unlink(script.source)
-        if failed is not None:
-            raise failed
-        if more.values and not surroundings.leaks_allowed:
-            _refuse_leaks(active, more.values, behind)
-        if surroundings.certificates:
-            for path in strip(active, trusted, surroundings.certificates, behind):
-                told.log(f"note: `{path}` keeps a certificate of `--ca-cert`\n".encode())
-        return snapshots.commit(active)
+    with prepared(
+        op, inputs, store=store, behind=behind, surroundings=surroundings, waiting=told.waiting
+    ) as step:
+        output = _Output(told, step.shown.values)
+        failed = _run(step.spec, behind, output, (*step.shown.held, *locks))
+        if failed is None:
+            return _commit(step, store, behind, surroundings, told)
+        if surroundings.keep_failed:
+            _keep(failed, step, store, behind, surroundings, told)
+        raise failed
+
+
+def _commit(
+    step: Prepared, store: Store, behind: Behind, surroundings: Surroundings, told: Told
+) -> Layer:
+    """Make a layer of what a command wrote."""
+    if step.shown.values and not surroundings.leaks_allowed:
+        _refuse_leaks(step.active, step.shown.values, behind)
+    if surroundings.certificates:
+        for path in strip(step.active, step.trusted, surroundings.certificates, behind):
+            told.log(f"note: `{path}` keeps a certificate of `--ca-cert`\n".encode())
+    return store.snapshots.commit(step.active)
+
+
+def _keep(
+    failed: RunFailed,
+    step: Prepared,
+    store: Store,
+    behind: Behind,
+    surroundings: Surroundings,
+    told: Told,
+) -> None:
+    """Keep what a command wrote that failed; where that is not possible, its error says so."""
+    try:
+        failed.kept = _commit(step, store, behind, surroundings, told).diff_id
+    except Cancelled:
+        raise
+    except LapstrakeError as error:
+        why = "; ".join((error.message, *error.notes))
+        failed.notes += (f"what the command wrote cannot be kept: {why}",)
 
 
 def _refuse_leaks(active: ActiveSnapshot, values: Sequence[bytes], behind: Behind) -> None:
@@ -121,12 +109,6 @@ def _refuse_leaks(active: ActiveSnapshot, values: Sequence[bytes], behind: Behin
             notes=("it is in " + ", ".join(f"`{path}`" for path in paths),),
             hint="keep it out of files, or allow it with `--allow leaked-secrets`",
         )
-
-
-def _write_script(path: str, script: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(script)
-        os.fchmod(file.fileno(), 0o755)
 
 
 class _Output:
