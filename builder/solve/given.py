@@ -26,3 +26,20 @@ class AgentSource(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     paths: tuple[str, ...] = ()
+
+
+class SharedCache(msgspec.Struct, frozen=True, kw_only=True):
+    """A cache that a build reads or adds to. `where` is a reference for `registry`, a host path for `local`, "" for `inline`.
+
+    With `every_step` the layers of all steps are added, else those of the image alone. Without `required`, a cache that
+    cannot be used is no reason to fail. `mounts` are the ids of cache mounts that go along, `("all",)` for every one,
+    none of them larger than `mount_limit`, in bytes.
+    """
+
+    type: str
+    where: str
+    every_step: bool = False
+    required: bool = False
+    compression: str = "gzip"
+    mounts: tuple[str, ...] = ()
+    mount_limit: int = 2 << 30

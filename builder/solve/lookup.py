@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import cast
+from typing import Protocol, cast
 
 import msgspec
 
@@ -58,15 +58,37 @@ def copy_key(op: CopyOp, contents: str) -> CacheKey:
     )
 
 
-class Lookup:
-    """Finds layers for steps of one build."""
+class CacheBackend(Protocol):
+    """Records made elsewhere; callable from many threads. It never fails: what cannot be had is not there."""
 
-    def __init__(self, store: Store) -> None:
+    def lookup(self, key: CacheKey, base: str) -> tuple[CacheRecord, ...]:
+        """Return the records of a key whose layers are not known to be missing, that of the base first."""
+
+    def layer(self, record: CacheRecord) -> Layer:
+        """Return the layer of a record that was looked up, which need not be here; the record counts from now on."""
+
+    def selection(self, state: str, request: str) -> str | None:
+        """Return the digest of what is selected in a state, as `CacheIndex.selection` does."""
+
+    def have(self, state: State) -> None:
+        """Have the layers of a state here that came from this backend.
+
+        Raises: LayerLost: one cannot be had, or is not what it was said to be; it is not found any more.
+        """
+
+
+class Lookup:
+    """Finds layers for steps of one build, here and then `elsewhere`."""
+
+    def __init__(self, store: Store, elsewhere: CacheBackend | None = None) -> None:
         self._store = store
+        self._backend = elsewhere
         self._jobs = store.jobs
 
     def worth_selecting(self, op: CopyOp, inputs: tuple[Input, ...]) -> bool:
         """Tell whether digesting first is likely cheaper than copying at once: is anything known?"""
+        if self._backend is not None:
+            return True
         for source in op.sources:
             origin = None if source.inline else inputs[source.input]
             if not isinstance(origin, LocalContext):
@@ -115,6 +137,8 @@ class Lookup:
         if request is not None:
             states, text = request
             known = self._store.cache.selection(states, text)
+            if known is None and self._backend is not None:
+                known = self._backend.selection(states, text)
             if known is not None:
                 return known
         trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
@@ -150,6 +174,30 @@ class Lookup:
         With a `ttl`, in seconds, only what was executed since then counts.
         """
         oldest = time.time() - ttl if ttl else 0.0
+        layer = self._find_here(key, base, oldest)
+        if layer is None and self._backend is not None:
+            layer = self._find_elsewhere(self._backend, key, base, oldest)
+        return layer
+
+    def have(self, state: State) -> None:
+        """Have all layers of a state here.
+
+        Raises: LayerLost: one that was found elsewhere cannot be had.
+        """
+        if self._backend is not None:
+            self._backend.have(state)
+
+    def _find_elsewhere(
+        self, backend: CacheBackend, key: CacheKey, base: State, oldest: float
+    ) -> Layer | None:
+        for record in backend.lookup(key, base.id):
+            if record.created < oldest:
+                continue
+            if record.base == base.id or (record.observations and self._holds(record, base)):
+                return backend.layer(msgspec.structs.replace(record, base=base.id))
+        return None
+
+    def _find_here(self, key: CacheKey, base: State, oldest: float) -> Layer | None:
         exact = self._store.cache.find(key.digest, base.id)
         if exact is not None:
             diff_id, created = exact

@@ -47,7 +47,16 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
 from builder.solve.limits import UnsetLimits
-from builder.solve.lookup import Input, Lookup, Step, base_of, copy_key, make_dir_key, run_key
+from builder.solve.lookup import (
+    CacheBackend,
+    Input,
+    Lookup,
+    Step,
+    base_of,
+    copy_key,
+    make_dir_key,
+    run_key,
+)
 from builder.solve.misses import Misses
 from builder.solve.schedule import Schedule
 from builder.solve.steps.copy import execute_copy, source_trees, stands_on
@@ -104,6 +113,7 @@ class Solver:
         surroundings: Surroundings,
         events: EventSink,
         first_id: int = 1,
+        elsewhere: CacheBackend | None = None,
         located: Callable[[LapstrakeError, Vertex], LapstrakeError],
         project: tuple[str, ...],
         trail: Callable[[Trace], None],
@@ -121,7 +131,7 @@ class Solver:
         self._ids: dict[int, int] = {}
         self._located = located
         self._trail = trail
-        self._lookup = Lookup(store)
+        self._lookup = Lookup(store, elsewhere)
         self._inputs: dict[int, Input] = {}
         self._layers: dict[int, Layer] = {}
         self._cached = 0
@@ -154,6 +164,7 @@ class Solver:
                 if len(self._inputs) < len(self._graph.vertices):
                     self._refuse_missing()
                     self._execute_rest()
+                self._have_result()
                 break
             except LayerLost as lost:
                 if not self._can_be_made_again(lost):
@@ -162,6 +173,12 @@ class Solver:
         self._misses.ended()
         states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
         return Solved(states, self._layers, len(self._layers), self._cached)
+
+    def _have_result(self) -> None:
+        """Have the layers of the image here: what the store calls an image is whole."""
+        result = None if self._graph.target is None else self._inputs[self._graph.target]
+        if isinstance(result, State):
+            self._lookup.have(result)
 
     def _take_sources(self) -> None:
         for index, vertex in enumerate(self._graph.vertices):

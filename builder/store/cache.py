@@ -44,13 +44,26 @@ class CacheRecord(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class Journal:
+    """What a build found and recorded, for those who share it: keys with bases, and selections with contents."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], None] = {}
+        self.selections: dict[tuple[str, str], str] = {}
+
+    def note(self, key: str, base: str) -> None:
+        """Take a record; callable from many threads."""
+        self.records[key, base] = None
+
+
 class CacheIndex:
-    """The local cache records; `project` is what new ones are said to belong to."""
+    """The local cache records; `project` is what new ones are said to belong to, `journal` is told what is used."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._used: list[tuple[str, str]] = []
         self.project = ""
+        self.journal: Journal | None = None
 
     def lookup(self, key: str) -> tuple[CacheRecord, ...]:
         """Return the records of a key, the newest first."""
@@ -79,6 +92,8 @@ class CacheIndex:
         )
         if row is None:
             return None
+        if self.journal is not None:
+            self.journal.note(key, base)
         if cast("float", row[1]) < time.time() - _GRAIN:
             self._used.append((key, base))
         return str(row[0]), cast("float", row[2])
@@ -125,16 +140,24 @@ class CacheIndex:
                 self.project,
             ),
         )
+        if self.journal is not None:
+            self.journal.note(key.digest, base)
 
     def selection(self, state: str, request: str) -> str | None:
         """Return the remembered digest of what `request` selects in a state."""
         row = self._db.row(
             "SELECT contents FROM selections WHERE state = ? AND request = ?", (state, request)
         )
-        return None if row is None else str(row[0])
+        if row is None:
+            return None
+        if self.journal is not None:
+            self.journal.selections[state, request] = str(row[0])
+        return str(row[0])
 
     def remember_selection(self, state: str, request: str, contents: str) -> None:
         """Remember the digest of what `request` selects in a state."""
+        if self.journal is not None:
+            self.journal.selections[state, request] = contents
         self._db.execute(
             "INSERT OR REPLACE INTO selections (state, request, contents) VALUES (?, ?, ?)",
             (state, request, contents),

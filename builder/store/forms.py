@@ -44,6 +44,8 @@ class LayerForms:
         self._scratch = f"{root}/scratch/{unique_name()}"
         self._sweeper: Sweeper | None = None
         self._lock = allocate_lock()
+        self.elsewhere: Callable[[Layer], None] | None = None
+        """Has a layer of which nothing is here brought from elsewhere, if it is known there; raises LayerLost."""
 
     def scratch(self) -> str:
         """Return this process's own directory for what never becomes part of the store."""
@@ -83,6 +85,10 @@ class LayerForms:
         other = directory or self._any_directory(layer.diff_id)
         if other is not None:
             return make(self.pack(layer, other))
+        if self.elsewhere is not None and not refused:
+            self.elsewhere(layer)
+            for form in self.layers.blobs(layer.diff_id):
+                return make(form)
         if unusable is not None:
             # It came like this: to build or pull it again would not help.
             raise unusable
@@ -195,6 +201,9 @@ class LayerForms:
                 continue
             blobs = self.layers.blobs(layer.diff_id)
             directory = self._any_directory(layer.diff_id)
+            if not blobs and directory is None and self.elsewhere is not None:
+                self.elsewhere(layer)
+                blobs = self.layers.blobs(layer.diff_id)
             if not blobs and directory is None:
                 raise LayerLost(layer.diff_id)
             form = blobs[0] if blobs or directory is None else self.pack(layer, directory)
