@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 import msgspec
 
 from builder.errors import Cancelled, RegistryError
-from builder.events import EventSink, Progress
+from builder.events import Discard, EventSink, Progress
 from builder.oci import mediatypes
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
@@ -163,6 +163,44 @@ def push(
     if cancelled():
         raise Cancelled
     return client.put_manifest(reference, manifest)
+
+
+def send(
+    client: RegistryClient,
+    reference: Reference,
+    blobs: Sequence[Outgoing],
+    *,
+    cancelled: Question = never,
+) -> int:
+    """Have blobs in a repository, without an image of them; return the bytes that had to be sent.
+
+    Raises: as `push`.
+    """
+    sent: list[int] = []
+
+    def send_one(blob: Outgoing, stopped: Question) -> None:
+        if not client.blob_exists(reference, blob.descriptor.digest):
+            meter = _Meter(Discard(), 0, blob.descriptor)
+            _upload(client, reference, blob, meter, stopped)
+            sent.append(blob.descriptor.size)
+
+    wanted = {blob.descriptor.digest: blob for blob in blobs}
+    _in_parallel(send_one, tuple(wanted.values()), UPLOADS, cancelled)
+    return sum(sent)
+
+
+def receive(
+    client: RegistryClient,
+    reference: Reference,
+    descriptor: Descriptor,
+    *,
+    cancelled: Question = never,
+) -> Iterator[bytes]:
+    """Yield the bytes of a blob, going on where a connection broke; the receiver verifies them.
+
+    Raises: RegistryError: it cannot be had. Cancelled.
+    """
+    return _resumed(client, reference, descriptor, _Meter(Discard(), 0, descriptor), cancelled)
 
 
 def _resumed(
