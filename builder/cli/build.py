@@ -28,8 +28,6 @@ _ABSENT = [
         "--annotation",
         "--attest",
         "--builder",
-        "--cache-from",
-        "--cache-to",
         "--metadata-file",
         "--policy",
         "--provenance",
@@ -147,6 +145,18 @@ _IGNORED = [
     default="stop",
     help="When a step fails: stop, keep what it wrote, or open a shell in it.",
 )
+@click.option(
+    "--cache-from",
+    multiple=True,
+    metavar="type=TYPE[,KEY=VALUE…]",
+    help="Also use this cache: type=registry,ref=NAME or type=local,src=DIR.",
+)
+@click.option(
+    "--cache-to",
+    multiple=True,
+    metavar="type=TYPE[,KEY=VALUE…]",
+    help="Add to this cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline.",
+)
 @step_options
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj
@@ -184,6 +194,8 @@ def command(
     ca_certs: tuple[str, ...],
     keep_failed: bool,
     on_fail: str,
+    cache_from: tuple[str, ...],
+    cache_to: tuple[str, ...],
     **step: Any,
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
@@ -240,6 +252,7 @@ def command(
         contexts=_contexts(contexts),
         keep_failed=keep_failed or on_fail != "stop" or invocation.settings.keep_failed,
         **_given(secrets, ssh, allow),
+        **_caches(cache_from, cache_to),
         **_limits(step),
     )
     if iidfile is not None:
@@ -265,6 +278,14 @@ def _given(
         "agents": agents_of(ssh),
         "allow": allowed_of(allow),
     }
+
+
+def _caches(sources: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, Any]:
+    if not sources and not targets:
+        return {}
+    from builder.cli.caches import sources_of, targets_of
+
+    return {"cache_from": sources_of(sources), "cache_to": targets_of(targets)}
 
 
 def _limits(given: dict[str, Any]) -> dict[str, Any]:

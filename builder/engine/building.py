@@ -56,6 +56,7 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
+    from builder.sharing.sharing import Sharing
     from builder.solve.agents import Agents
     from builder.solve.secrets import Secrets
 
@@ -100,6 +101,7 @@ class Build:
         self._stdin = stdin
         self._named: NamedContexts | None = None
         self._agents: Agents | None = None
+        self._sharing: Sharing | None = None
         self._next_id = 1
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
@@ -114,10 +116,29 @@ class Build:
 
             self._agents = Agents(self._request.agents, self._store.snapshots.scratch())
         try:
+            if self._request.cache_from or self._request.cache_to:
+                return self._begin_sharing()
             return self._begin()
         finally:
             if self._agents is not None:
                 self._agents.close()
+
+    def _begin_sharing(self) -> Built:
+        """Build with the caches of others; what was finished is shared even if the build fails."""
+        from builder.sharing.sharing import Sharing
+
+        with Sharing(
+            self._request.cache_from,
+            self._request.cache_to,
+            store=self._store,
+            client=lambda: self._registries().client(),
+            events=self._events,
+            cancelled=lambda: self._behind.cancellation.cancelled,
+        ) as sharing:
+            self._sharing = sharing
+            built = self._begin()
+            sharing.give(tuple([layer.diff_id for layer in built.image.state.layers]))
+            return msgspec.structs.replace(built, warnings=(*built.warnings, *sharing.warnings))
 
     def _begin(self) -> Built:
         with begun(
@@ -207,6 +228,7 @@ class Build:
             events=self._events,
             first_id=self._next_id,
             jobs=self._request.jobs,
+            elsewhere=None if self._sharing is None else self._sharing.taken,
             located=locator(source),
             project=project_of(self._request),
             trail=self._trail,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.solve.given import AgentSource, SecretSource
+from builder.solve.given import AgentSource, SecretSource, SharedCache
 from builder.solve.surroundings import Limits
 
 
@@ -55,6 +55,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """How many steps run at once at most; None leaves it to the number of processors."""
     secrets: tuple[SecretSource, ...] = ()
     agents: tuple[AgentSource, ...] = ()
+    cache_from: tuple[SharedCache, ...] = ()
+    cache_to: tuple[SharedCache, ...] = ()
     allow: frozenset[str] = frozenset()
     """What a build may do only when it is allowed by name: see `ALLOWED`."""
     keep_failed: bool = False

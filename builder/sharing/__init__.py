@@ -1,0 +1,1 @@
+"""What machines share of their caches: records, selections and layers, in a directory, a registry or an image."""

@@ -1,0 +1,132 @@
+"""A shared cache in a registry.
+
+    NAME:TAG                  a set that covers those of before; whoever writes it last may forget one
+    NAME:TAG.<digits>         a set: what one build added, called by its digest
+    NAME:TAG.<digits>.layers  the layers of that set, so that the registry keeps them
+
+Source: OCI distribution-spec, "Pull", "Push", "Content Discovery"; OCI image-spec, manifest.md, "Guidelines for Artifact Usage".
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from builder.errors import ImageError, RegistryError, UsageError
+from builder.oci.descriptor import Descriptor
+from builder.oci.manifest import Index, Manifest
+from builder.oci.reference import Reference
+from builder.registry import transfer
+from builder.registry.client import RegistryClient
+from builder.sharing.place import Parcel, refuse_foreign
+from builder.sharing.records import EMPTY, EMPTY_CONFIG, layers_manifest, set_name, set_of
+
+_DIGITS = frozenset("0123456789abcdef")
+_NAME = 16
+_LAYERS = ".layers"
+_LONGEST_TAG = 128
+_SETS_LIMIT = 2000
+_LAYERS_AT_ONCE = 10_000
+
+
+class RepositoryPlace:
+    """A cache under one tag of a repository."""
+
+    def __init__(
+        self, client: RegistryClient, reference: Reference, cancelled: Callable[[], bool]
+    ) -> None:
+        self.name = reference.familiar()
+        self._client = client
+        self._reference = reference
+        self._cancelled = cancelled
+        self._tag = reference.tag or "latest"
+        if len(self._tag) + _NAME + len(_LAYERS) + 1 > _LONGEST_TAG:
+            raise UsageError(
+                f"the tag of `{self.name}` is too long for a cache", hint="use a shorter one"
+            )
+
+    def sets(self) -> Iterator[Manifest]:
+        """Yield the set that covers others, then those that it does not."""
+        covered: frozenset[str] = frozenset()
+        top = self._top()
+        if top is not None:
+            found = set_of(top)
+            assert found is not None
+            covered = found.covers
+            yield top
+        for name in self._names()[:_SETS_LIMIT]:
+            if name not in covered and (top is None or name != set_name(top)):
+                manifest = self._manifest(f"{self._tag}.{name}")
+                if isinstance(manifest, Manifest) and set_name(manifest) == name:
+                    yield manifest
+
+    def _top(self) -> Manifest | None:
+        """Return what is under the tag itself, None if nothing is.
+
+        Raises: ImageError: it is something else.
+        """
+        found = self._manifest(self._tag)
+        if found is None:
+            return None
+        refuse_foreign(found, self.name)
+        if isinstance(found, Index) or set_of(found) is None:
+            raise ImageError(
+                f"`{self.name}` is no cache of lapstrake's",
+                hint="give the cache a tag of its own",
+            )
+        return found
+
+    def _names(self) -> list[str]:
+        try:
+            tags = self._client.list_tags(self._reference)
+        except RegistryError as error:
+            if error.code != "registry.not-found":
+                raise
+            return []
+        prefix = self._tag + "."
+        names = [tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)]
+        return [name for name in names if len(name) == _NAME and _DIGITS.issuperset(name)]
+
+    def _manifest(self, tag: str) -> Manifest | Index | None:
+        try:
+            return self._client.fetch_manifest(self._reference.with_tag(tag))
+        except RegistryError as error:
+            if error.code != "registry.not-found":
+                raise
+            return None
+
+    def document(self, descriptor: Descriptor) -> bytes:
+        """Return a small blob, verified."""
+        return self._client.fetch_document(self._reference, descriptor)
+
+    def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """Yield the bytes of a blob; a broken connection is taken up again."""
+        return transfer.receive(
+            self._client, self._reference, descriptor, cancelled=self._cancelled
+        )
+
+    def put(self, parcels: Sequence[Parcel]) -> int:
+        """Send the blobs that the repository lacks."""
+        outgoing = [
+            transfer.Outgoing(descriptor=each.descriptor, open=each.open) for each in parcels
+        ]
+        return transfer.send(self._client, self._reference, outgoing, cancelled=self._cancelled)
+
+    def publish(self, manifest: Manifest, layers: Sequence[Descriptor]) -> None:
+        """Put the layers' manifest, then that of the set: what can be found is whole."""
+        tag = f"{self._tag}.{set_name(manifest)}"
+        self._put_empty()
+        if layers:
+            kept = layers_manifest(layers[:_LAYERS_AT_ONCE])
+            self._client.put_manifest(self._reference.with_tag(tag + _LAYERS), kept)
+        self._client.put_manifest(self._reference.with_tag(tag), manifest)
+
+    def summarise(self, manifest: Manifest, covered: Iterable[str]) -> None:
+        """Put a set under the tag itself, unless something else is there by now."""
+        del covered
+        self._top()
+        self._put_empty()
+        self._client.put_manifest(self._reference.with_tag(self._tag), manifest)
+
+    def _put_empty(self) -> None:
+        self.put([Parcel(descriptor=EMPTY_CONFIG, open=lambda: io.BytesIO(EMPTY))])

@@ -1,0 +1,257 @@
+"""The shared caches of one build: opened before it, given to while it goes on and at its end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.diagnostics import Diagnostic, Severity
+from builder.errors import Cancelled, LapstrakeError
+from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted, Warned
+from builder.oci.mediatypes import Compression
+from builder.oci.reference import Reference
+from builder.sharing.directory import DirectoryPlace
+from builder.sharing.giving import Given, Giver, Scope
+from builder.sharing.place import Place
+from builder.sharing.reading import Reader
+from builder.sharing.taking import SharedCaches
+from builder.solve.given import SharedCache
+from builder.store.cache import Journal
+from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.registry.client import RegistryClient
+
+_IDS = 90_000
+"""Where the ids of the vertices that caches are shown as begin: behind those of any graph."""
+
+
+class Sharing:
+    """What a build takes from shared caches and adds to them; a context manager around the build."""
+
+    def __init__(
+        self,
+        sources: Sequence[SharedCache],
+        targets: Sequence[SharedCache],
+        *,
+        store: Store,
+        client: Callable[[], RegistryClient],
+        events: EventSink,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._targets = [each for each in targets if each.type != "inline"]
+        self._store = store
+        self._client = client
+        self._events = events
+        self._cancelled = cancelled
+        self._next_id = _IDS
+        self.warnings: list[Diagnostic] = []
+        self.taken = self._open(sources)
+        self._givers: list[tuple[SharedCache, Giver]] = []
+        self._ahead: list[Ahead] = []
+        self._given = False
+
+    def _open(self, sources: Sequence[SharedCache]) -> SharedCaches | None:
+        """Open the caches to read.
+
+        Raises: ImageError: something else is there. LapstrakeError: one that is required cannot be read.
+        """
+        readers = [reader for each in sources if (reader := self._reader(each)) is not None]
+        if not readers:
+            return None
+        taken = SharedCaches(
+            readers, self._store, lost=self._told_damage, cancelled=self._cancelled
+        )
+        self._store.snapshots.elsewhere = taken.bring
+        return taken
+
+    def _reader(self, source: SharedCache) -> Reader | None:
+        place = self._place(source)
+        number = self._begin(f"importing the cache {place.name}")
+        reader = Reader(place, lambda error: self._told_damage(place.name, error))
+        try:
+            reader.open()
+        except LapstrakeError as error:
+            if source.required or isinstance(error, Cancelled) or error.code == "image.invalid":
+                self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
+                raise
+            self._warn(f"the cache `{place.name}` cannot be read, and is not used", error)
+            self._end(number, "not available")
+            return None
+        note = f"{reader.count} keys" if reader.sets else "nothing there yet"
+        self._end(number, note)
+        return reader
+
+    def _place(self, cache: SharedCache) -> Place:
+        if cache.type == "local":
+            return DirectoryPlace(cache.where)
+        from builder.sharing.repository import RepositoryPlace
+
+        return RepositoryPlace(self._client(), Reference.parse(cache.where), self._cancelled)
+
+    def __enter__(self) -> Sharing:
+        if not self._targets:
+            return self
+        journal = _Listened()
+        self._store.cache.journal = journal
+        for target in self._targets:
+            giver = self._giver(target)
+            if giver is None:
+                continue
+            self._givers.append((target, giver))
+            if target.every_step:
+                ahead = Ahead(giver, Compression(target.compression), self._store, self.taken)
+                journal.listeners.append(ahead.note)
+                self._ahead.append(ahead)
+        return self
+
+    def _giver(self, target: SharedCache) -> Giver | None:
+        place = self._place(target)
+        reader = Reader(place, lambda error: self._told_damage(place.name, error))
+        try:
+            reader.open()
+        except LapstrakeError as error:
+            if target.required or isinstance(error, Cancelled) or error.code == "image.invalid":
+                raise
+            self._warn(f"the cache `{place.name}` cannot be added to", error)
+            return None
+        return Giver(self._store, reader, self.taken)
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        try:
+            if isinstance(error, LapstrakeError) and not self._given and not _is_interrupt(error):
+                self._given = True
+                self._give_finished()
+        finally:
+            for ahead in self._ahead:
+                ahead.stop()
+            self._store.cache.journal = None
+            self._store.snapshots.elsewhere = None
+
+    def _give_finished(self) -> None:
+        """Give the steps of a build that failed; what goes wrong with that is not what it ends with."""
+        for target, giver in self._givers:
+            if target.every_step:
+                self._give(msgspec.structs.replace(target, required=False), giver, ())
+
+    def give(self, result: tuple[str, ...]) -> None:
+        """Give what the build did; `result` are the diff ids of the image.
+
+        Raises: LapstrakeError: a cache that is required cannot be added to. Cancelled.
+        """
+        self._given = True
+        for target, giver in self._givers:
+            self._give(target, giver, result)
+
+    def _give(self, target: SharedCache, giver: Giver, result: tuple[str, ...]) -> None:
+        number = self._begin(f"exporting the cache to {giver.name}")
+        journal = self._store.cache.journal
+        assert journal is not None
+        scope = Scope(
+            max=target.every_step,
+            result=frozenset(result),
+            compression=Compression(target.compression),
+        )
+        for ahead in self._ahead:
+            ahead.stop()
+        try:
+            given = giver.give(journal, scope)
+        except LapstrakeError as error:
+            if target.required or isinstance(error, Cancelled):
+                self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
+                raise
+            self._warn(f"the cache `{giver.name}` could not be added to", error)
+            self._end(number, "not exported")
+            return
+        self._end(number, _noted(given))
+
+    def _begin(self, name: str) -> int:
+        number, self._next_id = self._next_id, self._next_id + 1
+        self._events.emit(VertexStarted(id=number, name=name))
+        return number
+
+    def _end(self, number: int, note: str) -> None:
+        self._events.emit(VertexDone(id=number, outcome=Outcome.EXECUTED, note=note))
+
+    def _told_damage(self, name: str, error: LapstrakeError) -> None:
+        self._warn(f"a part of the cache `{name}` cannot be used, and is made again", error)
+
+    def _warn(self, message: str, error: LapstrakeError) -> None:
+        warning = Diagnostic(
+            severity=Severity.WARNING,
+            code="build.cache-unusable",
+            message=message,
+            notes=(error.message, *error.notes),
+            hint=error.hint,
+        )
+        self.warnings.append(warning)
+        self._events.emit(Warned(diagnostic=warning))
+
+
+class _Listened(Journal):
+    """A journal that says at once what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listeners: list[Callable[[str, str], None]] = []
+
+    def note(self, key: str, base: str) -> None:
+        super().note(key, base)
+        for listener in self.listeners:
+            listener(key, base)
+
+
+class Ahead:
+    """Sends layers while the build goes on; what goes wrong is tried again, and told, at the end."""
+
+    def __init__(
+        self, giver: Giver, compression: Compression, store: Store, taken: SharedCaches | None
+    ) -> None:
+        self._giver = giver
+        self._compression = compression
+        self._store = store
+        self._taken = taken
+        self._waiting: SimpleQueue[tuple[str, str] | None] = SimpleQueue()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def note(self, key: str, base: str) -> None:
+        """Take a record whose layer is wanted; callable from many threads."""
+        self._waiting.put((key, base))
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="cache-export", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Let the layer that is under way come to its end, and send no more."""
+        self._stopping = True
+        self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (noted := self._waiting.get()) is not None and not self._stopping:
+            try:
+                self._giver.put_ahead(*noted, self._compression)
+            except LapstrakeError:
+                return
+
+
+def _is_interrupt(error: LapstrakeError) -> bool:
+    return isinstance(error, Cancelled)
+
+
+def _noted(given: Given) -> str:
+    if not given.records and not given.selections:
+        return "nothing new"
+    return f"{given.records} records, {given.layers} layers, {given.bytes} bytes sent"
