@@ -26,6 +26,7 @@ from builder.errors import SourceError
 from builder.graph.operations import GitSource
 from builder.registry.backoff import wait
 from builder.source.git import PROTOCOLS, Git, GitFailed, Manners
+from builder.source.work_trees import forget_repositories, set_times
 
 _HEX = frozenset("0123456789abcdef")
 _REF_BAD = frozenset(" ~^:?*[\\")
@@ -293,10 +294,10 @@ def _check_out(op: GitSource, repository: Git, resolved: _Resolved, commit: str,
         update = ("submodule", "--quiet", "update", "--init", "--recursive", "--depth=1")
         work.run(*origin, *update)
         if not op.keep_git_dir:
-            _forget_repositories(files)
+            forget_repositories(files)
     found = _subdirectory(op, files)
     if op.commit_times:
-        _set_times(found, int(repository.read("log", "-1", "--format=%ct", commit)))
+        set_times(found, int(repository.read("log", "-1", "--format=%ct", commit)))
     os.rename(found, tree)
     _remove(unfinished)
 
@@ -325,22 +326,6 @@ def _with_git_directory(op: GitSource, repository: Git, resolved: _Resolved, fil
     work.run("config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*")
     work.run("reflog", "expire", "--all", "--expire=now")
     return work
-
-
-def _forget_repositories(files: str) -> None:
-    """Remove the files that say where the repositories of submodules are: they are not in the image."""
-    for directory, names, others in os.walk(files):
-        if directory != files and ".git" in others:
-            os.unlink(f"{directory}/.git")
-        names[:] = [name for name in names if name != ".git"]
-
-
-def _set_times(directory: str, seconds: int) -> None:
-    """Give a time of change to everything at and below a directory, links included."""
-    for path, names, others in os.walk(directory, topdown=False):
-        for name in (*names, *others):
-            os.utime(f"{path}/{name}", (seconds, seconds), follow_symlinks=False)
-    os.utime(directory, (seconds, seconds))
 
 
 def _subdirectory(op: GitSource, files: str) -> str:
