@@ -105,6 +105,8 @@ class _Reader:
         self.at = 0
         self.warnings: list[Diagnostic] = []
         self.errors: list[DockerfileError] = []
+        self._no_texts: dict[str, tuple[DockerfileError, int]] = {}
+        """By hint: the mistake that is told of bytes that are no text, and how many more there are."""
 
     def read(self) -> Lines:
         logical: list[LogicalLine] = []
@@ -222,14 +224,21 @@ class _Reader:
         return msgspec.structs.replace(line, text=encoding.readable(line.text))
 
     def _no_text(self, line: LogicalLine, span: Span, hint: str) -> LogicalLine:
-        self.errors.append(
-            DockerfileError(
+        """Return an open line; all that want the same done about them are one mistake, at the first."""
+        first, more = self._no_texts.get(hint, (None, 0))
+        if first is None:
+            first = DockerfileError(
                 f"`{self.source.name}` is not text in UTF-8",
                 span=span,
                 source=self.source,
                 hint=hint,
             )
-        )
+            self.errors.append(first)
+        else:
+            more += 1
+            others = "another instruction is" if more == 1 else f"{more} other instructions are"
+            first.notes = (f"{others} not either",)
+        self._no_texts[hint] = (first, more)
         return msgspec.structs.replace(line, text=encoding.readable(line.text), open=True)
 
     def _not_continued(self, line: int, column: int) -> DockerfileError:

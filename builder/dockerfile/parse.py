@@ -148,6 +148,8 @@ class _Reader:
             others=tuple([line.start_line for line in others]),
             alone=len(others) + 1 == len(self.lines.logical),
         )
+        if around.alone:
+            self.mistakes.clear()  # of what is no Dockerfile, that is all there is to say
         self.mistakes.add(strangers.unknown(statement, around))
 
     def _in_a_text(self, word: str) -> bool:

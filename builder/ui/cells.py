@@ -19,6 +19,8 @@ def _pictures() -> dict[int, str]:
     table[0x7F] = "\u2421"
     for code in range(0x80, 0xA0):
         table[code] = f"\\x{code:02x}"
+    for code in range(0xDC80, 0xDD00):  # bytes that are no text
+        table[code] = f"\\x{code - 0xDC00:02x}"
     marks = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
     for code in marks:
         table[code] = f"\\u{code:04x}"

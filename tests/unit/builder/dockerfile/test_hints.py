@@ -155,3 +155,11 @@ def test_a_quote_that_is_not_closed_is_told_also_where_variables_are_not_certain
 )
 def test_an_array_is_repaired_where_it_is_clear_what_is_meant(text: str, meant: str | None) -> None:
     assert repaired_list(text) == meant
+
+
+def test_of_what_is_no_dockerfile_nothing_else_is_said() -> None:
+    (only,) = mistakes("\udce9\udcfe x\n\udcfe y\n\udcff \\\n z\n")
+    assert only.code == "dockerfile.unknown-instruction"
+    assert only.notes == (
+        "no line of `Dockerfile` begins with an instruction: it is no Dockerfile",
+    )

@@ -224,6 +224,13 @@ class TestLimits:
         assert (error.span.line, error.span.column) == place
         assert found.logical[0].open
 
+    def test_all_that_is_to_be_saved_in_utf_8_is_one_mistake(self) -> None:
+        text = "RUN \udce9\nRUN a\nRUN \udce9\nENV a=\udce9\nCOPY <<A /\n\udce9\nA\n"
+        first, other = read(SourceFile("D", text)).errors
+        assert first.span is not None
+        assert (first.span.line, first.notes) == (1, ("2 other instructions are not either",))
+        assert other.hint == "write `<<'A'`, which copies bytes as they are"
+
     def test_bytes_are_of_no_account_in_comments(self) -> None:
         found = read(SourceFile("D", "# \udce9 \0\nRUN a \\\n# \udce9\n b\n"))
         assert not found.errors

@@ -20,6 +20,7 @@ from builder.ui.cells import clip, neutral, width
         ("\x1b[31mred\x1b[0m", "red"),
         ("\x1b[31", "␛[31"),
         ("a\nb", "a␊b"),
+        (b"\x92b".decode("utf-8", "surrogateescape"), "\\x92b"),
     ],
 )
 def test_control_characters_are_made_visible(text: str, shown: str) -> None:
