@@ -301,7 +301,8 @@ class _Lowering:
         self, stage: Stage, state: _StageState, instruction: Copy | Add, base: Base | None
     ) -> None:
         found = transfer(instruction, state.draft, self.expander)
-        name = self._shown(instruction.text, state, instruction.keyword, as_command=False)
+        shown = self._shown(instruction.text, state, instruction.keyword, as_command=False)
+        name = " ".join(remotes.redacted(word) for word in shown.split(" "))
         inputs = [
             self._copied(base) if each is None else self._fetched(each) for each in found.inputs
         ]

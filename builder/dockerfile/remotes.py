@@ -15,6 +15,9 @@ from builder.dockerfile import rootpaths, suggest
 UNNAMED = "__unnamed__"
 """What a download is called whose URL ends in no name."""
 
+ABOVE = "download"
+"""What a download is called whose URL ends in `..`."""
+
 _SCHEMES = frozenset({"http", "https", "ssh", "git"})
 _ALPHANUMERIC = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789")
 _USER = _ALPHANUMERIC | frozenset("-_")
@@ -105,9 +108,11 @@ def _of_url(text: str, scheme: str, rest: str) -> HttpAddress | GitAddress:
     if scheme in ("git", "ssh") or path.endswith(".git"):
         return _git(text)
     name = path.rstrip("/").rpartition("/")[2]
-    if name == ".." or "\0" in name:
-        raise BadRemote("the URL ends in no name that a file can have")
-    return HttpAddress(text, UNNAMED if name in ("", ".") else name)
+    if "\0" in name:
+        raise BadRemote(
+            "the URL ends in no name that a file can have", hint="remove the `%00` from it"
+        )
+    return HttpAddress(text, {"": UNNAMED, ".": UNNAMED, "..": ABOVE}.get(name, name))
 
 
 def _git(text: str) -> GitAddress:
