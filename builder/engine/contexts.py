@@ -299,7 +299,8 @@ def inside(root: str, name: str | None, *, shown: str = "") -> SourceFile:
                 raise DockerfileError(
                     f"`{wanted}` in the build context cannot be read",
                     code="dockerfile.not-found",
-                    notes=(os.strerror(error.errno or 0),),
+                    notes=(error.strerror or str(error),),
+                    hint="name a text file with `-f FILE`, relative to the root of the context",
                 ) from error
             return SourceFile(shown or candidate, data.decode("utf-8", "surrogateescape"))
     finally:

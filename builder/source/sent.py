@@ -52,12 +52,17 @@ def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
         raise ContextError(
             "the archive that is to be the build context cannot be unpacked",
             code="context.bad-archive",
-            notes=(error.message, *error.notes),
+            notes=(_of_it(error.message), *error.notes),
             hint=error.hint,
         ) from error
     with open(f"{request.root}.owners", "wb") as file:
         file.write(msgspec.msgpack.encode(owners))
     return {}
+
+
+def _of_it(message: str) -> str:
+    """Return what is said of a layer as it is said of the archive just named."""
+    return message.replace("the layer's", "its").replace("the layer", "it")
 
 
 def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:

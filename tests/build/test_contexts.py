@@ -163,6 +163,12 @@ def test_what_cannot_be_a_context_is_refused(
     assert workshop.leftovers() == []
 
 
+def test_an_archive_that_is_cut_off_is_not_called_a_layer(workshop: Workshop) -> None:
+    data = gzip.compress(Archive().add("Dockerfile", os.urandom(9999).hex()).data())
+    error = refused(workshop, data[:-5000])
+    assert (error.code, error.notes) == ("context.bad-archive", ("its gzip stream is cut off",))
+
+
 @pytest.mark.parametrize(
     "link", ["/etc/hostname", "../../../../../../../../etc/hostname", "/proc/self/environ"]
 )
@@ -181,7 +187,8 @@ def test_no_link_of_an_archive_leads_to_a_file_of_this_machine(
 
 def test_a_fifo_as_the_dockerfile_is_not_waited_for(workshop: Workshop, context: Path) -> None:
     data = Archive().add("Dockerfile", kind=tarfile.FIFOTYPE).data()
-    assert refused(workshop, data).code == "dockerfile.not-found"
+    error = refused(workshop, data)
+    assert (error.code, error.notes) == ("dockerfile.not-found", ("not a regular file",))
     os.mkfifo(context / "Dockerfile")
     assert workshop.refused(context).code == "context.unreadable"
 
