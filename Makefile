@@ -36,7 +36,7 @@ test-all: .venv/.dev .venv/.test-tools  ## the suite and what takes longer
 	$(PYTEST) -m '' $(PYTEST_ARGS)
 
 fuzz: .venv/.dev  ## the property tests with far more examples
-	HYPOTHESIS_PROFILE=fuzz $(PYTEST) tests/unit $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=fuzz $(PYTEST) tests/unit tests/build/test_cache_right.py $(PYTEST_ARGS)
 
 quickstart: .venv/.runtime  ## build a small project, run it, build it again
 	@.ci/quickstart

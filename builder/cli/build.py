@@ -66,6 +66,13 @@ _IGNORED = [
 @click.option(
     "--cache-ttl", metavar="TIME", help="Run a RUN again after a time, such as 12h or 1d."
 )
+@click.option(
+    "--verify-cache",
+    is_flag=False,
+    flag_value="100%",
+    metavar="[=N%]",
+    help="Run cached steps again, all or a sample, and say which come to something else.",
+)
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
 @click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
 @click.option(
@@ -174,6 +181,7 @@ def command(
     jobs: int | None,
     filters: tuple[str, ...],
     cache_ttl: str | None,
+    verify_cache: str | None,
     pull: bool,
     platform: str | None,
     network: str,
@@ -243,6 +251,7 @@ def command(
         jobs=jobs,
         no_cache_filter=tuple(word for each in filters for word in each.split(",") if word),
         cache_ttl=_seconds(cache_ttl),
+        verify_cache=_percent(verify_cache),
         pull=pull,
         platform=platform,
         labels=named(labels, "--label"),
@@ -308,6 +317,18 @@ def _seconds(text: str | None) -> int:
             f"`--cache-ttl={text}` is no time span",
             hint="write it as a number with a unit: `30m`, `12h`, `1d`, `2w`",
         ) from None
+
+
+def _percent(text: str | None) -> int:
+    if text is None:
+        return 0
+    digits = text.removesuffix("%")
+    if not (digits.isascii() and digits.isdecimal() and 0 < int(digits[:4]) <= 100):
+        raise UsageError(
+            f"`--verify-cache={text}` is no share of the steps",
+            hint="write it as `--verify-cache` for all, or as `--verify-cache=10%`",
+        )
+    return int(digits)
 
 
 def _contexts(words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

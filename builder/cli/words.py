@@ -77,7 +77,11 @@ def _add(
 ) -> None:
     """Add one flag; without a value of its own, one that needs one takes the next word of `rest`."""
     option = options.get(name)
-    if option is None or not option.is_flag:
+    if option is not None and value is None and isinstance(option.flag_value, str):
+        result.append(
+            f"{name}={option.flag_value}"
+        )  # its value may be left out, and is never the next word
+    elif option is None or not option.is_flag:
         result.append(name if value is None else f"{name}={value}")
         if option is not None and value is None and (following := next(rest, None)) is not None:
             result.append(following)

@@ -232,6 +232,7 @@ class Build:
             located=locator(source),
             project=project_of(self._request),
             trail=self._trail,
+            verify=self._request.verify_cache,
         ).solve()
         image = self._image(plan, solved)
         remarks = weaker(self._behind)

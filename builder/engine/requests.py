@@ -40,6 +40,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     """Stages, lines of the Dockerfile or `STAGE:LINE`, whose steps are executed whatever is recorded."""
+    verify_cache: int = 0
+    """How many of a hundred cached steps are run again, to see whether they come to the same."""
     cache_ttl: int = 0
     """For how many seconds what a RUN gave counts, 0 for ever."""
     pull: bool = False

@@ -54,6 +54,10 @@ class Misses:
         """Hear that a step is in the cache."""
         self._keys[index] = key
 
+    def hits(self) -> list[int]:
+        """Return the steps that the cache had."""
+        return sorted(self._keys)
+
     def missed(
         self,
         index: int,

@@ -26,13 +26,9 @@ from builder.errors import (
 from builder.events import (
     EventSink,
     Outcome,
-    Progress,
     VertexDone,
     VertexFailed,
-    VertexLog,
     VertexStarted,
-    Waiting,
-    Warned,
 )
 from builder.graph.keys import CacheKey, framed_digest
 from builder.graph.operations import (
@@ -46,7 +42,7 @@ from builder.graph.operations import (
 )
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
-from builder.solve.limits import UnsetLimits
+from builder.solve.execution import Execution
 from builder.solve.lookup import (
     CacheBackend,
     Input,
@@ -59,8 +55,8 @@ from builder.solve.lookup import (
 )
 from builder.solve.misses import Misses
 from builder.solve.schedule import Schedule
-from builder.solve.steps.copy import execute_copy, source_trees, stands_on
-from builder.solve.surroundings import Surroundings, Told
+from builder.solve.steps.copy import stands_on
+from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Began, Executing, Kept, Made, Trace
 from builder.solve.translate import Behind
 from builder.store.cache import Observation
@@ -98,7 +94,7 @@ class Solver:
     """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name.
 
     `project` is what the steps are remembered under, for when one of them is to be explained. At most `jobs` steps run
-    at once, None leaves that to the number of processors.
+    at once, None leaves that to the number of processors. `verify` is how many of a hundred cached steps are run again.
     """
 
     def __init__(
@@ -118,6 +114,7 @@ class Solver:
         project: tuple[str, ...],
         trail: Callable[[Trace], None],
         jobs: int | None = None,
+        verify: int = 0,
     ) -> None:
         self._graph = graph
         self._store = store
@@ -136,9 +133,7 @@ class Solver:
         self._layers: dict[int, Layer] = {}
         self._cached = 0
         self._restarts = 0
-        self._unset = UnsetLimits(lambda found: events.emit(Warned(diagnostic=found)))
         self._started = time.monotonic()
-        self._mounted = _mounted(graph)
         self._misses = Misses(
             graph,
             self._layers,
@@ -148,6 +143,16 @@ class Solver:
             images=images,
             events=events,
             stamp=lambda index: (self._id(index), self._at()),
+        )
+        self._verify = verify
+        self._execution = Execution(
+            store=store,
+            behind=behind,
+            surroundings=surroundings,
+            remotes=remotes,
+            events=events,
+            stamp=lambda index: (self._id(index), self._at()),
+            mounted=_mounted(graph),
         )
         self._jobs = jobs or max(_FEWEST_JOBS, os.cpu_count() or 1)
 
@@ -171,6 +176,8 @@ class Solver:
                     raise
                 self._start_over()
         self._misses.ended()
+        if self._verify:
+            self._verify_cached()
         states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
         return Solved(states, self._layers, len(self._layers), self._cached)
 
@@ -313,23 +320,12 @@ class Solver:
             case CopyOp() | MakeDirOp():
                 return self._process_copy(index, vertex, vertex.op, inputs)
             case HttpSource() | GitSource():
-                return self._fetch(index, vertex.op)
+                fetched = self._execution.fetch(index, vertex.op)
+                return _Result(fetched.context, fetched.cached, fetched.note)
             case ImageSource() | ContextSource():
                 raise BuildError("a source is not executed", code="internal")
             case _:
                 assert_never(vertex.op)
-
-    def _fetch(self, index: int, op: HttpSource | GitSource) -> _Result:
-        fetched = self._remotes.fetch(
-            op,
-            progress=lambda item, done, total: self._events.emit(
-                Progress(at=self._at(), id=self._id(index), item=item, done=done, total=total)
-            ),
-            log=lambda data: self._events.emit(
-                VertexLog(at=self._at(), id=self._id(index), data=data)
-            ),
-        )
-        return _Result(fetched.context, fetched.cached, fetched.note)
 
     def _below(self, op: Step, inputs: tuple[Input, ...]) -> State:
         base = base_of(inputs)
@@ -355,7 +351,7 @@ class Solver:
         if found is not None:
             self._misses.hit(index, key)
             return _Result(found, cached=True)
-        told = self._told(index)
+        told = self._execution.told(index)
         if vertex.no_cache:
             return self._execute_run(index, op, key, inputs)
         with self._store.in_flight.alone(
@@ -381,31 +377,27 @@ class Solver:
         base = base_of(inputs)
         asked = self._misses.asked(index, key, base)
         missed = self._misses.missed(index, op, key, asked=asked)
-        from builder.solve.steps.run import execute_run
-
         began = time.monotonic()
-        states = tuple(each if isinstance(each, State) else State() for each in inputs)
-        layer = execute_run(
-            op,
-            states,
-            store=self._store,
-            behind=self._behind,
-            surroundings=self._surroundings,
-            told=self._told(index),
-            locks=locks,
-        )
+        layer = self._execution.run(index, op, inputs, locks)
         self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
         same = self._misses.settled(missed, layer)
         return _Result(layer, cached=False, same=bool(same), note=same)
 
-    def _told(self, index: int) -> Told:
-        return Told(
-            log=lambda data: self._events.emit(
-                VertexLog(at=self._at(), id=self._id(index), data=data)
-            ),
-            waiting=lambda on: self._events.emit(Waiting(at=self._at(), id=self._id(index), on=on)),
-            unset=self._unset.hear,
-        )
+    def _verify_cached(self) -> None:
+        from builder.solve.verifying import Verifier, sample
+
+        chosen = sample(self._misses.hits(), self._verify)
+        for index in chosen:
+            self._start(index, "[verify] ")
+        inputs = {index: self._inputs_of(self._graph.vertices[index]) for index in chosen}
+        verifier = Verifier(self._graph, self._layers, self._store, self._execution, self._events)
+        try:
+            verifier.run(inputs, jobs=self._jobs)
+        except BaseException:
+            self._behind.abandon()
+            raise
+        finally:
+            self._behind.renew()
 
     def _process_copy(
         self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]
@@ -420,17 +412,7 @@ class Solver:
                 self._misses.hit(index, key)
                 return _Result(layer, cached=True)
         began = time.monotonic()
-        trees: list[dict[str, object]] = []
-        if isinstance(op, CopyOp):
-            trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
-        copied = execute_copy(
-            op,
-            base,
-            trees,
-            as_directory=index in self._mounted,
-            snapshots=self._store.snapshots,
-            jobs=self._behind,
-        )
+        copied = self._execution.copy(index, op, inputs)
         # The key is that of what was really copied, whatever was there when it was looked at before.
         key = copy_key(op, copied.contents) if isinstance(op, CopyOp) else make_dir_key(op)
         layer, cached = copied.layer, False
@@ -465,13 +447,15 @@ class Solver:
     def _at(self) -> float:
         return time.monotonic() - self._started
 
-    def _start(self, index: int) -> None:
+    def _start(self, index: int, why: str = "") -> None:
         vertex = self._graph.vertices[index]
         self._ids[index] = self._next_id
         self._next_id += 1
         self._trail(Began(index, self._id(index)))
         self._events.emit(
-            VertexStarted(at=self._at(), id=self._id(index), name=vertex.name, span=vertex.span)
+            VertexStarted(
+                at=self._at(), id=self._id(index), name=f"{why}{vertex.name}", span=vertex.span
+            )
         )
 
     def _finish(self, index: int, result: _Result) -> None:

@@ -88,6 +88,26 @@ def test_steps_to_run_again_are_named_in_several_ways() -> None:
     assert request.cache_ttl == 86_400
 
 
+@pytest.mark.parametrize(
+    ("words", "percent"),
+    [
+        ((), 0),
+        (("--verify-cache",), 100),
+        (("--verify-cache=10%",), 10),
+        (("--verify-cache=7",), 7),
+    ],
+)
+def test_the_share_of_steps_to_verify_may_be_left_out(words: tuple[str, ...], percent: int) -> None:
+    request = request_of(*words, ".")
+    assert (request.verify_cache, request.context) == (percent, ".")
+
+
+@pytest.mark.parametrize("share", ["0", "101", "x", "10%%", ""])
+def test_other_shares_are_refused(share: str, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refusal(capsys, f"--verify-cache={share}", ".")
+    assert "`--verify-cache` for all" in said
+
+
 def test_platform_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     assert request_of(".").platform == "linux/arm64"
