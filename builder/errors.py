@@ -12,7 +12,7 @@
     │                              config helper
     ├── SourceError                source.*: unavailable not-found unauthorized checksum-mismatch too-large
     │                              git-failed no-git
-    ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space foreign-map corrupt
+    ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space limit foreign-map corrupt
     ├── LayerError                 layer.*: invalid too-large changed foreign-owner
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
     │                              secret-missing secret-unusable secret-leaked not-found

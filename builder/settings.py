@@ -1,13 +1,13 @@
-"""What the environment of the process says, read once: the only door to `os.environ`.
+"""What the environment of the process and the files of settings say, read once: the only door to `os.environ`.
 
-`read` is pure and takes the environment as a mapping; `current` hands it the real one. Nothing is looked
+`read` is pure and takes the environment as a mapping and the files as texts; `current` hands it the real ones. Nothing is looked
 up later, so that a build does not change its mind half-way.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -21,13 +21,14 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _SYSTEM_ROOT = "/var/lib/lapstrake"
 _UNITS = "bkmgtp"
 _MOST = 1 << 62
+_LONGEST = 1 << 20
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the environment decides; paths are host paths, empty variables count as not set.
 
     `proxies` are the proxy variables in the spelling in which they were found, as name and value.
-    `source_date_epoch` is in seconds. `ca_certs` are files with certificates that are trusted as well, by steps too.
+    `source_date_epoch` is in seconds, `max_size` in bytes. `ca_certs` are files with certificates that are trusted as well, by steps too.
     """
 
     root: str
@@ -44,14 +45,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     default_platform: str | None = None
     docker_auth_config: str | None = None
     proxies: tuple[tuple[str, str], ...] = ()
+    max_size: int | None = None
 
 
-def read(environ: Mapping[str, str], euid: int, home: str, *, root: str | None = None) -> Settings:
+class _File(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):
+    """What a file of settings may say."""
+
+    max_size: str | None = None
+
+
+def read(
+    environ: Mapping[str, str],
+    euid: int,
+    home: str,
+    *,
+    root: str | None = None,
+    files: Iterable[tuple[str, str]] = (),
+) -> Settings:
     """Read the settings out of `environ` for a user with the effective id `euid` and the directory `home`.
 
-    `root`, the `--root` of the command line, goes before every variable.
+    `root`, the `--root` of the command line, goes before every variable, and these before `files`, which are given by
+    path and text; the later one counts.
 
-    Raises: UsageError: a variable holds a value that cannot be meant.
+    Raises: UsageError: a variable or a file holds a value that cannot be meant.
     """
 
     def text(name: str) -> str | None:
@@ -77,12 +93,43 @@ def read(environ: Mapping[str, str], euid: int, home: str, *, root: str | None =
             for spelling in (name, name.lower())
             if environ.get(spelling)
         ),
+        max_size=_max_size(text("LAPSTRAKE_MAX_SIZE"), files),
     )
 
 
 def current(root: str | None = None) -> Settings:
     """Read the settings of this process; `root` is the `--root` of the command line."""
-    return read(os.environ, os.geteuid(), _home(), root=root)
+    home = _home()
+    return read(os.environ, os.geteuid(), home, root=root, files=_files(home))
+
+
+def _files(home: str) -> Iterable[tuple[str, str]]:
+    """Yield the files of settings that there are: of the machine, then of the user."""
+    own = os.environ.get("XDG_CONFIG_HOME", "")
+    for directory in ("/etc", own if own.startswith("/") else f"{home}/.config"):
+        path = f"{directory}/lapstrake/config.toml"
+        try:
+            with open(path, encoding="utf-8") as file:
+                yield path, file.read(_LONGEST)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        except (OSError, ValueError) as error:
+            raise UsageError(f"the settings in `{path}` cannot be read: {error}") from error
+
+
+def _max_size(variable: str | None, files: Iterable[tuple[str, str]]) -> int | None:
+    found: int | None = None
+    for path, text in files:
+        try:
+            said = msgspec.toml.decode(text, type=_File)
+        except msgspec.MsgspecError as error:
+            raise UsageError(
+                f"the settings in `{path}` are not understood: {error}",
+                hint='a file of settings holds lines such as max-size = "20g"',
+            ) from error
+        if said.max_size is not None:
+            found = size_of(said.max_size, f"max-size in {path}")
+    return found if variable is None else size_of(variable, "$LAPSTRAKE_MAX_SIZE")
 
 
 def variable(name: str) -> str | None:

@@ -16,7 +16,7 @@ from builder.cli.pairs import named, with_environment
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import ExportError, LapstrakeError, RunFailed, UsageError
-from builder.settings import isolation_name, progress_mode
+from builder.settings import isolation_name, progress_mode, size_of
 from builder.ui.style import palette_for
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ _IGNORED = [
     help="Choose the network of RUN steps.",
 )
 @click.option("--isolation", metavar="NAME", help="Choose the walls around RUN steps.")
+@click.option("--max-size", metavar="SIZE", help="Keep the store below this size.")
 @click.option(
     "-o",
     "--output",
@@ -186,6 +187,7 @@ def command(
     platform: str | None,
     network: str,
     isolation: str | None,
+    max_size: str | None,
     outputs: tuple[str, ...],
     push: bool,
     load: bool,  # noqa: ARG001  what it asks for is done anyway
@@ -238,6 +240,9 @@ def command(
     if isolation is not None:
         walls = isolation_name(isolation, "--isolation")
         invocation.change(msgspec.structs.replace(invocation.settings, isolation=walls))
+    if max_size is not None:
+        most = size_of(max_size, "--max-size")
+        invocation.change(msgspec.structs.replace(invocation.settings, max_size=most))
     if ca_certs:
         given = (*invocation.settings.ca_certs, *(os.path.abspath(each) for each in ca_certs))
         invocation.change(msgspec.structs.replace(invocation.settings, ca_certs=given))

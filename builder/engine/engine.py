@@ -84,6 +84,8 @@ class Engine:
         try:
             with Store(settings.root, behind, on_lock=behind.hold) as store:
                 behind.on_open = lambda: store.bind_ids(launcher.id_map)
+                if settings.max_size is not None:
+                    store.keep_below(settings.max_size)
                 with translated():
                     yield cls(_trusting(settings, store), store, behind)
         finally:
@@ -109,6 +111,7 @@ class Engine:
             self._tidy(recording.kept)
             raise
         recording.ended(done)
+        self._store.end_writing()
         return result
 
     def _build(

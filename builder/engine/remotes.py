@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from builder.graph.operations import GitSource, HttpSource
@@ -24,12 +25,19 @@ class RemoteSources:
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
         self._settings = settings
         self._root = f"{store.root}/downloads"
+        self._leases = store.leases
         self._behind = behind
         self._made: Downloads | None = None
         self._cloned: Checkouts | None = None
 
     def _cancelled(self) -> bool:
         return self._behind.cancellation.cancelled
+
+    def _hold(self, place: str) -> None:
+        """Keep what was fetched from being removed, and remember that it is of use."""
+        self._leases.hold(f"downloads{place.removeprefix(self._root)}")
+        with suppress(OSError):
+            os.utime(place)
 
     def here(self, op: HttpSource | GitSource) -> LocalContext | None:
         """Return what is here already and needs no question whether it is still right, else None."""
@@ -71,7 +79,9 @@ class RemoteSources:
         if self._made is None:
             from builder.source.http import Downloads
 
-            self._made = Downloads(f"{self._root}", self._transport, cancelled=self._cancelled)
+            self._made = Downloads(
+                f"{self._root}", self._transport, cancelled=self._cancelled, hold=self._hold
+            )
         return self._made
 
     def _transport(self, unencrypted: bool) -> Transport:  # noqa: FBT001  the one thing asked
@@ -93,6 +103,7 @@ class RemoteSources:
                 proxies=self._settings.proxies,
                 ca_bundle=self._settings.ca_bundle,
                 cancelled=self._cancelled,
+                hold=self._hold,
             )
         return self._cloned
 

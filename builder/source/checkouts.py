@@ -60,12 +60,14 @@ class Checkouts:
         proxies: tuple[tuple[str, str], ...] = (),
         ca_bundle: str | None = None,
         cancelled: Callable[[], bool],
+        hold: Callable[[str], None] | None = None,
         program: str = "git",
     ) -> None:
         self._root = f"{root}/git"
         self._proxies = proxies
         self._ca_bundle = ca_bundle
         self._cancelled = cancelled
+        self._hold = hold
         self._program = program
 
     def here(self, op: GitSource) -> str | None:
@@ -101,7 +103,10 @@ class Checkouts:
                 raise _failed(op, error) from error
 
     def _place(self, op: GitSource) -> str:
-        return f"{self._root}/{sha256(op.url.encode('utf-8', 'surrogateescape')).hexdigest()[:40]}"
+        name = sha256(op.url.encode("utf-8", "surrogateescape")).hexdigest()[:40]
+        if self._hold is not None:
+            self._hold(f"{self._root}/{name}")
+        return f"{self._root}/{name}"
 
     def _fetched(self, op: GitSource, place: str, git: Git) -> Checkout:
         resolved = _resolve(op, git)

@@ -76,7 +76,8 @@ class _Record(msgspec.Struct, frozen=True, kw_only=True):
 class Downloads:
     """The downloads of one store; many threads and processes may ask at once.
 
-    `transports` gives the way to ask: True for one that may follow redirects to unencrypted addresses.
+    `transports` gives the way to ask: True for one that may follow redirects to unencrypted addresses. `hold` is told
+    of a directory, which is to stay from then on, before it is looked into.
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class Downloads:
         transports: Callable[[bool], Transport],
         *,
         cancelled: Callable[[], bool],
+        hold: Callable[[str], None] | None = None,
         wait: Callable[[float, Callable[[], bool]], None] = backoff.wait,
     ) -> None:
         self._root = root
         self._transports = transports
         self._cancelled = cancelled
+        self._hold = hold
         self._wait = wait
 
     def here(self, wanted: Wanted) -> Download | None:
@@ -122,7 +125,10 @@ class Downloads:
 
     def _place(self, wanted: Wanted) -> str:
         text = f"{wanted.url}\0{wanted.name}".encode("utf-8", "surrogateescape")
-        return f"{self._root}/http/{hashlib.sha256(text).hexdigest()[:40]}"
+        place = f"{self._root}/http/{hashlib.sha256(text).hexdigest()[:40]}"
+        if self._hold is not None:
+            self._hold(place)
+        return place
 
     def _existing(self, wanted: Wanted, record: _Record) -> Download | None:
         return existing(self._place(wanted), wanted.name, record)

@@ -134,7 +134,7 @@ class _Accountant:
         """Put it together."""
         store = self._store
         needs = Needs(store, frozenset(self._names))
-        pieces = self._sizes.measured(units(store, needs, alone=True))
+        pieces = self._sizes.measured(units(store, needs))
         images = tuple(self._image(image) for image in self._images)
         steps = self._steps()
         mounts = tuple(self._mounts(pieces))

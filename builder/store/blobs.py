@@ -30,14 +30,20 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class BlobStore:
     """The content store of a root directory; many threads and processes may use one at once.
 
-    A blob that is read, looked for or written is in use from then on: `hold` is told.
+    A blob that is read, looked for or written is in use from then on: `hold` is told. Before one is written,
+    `room` is asked for room for so many bytes, 0 where nobody knows.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], *, hold: Callable[[str], None] | None = None
+        self,
+        root: str | os.PathLike[str],
+        *,
+        hold: Callable[[str], None] | None = None,
+        room: Callable[[int], None] | None = None,
     ) -> None:
         self._root = os.fspath(root)
         self._hold = hold or _nothing_held
+        self._room = room
         self._temporary = os.path.join(self._root, "tmp")
 
     def path(self, digest: Digest) -> str:
@@ -108,6 +114,8 @@ class BlobStore:
             present = self.size(expected)
             if present is not None and size in (None, present):
                 return Descriptor(media_type=media_type, digest=expected, size=present)
+        if self._room is not None:
+            self._room(size or 0)
         if size is not None:
             limit = size if limit is None else min(limit, size)
         with _space_checked():

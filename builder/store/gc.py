@@ -57,7 +57,8 @@ def collect(store: Store, pruning: Pruning, *, own: bool = False, dry: bool = Fa
     # Before anybody has to wait: what is of a size that is not known yet is walked through.
     sizes = Sizes(store) if dry or pruning.bounded else None
     with ExitStack() as stack:
-        alone = stack.enter_context(store.alone())
+        # Who has work in progress must not let go of the store, not even for a moment.
+        alone = False if own else stack.enter_context(store.alone())
         collection = _Collection(store, pruning, alone=alone)
         with ExitStack() as gate:
             with store.db.transaction():
@@ -89,23 +90,31 @@ class _Collection:
         """Decide what goes."""
         store, pruning = self._store, self._pruning
         named = {name.image for name in store.images.names()}
+        to_free: int | None = None
+        if sizes is not None:
+            to_free = pruning.to_free(sizes.total(), available(store.root))
         kept: set[str] = set()
         for image in store.images.all():
             goes = image.id not in held and pruning.takes_image(
                 image.created, self._labels(image), named=image.id in named
             )
+            goes = goes and to_free != 0
             if goes:
                 self._images.append(image.id)
             else:
                 kept.add(image.id)
         self._needs = Needs(store, frozenset(kept), held)
-        candidates = list(units(store, self._needs, alone=self._alone))
-        going = [unit for unit in candidates if self._takes(unit)]
+        candidates = [unit for unit in units(store, self._needs) if unit.place not in held]
+        self._settle(candidates, [unit for unit in candidates if self._takes(unit)])
         if sizes is not None:
-            going = sizes.measured(going)
-            to_free = pruning.to_free(sizes.total(), available(store.root))
+            going = sizes.measured(self._going)
             if to_free is not None:
+                # What no step gave and no image has goes in any case.
+                to_free -= sum(map(sizes.layer, self._doomed_layers() - self._of(Kind.STEPS)))
                 going = least_useful(going, to_free)
+            self._settle(candidates, going)
+
+    def _settle(self, candidates: list[Unit], going: list[Unit]) -> None:
         chosen = {(unit.kind, unit.name) for unit in going}
         self._going = going
         self._staying = [unit for unit in candidates if (unit.kind, unit.name) not in chosen]

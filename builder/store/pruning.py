@@ -40,7 +40,7 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
     """A removal. `until` is a moment in seconds since the epoch: younger images, and what was used since, stay.
 
     `kinds` leave images alone; None takes images and everything else, what is remembered of builds only with
-    `everything`. With labels only images go. The sizes are in bytes: see `Space`.
+    `everything` or down to a size. With labels only images go. The sizes are in bytes: see `to_free`.
     """
 
     everything: bool = False
@@ -65,7 +65,7 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether things of a kind may go."""
         if self.kinds is not None:
             return kind in self.kinds
-        return not self.labels and (kind not in _MEMORIES or self.everything)
+        return not self.labels and (kind not in _MEMORIES or self.everything or self.bounded)
 
     def takes_image(self, created: float, labels: dict[str, str], *, named: bool) -> bool:
         """Tell whether an image may go."""

@@ -47,6 +47,7 @@ _SWEPT = ("active", "scratch")
 if TYPE_CHECKING:
     from builder.store.cache_mounts import CacheMounts
     from builder.store.inflight import InFlight
+    from builder.store.limit import Limit
 
 IdMap = tuple[tuple[int, int, int], ...]
 
@@ -84,7 +85,8 @@ class Store:
         self.reserve = Reserve(root)
         self.db = self._open_index()
         self.leases = Leases(root)
-        self.blobs = BlobStore(root, hold=self.leases.hold)
+        self._limit: Limit | None = None
+        self.blobs = BlobStore(root, hold=self.leases.hold, room=self.make_room)
         self.layers = LayerIndex(self.db, root, hold=self.leases.hold)
         self.images = ImageIndex(self.db)
         self.cache = CacheIndex(self.db)
@@ -96,6 +98,7 @@ class Store:
             jobs,
             recall=self._recall_snapshotter,
             remember=self._remember_snapshotter,
+            room=self.make_room,
         )
         self._jobs = jobs
         if self._alone:
@@ -109,6 +112,26 @@ class Store:
         from builder.store.inflight import InFlight
 
         return InFlight(self.root)
+
+    def keep_below(self, most: int) -> None:
+        """Keep the store at this many bytes, from now on."""
+        from builder.store.limit import Limit
+
+        self._limit = Limit(self, most)
+
+    def make_room(self, coming: int = 0) -> None:
+        """See to it that `coming` bytes, or any, can be written without going over the limit, if there is one.
+
+        Raises: StoreError: `store.limit`.
+        """
+        if self._limit is not None:
+            self._limit.make_room(coming)
+
+    def end_writing(self) -> None:
+        """Bring the store below its limit, if there is one, as far as what is in use allows."""
+        if self._limit is not None:
+            with suppress(StoreError):  # what was made is here; whoever writes next has to be told
+                self._limit.end()
 
     @property
     def cache_mounts(self) -> CacheMounts:

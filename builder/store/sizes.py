@@ -67,13 +67,14 @@ class Sizes:
         return found
 
     def total(self) -> int:
-        """Return what the store takes, without what is being written and the reserve."""
+        """Return what the store takes, without what is being written."""
         rooms = [f"{self._store.root}/{room}" for room in ("mounts", "trees", "downloads")]
         whole = sum(measure(self._store, rooms)) + sum(self.directories.values())
         whole += sum(self.blobs.values()) + sum(self.entries.values())
         for room in ("contexts", "builds", "traces"):
             whole += sum(_files(f"{self._store.root}/{room}").values())
-        return whole + index_bytes(self._store.root)
+        others = (entry.path for entry in os.scandir(self._store.root))
+        return whole + sum(map(file_bytes, others)) + file_bytes(self._store.root)
 
 
 def measure(store: Store, paths: Sequence[str]) -> list[int]:
@@ -110,11 +111,6 @@ def _files(room: str) -> dict[str, int]:
         return {name: file_bytes(f"{room}/{name}") for name in os.listdir(room)}
     except FileNotFoundError:
         return {}
-
-
-def index_bytes(root: str) -> int:
-    """Return what the index takes, with what belongs to it."""
-    return sum(file_bytes(f"{root}/index.db{tail}") for tail in ("", "-wal", "-shm"))
 
 
 def available(root: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock  # `threading` is on no cached build's way
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,11 @@ class Snapshots(LayerForms):
         *,
         recall: Recall,
         remember: Remember,
+        room: Callable[[], None],
     ) -> None:
         super().__init__(root, layers, blobs, jobs)
+        self.make_room = room
+        """See to it that there is room before a step writes; see `limit`."""
         self._recall = recall
         self._remember = remember
         self._chosen: Snapshotter | None = None
@@ -82,6 +86,7 @@ class Snapshots(LayerForms):
 
     def prepare(self, state: State) -> AbstractContextManager[ActiveSnapshot]:
         """Give a writable file system above a state."""
+        self.make_room()
         return self._snapshotter.prepare(state)
 
     def commit(self, active: ActiveSnapshot) -> Layer:

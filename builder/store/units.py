@@ -48,6 +48,13 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = -1.0
     bytes: int = -1
 
+    @property
+    def place(self) -> str:
+        """What it is called in a lease."""
+        if self.kind in (Kind.DOWNLOADS, Kind.CHECKOUTS):
+            return "/".join(self.name.split("/")[-3:])
+        return self.name
+
     def usefulness(self, now: float) -> float:
         """Return the seconds that a byte is likely to save, falling with the time since it was of use."""
         seconds = self.seconds
@@ -57,19 +64,15 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
         return (seconds + 0.001) / (max(self.bytes, 1) * (hours + 1))
 
 
-def units(store: Store, needs: Needs, *, alone: bool) -> Iterator[Unit]:
-    """Yield what the store could do without.
-
-    What came from elsewhere is in use for as long as anybody uses the store: `alone` says that nobody does.
-    """
+def units(store: Store, needs: Needs) -> Iterator[Unit]:
+    """Yield what the store could do without, if nobody holds it: see `Unit.place`."""
     yield from _steps(store, needs)
     yield from _files(store, "mounts", Kind.CACHE_MOUNTS)
     yield from _files(store, "contexts", Kind.CONTEXTS)
     yield from _files(store, "trees", Kind.TREES)
     yield from _files(store, "traces", Kind.TRACES)
-    if alone:
-        yield from _fetched(store, "http", Kind.DOWNLOADS)
-        yield from _fetched(store, "git", Kind.CHECKOUTS)
+    yield from _fetched(store, "http", Kind.DOWNLOADS)
+    yield from _fetched(store, "git", Kind.CHECKOUTS)
     for about in store.builds.all():
         if about.outcome != "running":
             ended = about.started + about.seconds

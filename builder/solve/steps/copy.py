@@ -110,6 +110,7 @@ def execute_copy(
             result = msgspec.convert(found, _Result)
             layer = snapshots.settle(active, result.scan, entries)
     else:
+        snapshots.make_room()
         name = f"{snapshots.scratch()}/{unique_name()}"
         with snapshots.view(base) as lowers:
             found = jobs.call(

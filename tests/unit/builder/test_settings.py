@@ -93,3 +93,32 @@ def test_current_reads_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     assert current().root == "/somewhere"
     assert current(root="/else").root == "/else"
     assert current().debug
+
+
+def test_the_largest_size_comes_from_files_and_before_them_from_the_variable() -> None:
+    machine = ("/etc/lapstrake/config.toml", 'max-size = "10g"\n')
+    own = ("/home/u/.config/lapstrake/config.toml", 'max-size = "1g"\n')
+    empty = ("/home/u/.config/lapstrake/config.toml", "# nothing\n")
+    assert read({}, 0, "/root").max_size is None
+    assert read({}, 0, "/root", files=(machine,)).max_size == 10 << 30
+    assert read({}, 0, "/root", files=(machine, own)).max_size == 1 << 30
+    assert read({}, 0, "/root", files=(machine, empty)).max_size == 10 << 30
+    variable = {"LAPSTRAKE_MAX_SIZE": "512m"}
+    assert read(variable, 0, "/root", files=(machine, own)).max_size == 512 << 20
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max-size = 5\n", "not understood"),
+        ('max-size = "big"\n', "`big` in `max-size in /c.toml` is not a size"),
+        ('max_size = "5g"\n', "not understood"),
+        ('maximum = "5g"\n', "not understood"),
+        ("max-size", "not understood"),
+    ],
+)
+def test_settings_that_are_not_understood_are_refused_with_their_file(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read({}, 0, "/root", files=(("/c.toml", text),))
+    assert said in caught.value.message
+    assert "/c.toml" in caught.value.message
