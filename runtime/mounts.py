@@ -7,6 +7,7 @@ import os
 import stat
 
 from runtime.beneath import open_beneath, walk
+from runtime.errors import SetupFailed
 from runtime.scene import CLOSED, Operation, Scene
 from runtime.spec import FileMount, SocketMount, StackMount
 from runtime.stack import overlay
@@ -33,7 +34,7 @@ class Bind(Operation, frozen=True):
         mount = calls.clone_tree(source, recursive=True)
         attributes = ATTR_NODEV | (ATTR_READ_ONLY if self.read_only else 0)
         calls.restrict(mount, attributes, recursive=True)
-        target = open_target(calls, scene.root, self.target, directory=directory)
+        target = open_target(calls, scene, self.target, directory=directory)
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
             calls.close(descriptor)
@@ -58,7 +59,7 @@ class Tmpfs(Operation, frozen=True):
             options = (*options, ("size", str(self.size)))
         attributes = ATTR_NOSUID | ATTR_NODEV | (ATTR_READ_ONLY if self.read_only else 0)
         mount = calls.new_mount("tmpfs", options, attributes=attributes)
-        target = open_target(calls, scene.root, self.target, directory=True)
+        target = open_target(calls, scene, self.target, directory=True)
         calls.attach(mount, target)
         calls.close(mount)
         calls.close(target)
@@ -112,7 +113,7 @@ class ShowPrepared(Operation, frozen=True):
         source = scene.prepared.pop(self.name)
         directory = stat.S_ISDIR(calls.status(source).st_mode)
         mount = calls.clone_tree(source)
-        target = open_target(calls, scene.root, self.target, directory=directory)
+        target = open_target(calls, scene, self.target, directory=directory)
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
             calls.close(descriptor)
@@ -143,7 +144,7 @@ class ShowFile(Operation, frozen=True):
             calls.give(source, given.uid, given.gid, given.mode)
         mount = calls.clone_tree(source)
         calls.restrict(mount, CLOSED | ATTR_READ_ONLY)
-        target = open_target(calls, scene.root, given.target, directory=False)
+        target = open_target(calls, scene, given.target, directory=False)
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
             calls.close(descriptor)
@@ -167,7 +168,7 @@ class ShowSocket(Operation, frozen=True):
         calls.give(source, given.uid, given.gid, given.mode)
         mount = calls.clone_tree(source)
         calls.restrict(mount, CLOSED)
-        target = open_target(calls, scene.root, given.target, directory=False)
+        target = open_target(calls, scene, given.target, directory=False)
         calls.attach(mount, target)
         for descriptor in (source, mount, target):
             calls.close(descriptor)
@@ -179,11 +180,12 @@ def _is_there(calls: Syscalls, root: int, path: str) -> bool:
     return not place.missing
 
 
-def open_target(calls: Syscalls, root: int, path: str, *, directory: bool) -> int:
+def open_target(calls: Syscalls, scene: Scene, path: str, *, directory: bool) -> int:
     """Open the target of a mount below the root, and make it where it is missing in what is mounted there.
 
-    Raises: OSError: it is of the other kind, or cannot be made.
+    Raises: OSError: it is of the other kind, or cannot be made. SetupFailed: it is where the set-up itself looks.
     """
+    root = scene.root
     try:
         target = open_beneath(root, path, os.O_PATH, syscalls=calls)
     except FileNotFoundError:
@@ -197,7 +199,26 @@ def open_target(calls: Syscalls, root: int, path: str, *, directory: bool) -> in
     if stat.S_ISDIR(calls.status(target).st_mode) != directory:
         number = errno.ENOTDIR if directory else errno.EISDIR
         raise OSError(number, os.strerror(number), path)
+    if directory:
+        _refuse_ours(calls, scene, path, target)
     return target
+
+
+def _refuse_ours(calls: Syscalls, scene: Scene, path: str, target: int) -> None:
+    """Refuse to cover the devices as a whole and directories of proc: what follows asks there about this process."""
+    found = calls.status(target)
+    devices = calls.status(scene.devices)
+    if found.st_dev == calls.status(scene.proc).st_dev:
+        place = "/proc"
+    elif (found.st_dev, found.st_ino) == (devices.st_dev, devices.st_ino):
+        place = "/dev"
+    else:
+        return
+    raise SetupFailed(
+        f"mount on `{path}`",
+        f"every command has its own `{place}`",
+        hint="choose a target elsewhere, and a link to it if need be",
+    )
 
 
 def make_missing(calls: Syscalls, base: int, names: tuple[str, ...]) -> int:

@@ -97,7 +97,9 @@ class RecordingSyscalls(Syscalls):
             kind = stat.S_IFREG
         elif place in self._devices:
             kind, device = stat.S_IFCHR, os.makedev(*self._devices[place])
-        return os.stat_result((kind | 0o755, 0, 0, 0, 0, 0, 0, 0, 0, 0), {"st_rdev": device})
+        mount = sum(place.partition(">")[0].encode())  # another number for another file system
+        inode = sum(inside.encode())
+        return os.stat_result((kind | 0o755, inode, mount, *[0] * 7), {"st_rdev": device})
 
     def make_directory(self, name, directory, mode=0o755):
         self._note("make_directory", name, directory)

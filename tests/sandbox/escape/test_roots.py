@@ -156,6 +156,21 @@ def test_mounts_land_inside(attack: Attack, tmp_path: Path, victim: Path, target
     assert [path.name for path in source.iterdir()] == ["made"]
 
 
+@pytest.mark.parametrize("target", ["/proc", "/proc/self/fd", "/to-proc", "/dev", "/dev/../dev"])
+def test_what_the_set_up_asks_the_kernel_is_not_answered_by_an_image(
+    attack: Attack, tmp_path: Path, target: str
+) -> None:
+    layer = tmp_path / "layer"
+    layer.mkdir()
+    (layer / "to-proc").symlink_to("proc")
+    with pytest.raises(SetupFailed, match="has its own"):
+        attack.run(
+            "true",
+            lowers=(layer, attack.image),
+            mounts=(BindMount(target=target, source=str(layer)),),
+        )
+
+
 @pytest.mark.parametrize(
     "change",
     [
