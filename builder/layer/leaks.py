@@ -33,7 +33,7 @@ def find_leaks(
 ) -> object:
     """Do `FindLeaks`, as a job.
 
-    Returns: paths below the root, sorted, at most as many as asked for.
+    Returns: paths below the root, sorted, at most as many as asked for; stars stand for what must not be there.
     """
     del fds, report
     request = msgspec.convert(arguments, FindLeaks)
@@ -60,8 +60,8 @@ class _Search:
                 continue
             with opened(root, names[:-1]) as directory:
                 if self._gives_away(directory, names[-1], status.st_mode):
-                    # As text that can be passed on and printed.
-                    path = os.fsencode("/".join(("", *names)))
+                    # As text that can be passed on and printed, where the name is the secret, too.
+                    path = self._pattern.sub(b"****", os.fsencode("/".join(("", *names))))
                     yield path.decode("utf-8", "replace")
 
     def _gives_away(self, directory: int, name: str, mode: int) -> bool:
@@ -82,7 +82,7 @@ class _Search:
 
     def _in_attributes(self, descriptor: int) -> bool:
         return any(
-            self._pattern.search(os.getxattr(descriptor, name))
+            self._pattern.search(os.fsencode(name) + b"\0" + os.getxattr(descriptor, name))
             for name in os.listxattr(descriptor)
             if not name.startswith(("user.overlay.", "trusted.overlay."))
         )

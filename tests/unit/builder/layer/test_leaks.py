@@ -1,0 +1,32 @@
+"""Where a secret is looked for in what a step wrote."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builder.layer.leaks import find_leaks
+
+NEEDLE = "s3cr3t-value"
+
+
+def found(root: Path) -> object:
+    return find_leaks({"root": str(root), "needles": [NEEDLE.encode()]}, (), lambda _: None)
+
+
+def test_a_name_is_told_without_the_secret_in_it(tmp_path: Path) -> None:
+    (tmp_path / f"of-{NEEDLE}").mkdir()
+    (tmp_path / f"of-{NEEDLE}" / "other").touch()
+    assert found(tmp_path) == ["/of-****"]
+
+
+@pytest.mark.parametrize(("name", "value"), [(f"user.{NEEDLE}", b"1"), ("user.a", NEEDLE.encode())])
+def test_attributes_are_searched_by_name_and_value(tmp_path: Path, name: str, value: bytes) -> None:
+    (tmp_path / "file").touch()
+    try:
+        os.setxattr(tmp_path / "file", name, value)
+    except OSError:
+        pytest.skip("optional: a file system with extended attributes")
+    assert found(tmp_path) == ["/file"]
