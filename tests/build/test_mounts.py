@@ -53,6 +53,16 @@ def test_a_part_of_the_context_is_shown_as_it_is(workshop: Workshop, sources: Pa
     assert added(built) == set()
 
 
+def test_a_mount_on_a_file_that_steps_are_shown_takes_its_place(
+    workshop: Workshop, context: Path
+) -> None:
+    (context / "hosts").write_text("127.0.0.2 here\n")
+    built = workshop.build(
+        context, "RUN --mount=type=bind,source=hosts,target=/etc/../etc/hosts cat /etc/hosts"
+    )
+    assert built.watch.output() == "127.0.0.2 here\n"
+
+
 def test_a_source_is_no_pattern(workshop: Workshop, sources: Path) -> None:
     (sources / "[o]ther").write_text("brackets\n")
     built = workshop.build(sources, "RUN --mount=source=[o]ther,target=/f cat /f")

@@ -38,11 +38,13 @@ def hostname_of(op: RunOp, walls: IsolationName) -> str:
 def files_of(
     op: RunOp, network: Network, surroundings: Surroundings
 ) -> tuple[tuple[str, bytes], ...]:
-    """Return /etc/resolv.conf and /etc/hosts, which a step is shown."""
-    return (
+    """Return /etc/resolv.conf and /etc/hosts, which a step is shown unless it mounts its own."""
+    mounted = {mount.target for mount in op.mounts}
+    files = (
         ("/etc/resolv.conf", _resolver(network, surroundings.resolver).encode()),
         ("/etc/hosts", _hosts(op, network, surroundings).encode()),
     )
+    return tuple(file for file in files if file[0] not in mounted)
 
 
 def _resolver(network: Network, text: str) -> str:
