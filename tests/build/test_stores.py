@@ -20,7 +20,15 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="optional: mounting needs root"),
 ]
 GROUNDS = [ON_OVERLAY, ON_TMPFS, WITHOUT_ATTRIBUTES]
-MODULES = ["test_run", "test_copy", "test_stages", "test_add", "test_cache", "test_onbuild"]
+MODULES = [
+    "test_run",
+    "test_copy",
+    "test_stages",
+    "test_add",
+    "test_cache",
+    "test_onbuild",
+    "test_kept",
+]
 DIFFERENT = "deletions_are_marks or renames_and_hard_links_across_layers or attributes_set_to_what_they_were"
 ATTRIBUTES = "attribute or capabilit or xattr"
 

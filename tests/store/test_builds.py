@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -105,3 +106,26 @@ def test_files_that_are_not_ours_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / "builds/note.json").write_text("{")
     (tmp_path / f"builds/{'0' * 24}.json").write_text("{")
     assert len(store.all()) == 1
+
+
+def test_a_log_on_a_full_disk_never_ends_in_half_an_event_and_goes_on_when_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Builds(str(tmp_path))
+    log = store.new()
+    about = About(id=log.id, started=log.started)
+    log.add(b"first")
+    log.write(about)
+
+    def full(file: int, pieces: list[bytes]) -> int:
+        os.write(file, b"".join(pieces)[:6])
+        raise OSError(errno.ENOSPC, "full")
+
+    log.add(b"second")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
+        patched.setattr(builds.os, "writev", full)
+        log.write(about)
+    assert list(store.events(log.id)) == [b"first"]
+    log.add(b"third")
+    log.finish(about)
+    assert list(store.events(log.id)) == [b"first", b"second", b"third"]

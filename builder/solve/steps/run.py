@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 """Bytes: as much as a pipe may hold that a user makes."""
+LEAST_ROOM = 16 << 20
+"""Bytes that must be free for what a failed step wrote to be kept."""
 TAIL_LINES = 10
 TAIL_WIDTH = 400
 _MOST_LOOKED_AT = 1000
@@ -83,6 +85,10 @@ def _keep(
     told: Told,
 ) -> None:
     """Keep what a command wrote that failed; where that is not possible, its error says so."""
+    room = os.statvfs(store.root)
+    if room.f_bavail * room.f_frsize < LEAST_ROOM:
+        failed.notes += ("what the command wrote is not kept: the disk is full",)
+        return
     try:
         failed.kept = _commit(step, store, behind, surroundings, told).diff_id
     except Cancelled:

@@ -122,3 +122,9 @@ def test_settings_that_are_not_understood_are_refused_with_their_file(text: str,
         read({}, 0, "/root", files=(("/c.toml", text),))
     assert said in caught.value.message
     assert "/c.toml" in caught.value.message
+
+
+def test_failed_steps_are_kept_where_the_environment_says_so() -> None:
+    assert read({"LAPSTRAKE_KEEP_FAILED": "1"}, 0, "/").keep_failed
+    assert not read({"LAPSTRAKE_KEEP_FAILED": "0"}, 0, "/").keep_failed
+    assert not read({}, 0, "/").keep_failed

@@ -304,3 +304,16 @@ def test_archive_is_not_written_to_a_terminal(
 
     monkeypatch.setattr(sys, "stdout", Terminal())
     assert "not written to a terminal" in refusal(capsys, "-o", "-", ".")
+
+
+def test_failed_steps_are_kept_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not request_of(".").keep_failed
+    assert request_of("--keep-failed", ".").keep_failed
+    assert request_of("--on-fail=keep", ".").keep_failed
+    assert not request_of("--on-fail", "stop", ".").keep_failed
+    monkeypatch.setenv("LAPSTRAKE_KEEP_FAILED", "1")
+    assert request_of(".").keep_failed
+
+
+def test_a_shell_after_a_failure_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "`--on-fail=shell` needs a terminal" in refusal(capsys, "--on-fail=shell", ".")
