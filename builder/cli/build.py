@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from builder.cli.invocation import Invocation
-from builder.cli.on_fail import Shell, look_around_in, shell_of
+from builder.cli.on_fail import Shell, look_around_in, on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
@@ -145,15 +145,6 @@ _IGNORED = [
     help="Allow steps network.host, security.insecure, device or leaked-secrets.",
 )
 @click.option(
-    "--keep-failed", is_flag=True, help="Keep what a step wrote that failed, for `debug`."
-)
-@click.option(
-    "--on-fail",
-    type=click.Choice(["stop", "keep", "shell"]),
-    default="stop",
-    help="When a step fails: stop, keep what it wrote, or open a shell in it.",
-)
-@click.option(
     "--cache-from",
     multiple=True,
     metavar="type=TYPE[,KEY=VALUE…]",
@@ -165,6 +156,7 @@ _IGNORED = [
     metavar="type=TYPE[,KEY=VALUE…]",
     help="Add to this cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline.",
 )
+@on_fail_options
 @step_options
 @click.argument("context", required=False, metavar="CONTEXT")
 @click.pass_obj

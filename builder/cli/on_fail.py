@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +15,23 @@ from builder.ui.style import is_terminal
 
 if TYPE_CHECKING:
     from builder.engine import BuildRequest, Engine
+
+
+_T = TypeVar("_T", bound=Callable[..., object])
+
+
+def on_fail_options(command: _T) -> _T:
+    """Add the options to a command."""
+    keep = click.option(
+        "--keep-failed", is_flag=True, help="Keep what a step wrote that failed, for `debug`."
+    )
+    on_fail = click.option(
+        "--on-fail",
+        type=click.Choice(["stop", "keep", "shell"]),
+        default="stop",
+        help="When a step fails: stop, keep what it wrote, or open a shell in it.",
+    )
+    return keep(on_fail(command))
 
 
 class Shell(Enum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 
 import msgspec
@@ -14,7 +15,7 @@ from builder.store.layers import State
 from builder.store.root import Store
 from runtime.errors import Interrupted
 from runtime.forward import Forward
-from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process
+from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Unset
 
 _MOST = 1 << 18
 
@@ -25,6 +26,15 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
     stdin: int
     stdout: int
     stderr: int
+
+
+class Given(msgspec.Struct, frozen=True):
+    """The descriptors that a command gets; with a terminal, `on_terminal` is told of its outer side instead."""
+
+    stdin: int | None
+    stdout: int
+    stderr: int
+    on_terminal: Callable[[int], None] | None = None
 
 
 class Container(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,65 +92,43 @@ def attached(
     behind: Behind,
     hold: tuple[int, ...],
     signals: Forward | None = None,
+    on_unset: Callable[[Unset], None] | None = None,
 ) -> ExitStatus:
     """Run a command to its end, on the caller's streams or with a terminal of its own; `hold` are locks of its own.
+
+    `on_unset` hears of limits that cannot be set.
 
     Raises: SandboxError: it cannot be executed or found, or what it needs cannot be made.
     """
     try:
-        if spec.process.terminal:
-            return _with_terminal(spec, streams, signals, behind, hold, interactive=interactive)
-        return _with_pipes(spec, streams, signals, behind, hold, interactive=interactive)
+        with ExitStack() as stack:
+            if spec.process.terminal:
+                keys = streams.stdin if interactive else None
+                terminal = stack.enter_context(Terminal(keys, streams.stdout))
+                given = Given(None, streams.stdout, streams.stderr, terminal.attach)
+            else:
+                given = _pipes(stack, streams, interactive=interactive)
+            return behind.launcher.run(
+                spec,
+                stdin=given.stdin,
+                stdout=given.stdout,
+                stderr=given.stderr,
+                cancellation=behind.cancellation,
+                signals=signals,
+                on_terminal=given.on_terminal,
+                on_unset=on_unset,
+                hold=hold,
+            )
     except Interrupted as error:
         return ExitStatus(128 + error.signal_number, error.signal_number)
 
 
-def _with_terminal(
-    spec: ContainerSpec,
-    streams: Streams,
-    signals: Forward | None,
-    behind: Behind,
-    hold: tuple[int, ...],
-    *,
-    interactive: bool,
-) -> ExitStatus:
-    with Terminal(streams.stdin if interactive else None, streams.stdout) as terminal:
-        return behind.launcher.run(
-            spec,
-            stdin=None,
-            stdout=streams.stdout,
-            stderr=streams.stderr,
-            cancellation=behind.cancellation,
-            signals=signals,
-            on_terminal=terminal.attach,
-            hold=hold,
-        )
-
-
-def _with_pipes(
-    spec: ContainerSpec,
-    streams: Streams,
-    signals: Forward | None,
-    behind: Behind,
-    hold: tuple[int, ...],
-    *,
-    interactive: bool,
-) -> ExitStatus:
-    with ExitStack() as stack:
-        stdin = _input(stack, streams.stdin) if interactive else None
-        stdout = _output(stack, streams.stdout)
-        # One pipe where both go to one place, so that they stay in order.
-        same = _same_file(streams.stdout, streams.stderr)
-        stderr = stdout if same else _output(stack, streams.stderr)
-        return behind.launcher.run(
-            spec,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            cancellation=behind.cancellation,
-            signals=signals,
-            hold=hold,
-        )
+def _pipes(stack: ExitStack, streams: Streams, *, interactive: bool) -> Given:
+    stdin = _input(stack, streams.stdin) if interactive else None
+    stdout = _output(stack, streams.stdout)
+    # One pipe where both go to one place, so that they stay in order.
+    same = _same_file(streams.stdout, streams.stderr)
+    return Given(stdin, stdout, stdout if same else _output(stack, streams.stderr))
 
 
 def _input(stack: ExitStack, descriptor: int) -> int:

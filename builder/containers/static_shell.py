@@ -26,7 +26,7 @@ def is_static(path: str) -> bool:
     try:
         with open(path, "rb") as file:
             ident = file.read(16)
-            if ident[:4] != b"\x7fELF" or ident[4] not in (1, 2) or ident[5] not in (1, 2):
+            if ident[:4] != b"\x7fELF" or not {*ident[4:6]} <= {1, 2} or len(ident) < 16:
                 return False
             order = "<" if ident[5] == 1 else ">"
             wide = ident[4] == 2

@@ -25,6 +25,7 @@ from builder.graph.mounts import AgentMount, SecretMount
 from builder.graph.operations import RunOp
 from builder.settings import Settings, variable
 from builder.solve.agents import Agents
+from builder.solve.limits import UnsetLimits
 from builder.solve.secrets import Secrets
 from builder.solve.steps.preparing import prepared
 from builder.solve.surroundings import Surroundings
@@ -94,6 +95,8 @@ def debug(
         certificates=certificates(settings.ca_certs) if settings.ca_certs else (),
     )
 
+    unset = UnsetLimits(tell)
+
     def run(argv: tuple[str, ...], busybox: str | None = None) -> int:
         with prepared(
             op,
@@ -110,6 +113,7 @@ def debug(
                 behind=behind,
                 hold=(store.lock, *step.shown.held),
                 signals=signals,
+                on_unset=unset.hear,
             )
         return status.code
 
