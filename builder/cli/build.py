@@ -67,6 +67,13 @@ _IGNORED = [
     "--cache-ttl", metavar="TIME", help="Run a RUN again after a time, such as 12h or 1d."
 )
 @click.option(
+    "--cache-normalize",
+    "noise",
+    multiple=True,
+    metavar="WHAT",
+    help="Let results be equal that differ by noise: gzip, pyc, ldconfig, logs or all.",
+)
+@click.option(
     "--verify-cache",
     is_flag=False,
     flag_value="100%",
@@ -175,6 +182,7 @@ def command(
     filters: tuple[str, ...],
     cache_ttl: str | None,
     verify_cache: str | None,
+    noise: tuple[str, ...],
     pull: bool,
     platform: str | None,
     network: str,
@@ -249,6 +257,7 @@ def command(
         no_cache_filter=tuple(word for each in filters for word in each.split(",") if word),
         cache_ttl=_seconds(cache_ttl),
         verify_cache=_percent(verify_cache),
+        cache_normalize=_noise(noise),
         pull=pull,
         platform=platform,
         labels=named(labels, "--label"),
@@ -314,6 +323,22 @@ def _seconds(text: str | None) -> int:
             f"`--cache-ttl={text}` is no time span",
             hint="write it as a number with a unit: `30m`, `12h`, `1d`, `2w`",
         ) from None
+
+
+def _noise(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        return ()
+    from builder.dockerfile import suggest
+    from builder.layer.noise import ALL, KINDS
+
+    found = [word for each in words for word in each.split(",") if word]
+    for word in found:
+        if word not in (*KINDS, ALL):
+            raise UsageError(
+                f"`--cache-normalize={word}` is no noise that is known",
+                hint=suggest.hint(word, (*KINDS, ALL)) or f"use {', '.join(KINDS)} or all",
+            )
+    return KINDS if ALL in found else tuple(dict.fromkeys(found))
 
 
 def _percent(text: str | None) -> int:

@@ -233,6 +233,7 @@ class Build:
             project=project_of(self._request),
             trail=self._trail,
             verify=self._request.verify_cache,
+            normalize=self._request.cache_normalize,
         ).solve()
         image = self._image(plan, solved)
         remarks = weaker(self._behind)

@@ -40,6 +40,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     no_cache: bool = False
     no_cache_filter: tuple[str, ...] = ()
     """Stages, lines of the Dockerfile or `STAGE:LINE`, whose steps are executed whatever is recorded."""
+    cache_normalize: tuple[str, ...] = ()
+    """Which noise does not tell two results of a RUN apart: of `gzip`, `pyc`, `ldconfig` and `logs`."""
     verify_cache: int = 0
     """How many of a hundred cached steps are run again, to see whether they come to the same."""
     cache_ttl: int = 0

@@ -78,10 +78,16 @@ class CacheBackend(Protocol):
 
 
 class Lookup:
-    """Finds layers for steps of one build, here and then `elsewhere`."""
+    """Finds layers for steps of one build, here and then `elsewhere`; with `normalize`, what they count as."""
 
-    def __init__(self, store: Store, elsewhere: CacheBackend | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        elsewhere: CacheBackend | None = None,
+        normalize: tuple[str, ...] = (),
+    ) -> None:
         self._store = store
+        self._normalize = normalize
         self._backend = elsewhere
         self._jobs = store.jobs
 
@@ -177,6 +183,10 @@ class Lookup:
         layer = self._find_here(key, base, oldest)
         if layer is None and self._backend is not None:
             layer = self._find_elsewhere(self._backend, key, base, oldest)
+        if layer is not None and self._normalize:
+            from builder.solve.normalizing import remembered
+
+            return remembered(self._store, layer, self._normalize)
         return layer
 
     def have(self, state: State) -> None:

@@ -94,7 +94,8 @@ class Solver:
     """Solves one graph; `images` gives the state of each by reference and platform, `contexts` by name.
 
     `project` is what the steps are remembered under, for when one of them is to be explained. At most `jobs` steps run
-    at once, None leaves that to the number of processors. `verify` is how many of a hundred cached steps are run again.
+    at once, None leaves that to the number of processors. `verify` is how many of a hundred cached steps are run again,
+    `normalize` which noise does not tell two results of a command apart; see `builder.layer.noise`.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Solver:
         trail: Callable[[Trace], None],
         jobs: int | None = None,
         verify: int = 0,
+        normalize: tuple[str, ...] = (),
     ) -> None:
         self._graph = graph
         self._store = store
@@ -128,7 +130,7 @@ class Solver:
         self._ids: dict[int, int] = {}
         self._located = located
         self._trail = trail
-        self._lookup = Lookup(store, elsewhere)
+        self._lookup = Lookup(store, elsewhere, normalize)
         self._inputs: dict[int, Input] = {}
         self._layers: dict[int, Layer] = {}
         self._cached = 0
@@ -145,6 +147,7 @@ class Solver:
             stamp=lambda index: (self._id(index), self._at()),
         )
         self._verify = verify
+        self._normalize = normalize
         self._execution = Execution(
             store=store,
             behind=behind,
@@ -380,6 +383,12 @@ class Solver:
         began = time.monotonic()
         layer = self._execution.run(index, op, inputs, locks)
         self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
+        if self._normalize:
+            from builder.solve.normalizing import normalized
+
+            told = self._execution.told(index).log
+            earlier = normalized(self._store, base, layer, missed.result, self._normalize, told)
+            layer = earlier or layer
         same = self._misses.settled(missed, layer)
         return _Result(layer, cached=False, same=bool(same), note=same)
 

@@ -22,7 +22,7 @@ from tests.build.workshop import Workshop, workshop_in
 EXAMPLES = 1_000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 5
 
 # All that a step can see goes into /sum: whatever the cache got wrong below it is in the image.
-SUM = "RUN find /x /d /w /etc -xdev | sort > /l; cat $(find /x /d /w -type f | sort) /l 2>/dev/null | cksum > /sum; env | sort | cksum >> /sum; id >> /sum; pwd >> /sum"
+SUM = "RUN find /x /d /w /etc -xdev | sort > /l; cat $(find /x /d /w -type f | sort) /l 2>/dev/null | md5sum > /sum; env | sort | md5sum >> /sum; id >> /sum; pwd >> /sum"
 INSTRUCTIONS = (
     "COPY a /x/",
     "COPY . /x/all/",

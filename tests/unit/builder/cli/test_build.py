@@ -108,6 +108,16 @@ def test_other_shares_are_refused(share: str, capsys: pytest.CaptureFixture[str]
     assert "`--verify-cache` for all" in said
 
 
+def test_noise_is_named_with_commas_or_all_of_it() -> None:
+    assert request_of("--cache-normalize", "pyc,gzip", ".").cache_normalize == ("pyc", "gzip")
+    whole = ("gzip", "pyc", "ldconfig", "logs")
+    assert request_of("--cache-normalize=all", ".").cache_normalize == whole
+
+
+def test_unknown_noise_is_refused_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean `logs`?" in refusal(capsys, "--cache-normalize=gzip,log", ".")
+
+
 def test_platform_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
     assert request_of(".").platform == "linux/arm64"
