@@ -6,17 +6,17 @@ Source: as `builder.layer.entry`, whose content id is computed again.
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from builder.errors import StoreError
 from builder.layer.compress import Compression, decompressor
+from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, content_id
 from builder.layer.objects import entry_of
 from builder.layer.order import EntrySorter
 from builder.layer.pack import SECOND
 from builder.layer.read import Limits, Member, TarReader
-from builder.layer.times import timed
+from builder.layer.times import Counted, counted
 from builder.store.layers import Layer
 
 _KINDS = {
@@ -30,18 +30,17 @@ _KINDS = {
     0x35: Kind.DIRECTORY,
     0x36: Kind.FIFO,
 }
-_MOMENTS = 64
-"""How many moments at which a step may have begun are tried."""
-
 _MARK = b".wh."
 _OPAQUE = b".wh..wh..opq"
 
 
-def check_layer(layer: Layer, path: str, compression: str, *, scratch: str, began: float) -> None:
+def check_layer(
+    layer: Layer, times: Counted | None, path: str, compression: str, *, scratch: str
+) -> None:
     """Check that a blob is the layer that it is said to be; host paths, `scratch` for what does not fit into memory.
 
     Layers that were pulled go by their diff id alone; others must have the contents that states are identified by.
-    `began` is about when the step that made it began, in seconds since the epoch: see `builder.layer.times`.
+    `times` are those that count: see `builder.layer.times`.
 
     Raises: StoreError: `store.digest-mismatch`. LayerError: it is no tar, or larger than was said.
     """
@@ -57,11 +56,13 @@ def check_layer(layer: Layer, path: str, compression: str, *, scratch: str, bega
             same = reader.finish() == layer.diff_id
             if same and built:
                 contents = _Contents()
-                plain = content_id(contents.passing(sorter))
+                found = content_id(contents.passing(entry for entry, _ in sorter.ordered()))
+                if times is not None:
+                    found = times.content_id(found, contents.times)
                 same = (
                     contents.count == layer.entries
                     and reader.size == layer.size
-                    and (plain == layer.content_id or contents.agree(plain, layer, began))
+                    and found == layer.content_id
                 )
         finally:
             sorter.close()
@@ -77,29 +78,16 @@ class _Contents:
 
     def __init__(self) -> None:
         self.count = 0
-        self._times: list[tuple[bytes, int]] = []
+        self.times: list[tuple[bytes, int]] = []
+        self.nanoseconds: list[int] = []
 
-    def passing(self, sorter: EntrySorter) -> Iterator[Entry]:
-        for entry, _ in sorter.ordered():
+    def passing(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
             self.count += 1
             if entry.kind < Kind.WHITEOUT:
-                self._times.append((entry.path, entry.mtime // SECOND))
+                self.times.append((entry.path, entry.mtime // SECOND))
+                self.nanoseconds.append(entry.mtime)
             yield entry
-
-    def agree(self, plain: str, layer: Layer, began: float) -> bool:
-        """Tell whether the content id is that of a step that began at some time near `began`.
-
-        A tar has whole seconds only, so that the moment is not known; it is looked for among the times there are.
-        """
-        moments = sorted({seconds for _, seconds in self._times})
-        at = bisect_left(moments, began)
-        near = sorted(range(len(moments) + 1), key=lambda index: abs(index - at))
-        for index in near[:_MOMENTS]:
-            last = moments[index - 1] if index else -1
-            counted = [pair for pair in self._times if index and pair[1] <= last]
-            if timed(plain, counted) == layer.content_id:
-                return True
-        return False
 
 
 def _entry(member: Member, reader: TarReader) -> Entry:
@@ -122,3 +110,21 @@ def _entry(member: Member, reader: TarReader) -> Entry:
             path, kind, member.mode, member.uid, member.gid, member.mtime, link=member.link
         )
     return entry
+
+
+def counted_times(layer: Layer, entries_path: str) -> Counted | None:
+    """Return which times count for the content id of a layer, from its entry list; None if none do.
+
+    Raises: StoreError: the list is gone, or was not written by the step that made the layer.
+    """
+    contents = _Contents()
+    try:
+        plain = content_id(contents.passing(read_entries(entries_path)))
+    except OSError as error:
+        raise StoreError("the entry list of a layer is gone") from error
+    if plain == layer.content_id:
+        return None
+    times = counted(contents.nanoseconds)
+    if times.content_id(plain, contents.times) != layer.content_id:
+        raise StoreError("the entry list of a layer is another one's")
+    return times

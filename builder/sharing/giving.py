@@ -9,12 +9,13 @@ from functools import partial
 
 import msgspec
 
-from builder.errors import LayerLost
+from builder.errors import LayerLost, StoreError
 from builder.export.forms import layer_blobs
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest
 from builder.oci.mediatypes import Compression
+from builder.sharing.checking import counted_times
 from builder.sharing.place import Parcel, Place
 from builder.sharing.reading import Reader
 from builder.sharing.records import (
@@ -146,10 +147,25 @@ class Giver:
         if not scope.includes(layer.diff_id) or self._known(record, with_blob=True):
             return record
         try:
+            given = self._with_times(layer)
             blob = self.put_layer(layer.diff_id, scope.compression)
         except LayerLost:
             return record  # the record alone still tells what follows
-        return msgspec.structs.replace(record, layer=msgspec.structs.replace(layer, blob=blob))
+        return msgspec.structs.replace(record, layer=msgspec.structs.replace(given, blob=blob))
+
+    def _with_times(self, layer: SharedLayer) -> SharedLayer:
+        """Return a layer with all that others need to check it.
+
+        Raises: LayerLost: nobody here knows that any more.
+        """
+        here = self._store.layers.get(layer.diff_id)
+        if layer.times is not None or here is None or layer.content_id == layer.diff_id[7:]:
+            return layer
+        try:
+            times = counted_times(here, self._store.layers.entries_path(layer.diff_id))
+        except StoreError as error:
+            raise LayerLost(layer.diff_id) from error
+        return msgspec.structs.replace(layer, times=times)
 
     def put_layer(self, diff_id: str, compression: Compression) -> Blob:
         """Have the blob of a layer there; idempotent.

@@ -13,6 +13,7 @@ import msgspec
 
 from builder.errors import ImageError
 from builder.graph.keys import CacheKey, KeyPart, cache_key, framed_digest
+from builder.layer.times import Counted
 from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest, parse_manifest
@@ -45,7 +46,7 @@ class Blob(msgspec.Struct, frozen=True):
 
 
 class SharedLayer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A layer as `builder.store.layers` knows it, with a blob if it was shared too."""
+    """A layer as `builder.store.layers` knows it, with a blob if it was shared too, and the times that count for its id."""
 
     diff_id: str
     content_id: str
@@ -53,6 +54,7 @@ class SharedLayer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     entries: int
     created: float
     blob: Blob | None = None
+    times: Counted | None = None
 
 
 class SharedRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -163,13 +163,8 @@ class SharedCaches:
         )
         try:
             scratch = f"{self._store.snapshots.scratch()}/{unique_name()}"
-            check_layer(
-                layer,
-                blobs.path(digest),
-                compression.value,
-                scratch=scratch,
-                began=self._began(layer),
-            )
+            times = self.found[layer.diff_id][0].record.layer.times
+            check_layer(layer, times, blobs.path(digest), compression.value, scratch=scratch)
         except LapstrakeError:
             if not known:
                 blobs.remove(digest)
@@ -186,10 +181,6 @@ class SharedCaches:
             self._store.layers.add_blob(layer.diff_id, form)
         if not known:
             self.brought[layer.diff_id] = blob.size
-
-    def _began(self, layer: Layer) -> float:
-        found = self.found.get(layer.diff_id)
-        return layer.created - found[0].record.seconds if found else layer.created
 
     def _take_over(self, found: Found) -> None:
         """Record here what was of use, now that its layer is known for what it is."""

@@ -160,6 +160,12 @@ class Lookup:
             self._store.cache.remember_selection(*request, contents)
         return contents
 
+    def remember(self, op: CopyOp, inputs: tuple[Input, ...], contents: str) -> None:
+        """Remember what a copy selected that was executed unasked, as `contents` would."""
+        request = self._request(op, inputs)
+        if request is not None:
+            self._store.cache.remember_selection(*request, contents)
+
     def _sources(self, op: CopyOp, inputs: tuple[Input, ...]) -> list[Input]:
         return [inputs[source.input] for source in op.sources if not source.inline]
 

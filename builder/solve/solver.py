@@ -424,6 +424,8 @@ class Solver:
         copied = self._execution.copy(index, op, inputs)
         # The key is that of what was really copied, whatever was there when it was looked at before.
         key = copy_key(op, copied.contents) if isinstance(op, CopyOp) else make_dir_key(op)
+        if isinstance(op, CopyOp) and vertex.no_cache:
+            self._lookup.remember(op, inputs, copied.contents)
         layer, cached = copied.layer, False
         same = ""
         if not vertex.no_cache:
