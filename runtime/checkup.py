@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runtime.errors import SandboxError
 from runtime.spec import IsolationName, Resources
+
+if TYPE_CHECKING:
+    from runtime.syscalls import Syscalls
 
 _LARGEST = 1 << 20
 
@@ -50,24 +54,29 @@ def try_walls(name: IsolationName) -> Attempt:
     return _apart(lambda: _walls(name))
 
 
-def try_filter() -> Attempt:
-    """Load the system call filter behind the strongest walls."""
-    return _apart(_filter)
+def try_behind(name: IsolationName, act: Callable[[Syscalls], Attempt]) -> Attempt:
+    """Enter walls and do something behind them, in a process of its own."""
+    return _apart(lambda: _behind(name, act))
 
 
-def try_own_network() -> Attempt:
-    """Give a process a network of its own behind the strongest walls, and bring its loopback up."""
-    return _apart(_own_network)
+def try_filter(name: IsolationName) -> Attempt:
+    """Load the system call filter behind walls."""
+    return try_behind(name, _filter)
 
 
-def try_private_network() -> Attempt:
-    """Give a process a network of its own with a way out, behind the strongest walls."""
-    return _apart(_private_network)
+def try_own_network(name: IsolationName) -> Attempt:
+    """Give a process a network of its own behind walls, and bring its loopback up."""
+    return try_behind(name, _own_network)
 
 
-def try_limits() -> dict[str, Attempt]:
-    """Make control groups with limits behind the strongest walls; how that ended for each kind of limit."""
-    ended = _apart(_limits)
+def try_private_network(name: IsolationName) -> Attempt:
+    """Give a process a network of its own with a way out, behind walls."""
+    return try_behind(name, _private_network)
+
+
+def try_limits(name: IsolationName) -> dict[str, Attempt]:
+    """Make control groups with limits behind walls; how that ended for each kind of limit."""
+    ended = try_behind(name, _limits)
     if not ended.ok:
         return dict.fromkeys(LIMITS, ended)
     said = dict(line.split(": ", 1) for line in ended.reason.splitlines())
@@ -84,10 +93,17 @@ def _walls(name: IsolationName) -> Attempt:
     return Attempt(ok=True, facts=facts)
 
 
-def _filter() -> Attempt:
-    from runtime import seccomp
+def _behind(name: IsolationName, act: Callable[[Syscalls], Attempt]) -> Attempt:
     from runtime.isolation import enter
     from runtime.syscalls import Syscalls
+
+    calls = Syscalls()
+    enter(name, calls)
+    return act(calls)
+
+
+def _filter(calls: Syscalls) -> Attempt:
+    from runtime import seccomp
 
     machine = os.uname().machine
     program = seccomp.program(machine)
@@ -97,31 +113,22 @@ def _filter() -> Attempt:
             reason=f"there is no table of system calls for `{machine}`",
             hint="build on x86-64 or arm64 what you do not trust",
         )
-    calls = Syscalls()
-    enter(IsolationName.AUTO, calls)
     calls.load_filter(program)
     return Attempt(ok=True)
 
 
-def _own_network() -> Attempt:
-    from runtime.isolation import OWN_NETWORK, enter
+def _own_network(calls: Syscalls) -> Attempt:
+    from runtime.isolation import OWN_NETWORK
     from runtime.network import bring_up_loopback
-    from runtime.syscalls import Syscalls
 
-    calls = Syscalls()
-    enter(IsolationName.AUTO, calls)
     calls.unshare(OWN_NETWORK)
     bring_up_loopback()
     return Attempt(ok=True)
 
 
-def _private_network() -> Attempt:
-    from runtime.isolation import enter
+def _private_network(calls: Syscalls) -> Attempt:
     from runtime.private_network import connect
-    from runtime.syscalls import Syscalls
 
-    calls = Syscalls()
-    enter(IsolationName.AUTO, calls)
     network = connect(calls)
     try:
         network.join(calls)
@@ -130,13 +137,10 @@ def _private_network() -> Attempt:
     return Attempt(ok=True)
 
 
-def _limits() -> Attempt:
+def _limits(_: Syscalls) -> Attempt:
     """Return, a line each, the limits that cannot be set and why not."""
     from runtime import cgroups
-    from runtime.isolation import enter
-    from runtime.syscalls import Syscalls
 
-    enter(IsolationName.AUTO, Syscalls())
     said = []
     for name, asked in LIMITS.items():
         made = cgroups.make(asked, cgroups.here())

@@ -14,6 +14,7 @@ from runtime.checkup import (
     LIMITS,
     WALLS,
     Attempt,
+    try_behind,
     try_filter,
     try_limits,
     try_own_network,
@@ -24,6 +25,8 @@ from runtime.spec import IsolationName
 
 _GIB = 1 << 30
 _LITTLE = 2 * _GIB
+_FEW_INODES = 50_000
+"""About what a large image and a build on it take."""
 _BINFMT = "/proc/sys/fs/binfmt_misc"
 
 
@@ -68,7 +71,7 @@ def examine(settings: Settings) -> Report:
         *_inside(walls, taken),
         *_network(taken),
         *_limits(taken),
-        *_store(settings),
+        *_store(settings, taken),
         *_programs(),
         *_platforms(),
     ]
@@ -109,8 +112,16 @@ def _walls(
             ok=attempt.ok,
             reason=_said_of(name, attempt),
             cost="" if attempt.ok else _cost_of(name, taken),
-            change="" if attempt.ok or _is_weaker(name, taken) else attempt.hint,
+            change="" if attempt.ok or _is_weaker(name, taken) else _hint_for(name, walls),
         )
+
+
+def _hint_for(name: IsolationName, walls: dict[IsolationName, Attempt]) -> str:
+    """Return what would help most: ids are of no use where there are no user namespaces at all."""
+    simplest = walls[IsolationName.SINGLE_ID]
+    if name is IsolationName.ROOTLESS and not simplest.ok:
+        return simplest.hint
+    return walls[name].hint
 
 
 def _is_weaker(name: IsolationName, taken: IsolationName | None) -> bool:
@@ -159,7 +170,7 @@ def _inside(walls: dict[IsolationName, Attempt], taken: IsolationName | None) ->
         cost="steps see /proc of the container around them",
         change="run that container with `--security-opt systempaths=unconfined`",
     )
-    attempt = try_filter()
+    attempt = try_filter(taken)
     yield Finding(
         group="walls",
         name="system call filter",
@@ -184,7 +195,8 @@ def _fact(
     )
 
 
-_NO_WALLS = Attempt(ok=False, reason="there are no walls")
+_NO_WALLS = Attempt(ok=False, reason="there are no walls", hint="see `auto`")
+_OTHER_WALLS = "build behind other walls"
 _WITHOUT_LIMIT = {
     "memory": "`--memory` limits each process of a step alone",
     "cpu": "`--cpu-shares`, `--cpu-period` and `--cpu-quota` do nothing but warn",
@@ -194,28 +206,28 @@ _WITHOUT_LIMIT = {
 
 
 def _network(taken: IsolationName | None) -> Iterable[Finding]:
-    attempt = try_own_network() if taken is not None else _NO_WALLS
+    attempt = try_own_network(taken) if taken is not None else _NO_WALLS
     yield Finding(
         group="network",
         name="none",
         ok=attempt.ok,
         reason=attempt.reason,
         cost="" if attempt.ok else "`--network none` is refused",
-        change=attempt.hint,
+        change="" if attempt.ok else attempt.hint or _OTHER_WALLS,
     )
-    attempt = try_private_network() if attempt.ok else attempt
+    attempt = try_private_network(taken) if taken is not None and attempt.ok else attempt
     yield Finding(
         group="network",
         name="private",
         ok=attempt.ok,
         reason=attempt.reason,
         cost="" if attempt.ok else "`--network private` is refused",
-        change=attempt.hint,
+        change="" if attempt.ok else attempt.hint or _OTHER_WALLS,
     )
 
 
 def _limits(taken: IsolationName | None) -> Iterable[Finding]:
-    attempts = try_limits() if taken is not None else dict.fromkeys(LIMITS, _NO_WALLS)
+    attempts = try_limits(taken) if taken is not None else dict.fromkeys(LIMITS, _NO_WALLS)
     for name, attempt in attempts.items():
         yield Finding(
             group="limits",
@@ -223,37 +235,106 @@ def _limits(taken: IsolationName | None) -> Iterable[Finding]:
             ok=attempt.ok,
             reason=attempt.reason,
             cost="" if attempt.ok else _WITHOUT_LIMIT[name],
-            change=""
-            if attempt.ok
-            else "build as root, or have control groups delegated to you (`Delegate=yes` of systemd)",
+            change="" if attempt.ok else attempt.hint or _groups_hint(),
         )
 
 
-def _store(settings: Settings) -> Iterable[Finding]:
+def _groups_hint() -> str:
+    if os.geteuid() == 0:
+        return "mount control groups writable here; a container needs `--privileged` for that"
+    return "build as root, or have control groups delegated to you (`Delegate=yes` of systemd)"
+
+
+def _store(settings: Settings, taken: IsolationName | None) -> Iterable[Finding]:
     root = settings.root
     place = root
-    while not os.path.isdir(place):
+    while not os.path.lexists(place):
         place = os.path.dirname(place)
-    writable = os.access(place, os.W_OK | os.X_OK)
+    refused = ""
+    if not os.path.isdir(place):
+        refused = f"`{place}` is no directory"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        refused = f"`{place}` cannot be written to"
     yield Finding(
         group="store",
         name=root,
-        ok=writable,
-        reason="" if writable else f"`{place}` cannot be written to",
-        cost="" if writable else "nothing can be built",
-        change="" if writable else "name another place with `--root DIR` or LAPSTRAKE_ROOT",
+        ok=not refused,
+        reason=refused,
+        cost="nothing can be built" if refused else "",
+        change="name another place with `--root DIR` or LAPSTRAKE_ROOT" if refused else "",
         needed=True,
     )
+    if refused:
+        return
+    yield from _room(root, place)
+    if taken is not None:
+        yield _stacked(place, taken)
+
+
+def _room(root: str, place: str) -> Iterable[Finding]:
     status = os.statvfs(place)
     free = status.f_bavail * status.f_frsize
-    enough = free >= _LITTLE
-    yield Finding(
+    change = (
+        "make room with `lapstrake prune -a`"
+        if os.path.exists(f"{root}/store.json")
+        else "make room there, or name another place with `--root DIR` or LAPSTRAKE_ROOT"
+    )
+    for name, enough, said in (
+        ("free space", free >= _LITTLE, f"{free / _GIB:.1f} GiB"),
+        # A file system that makes them as needed says 0 of 0.
+        (
+            "free inodes",
+            not status.f_files or status.f_favail >= _FEW_INODES,
+            f"{status.f_favail} of {status.f_files}",
+        ),
+    ):
+        yield Finding(
+            group="store",
+            name=name,
+            ok=enough,
+            reason=said,
+            cost="" if enough else "large images do not fit",
+            change="" if enough else change,
+        )
+
+
+def _stacked(place: str, taken: IsolationName) -> Finding:
+    """Try on the store's file system what a store decides by, too."""
+    from builder.store.choice import WITHOUT_MOUNTS
+
+    if taken in WITHOUT_MOUNTS:
+        attempt = Attempt(
+            ok=False,
+            reason=f"behind `{taken.value}` nothing is mounted",
+            hint=_OTHER_WALLS,
+        )
+    else:
+        directory = f"{place}/.doctor-{os.urandom(6).hex()}"
+        attempt = try_behind(taken, lambda _: _overlay(directory))
+    return Finding(
         group="store",
-        name="free space",
-        ok=enough,
-        reason=f"{free / _GIB:.1f} GiB",
-        cost="" if enough else "large images do not fit",
-        change="" if enough else "make room with `lapstrake prune -a`",
+        name="stacked states",
+        ok=attempt.ok,
+        reason=attempt.reason,
+        cost=""
+        if attempt.ok
+        else "states are copied: steps begin later, and take more of the disk",
+        change=attempt.hint,
+    )
+
+
+def _overlay(directory: str) -> Attempt:
+    from builder.store.trial import try_overlay
+
+    refused = msgspec.convert(
+        try_overlay({"directory": directory}, (), lambda _: None), dict[str, str]
+    )["refused"]
+    if not refused:
+        return Attempt(ok=True)
+    return Attempt(
+        ok=False,
+        reason=refused,
+        hint="put the store on a volume or a disk of its own, with `--root DIR` or LAPSTRAKE_ROOT",
     )
 
 

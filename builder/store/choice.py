@@ -19,7 +19,7 @@ from runtime.spec import IsolationName
 
 OVERLAY, COPYING = "overlay", "copying"
 
-_WITHOUT_MOUNTS = frozenset({IsolationName.CHROOT})
+WITHOUT_MOUNTS = frozenset({IsolationName.CHROOT})
 
 Recall = Callable[[str], str | None]
 Remember = Callable[[str, str], None]
@@ -31,7 +31,7 @@ def choose(jobs: Jobs, directory: str, recall: Recall, remember: Remember) -> st
     Raises: LapstrakeError: no walls can be had.
     """
     walls = jobs.open()
-    if walls in _WITHOUT_MOUNTS:
+    if walls in WITHOUT_MOUNTS:
         return COPYING
     key = f"{walls.value} {os.uname().release}"
     known = recall(key)

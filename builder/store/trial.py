@@ -36,8 +36,10 @@ def try_overlay(
     place = msgspec.convert(arguments, TryOverlay).directory
     try:
         _stack(place)
-    except (OSError, SandboxError) as error:
-        return {"refused": str(error)}
+    except OSError as error:
+        return {"refused": error.strerror or str(error)}
+    except SandboxError as error:
+        return {"refused": error.message}
     finally:
         remove_tree(place)
     return {"refused": ""}

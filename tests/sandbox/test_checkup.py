@@ -62,8 +62,8 @@ def test_the_walls_of_this_host_can_be_entered_and_trying_changes_nothing() -> N
     before = [os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "user")]
     assert try_walls(walls()).ok
     assert try_walls(IsolationName.AUTO).ok
-    assert try_filter().ok
-    assert try_own_network().ok
+    assert try_filter(walls()).ok
+    assert try_own_network(walls()).ok
     assert [os.readlink(f"/proc/self/ns/{kind}") for kind in ("mnt", "user")] == before
 
 
@@ -112,7 +112,7 @@ def test_doctor_says_what_to_change_in_such_a_container() -> None:
 
 def test_limits_are_tried_one_by_one_and_nothing_is_left() -> None:
     before = groups()
-    attempts = try_limits()
+    attempts = try_limits(walls())
     nothing_left_of_groups(before)
     assert attempts.keys() == LIMITS.keys()
     there = {each for one in cgroups.here() for each in one.controllers}
@@ -123,7 +123,7 @@ def test_limits_are_tried_one_by_one_and_nothing_is_left() -> None:
 
 
 def test_a_private_network_is_tried_to_its_end() -> None:
-    attempt = try_private_network()
+    attempt = try_private_network(walls())
     usable = os.access("/dev/net/tun", os.R_OK | os.W_OK)
     if usable and shutil.which("slirp4netns"):
         assert attempt.ok

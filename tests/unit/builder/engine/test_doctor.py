@@ -22,12 +22,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[IsolationName, Attempt]:
     """A host on which the walls in the dictionary can be had."""
     allowed: dict[IsolationName, Attempt] = {}
     monkeypatch.setattr(doctor, "try_walls", lambda name: allowed.get(name, REFUSED))
-    monkeypatch.setattr(doctor, "try_filter", lambda: Attempt(ok=True))
-    monkeypatch.setattr(doctor, "try_own_network", lambda: Attempt(ok=True))
-    monkeypatch.setattr(doctor, "try_private_network", lambda: Attempt(ok=True))
+    monkeypatch.setattr(doctor, "try_filter", lambda _: Attempt(ok=True))
+    monkeypatch.setattr(doctor, "try_own_network", lambda _: Attempt(ok=True))
+    monkeypatch.setattr(doctor, "try_private_network", lambda _: Attempt(ok=True))
     monkeypatch.setattr(
-        doctor, "try_limits", lambda: {"memory": Attempt(ok=False, reason="they are root's")}
+        doctor, "try_limits", lambda _: {"memory": Attempt(ok=False, reason="they are root's")}
     )
+    monkeypatch.setattr(doctor, "try_behind", lambda *_: Attempt(ok=True))
     return allowed
 
 
@@ -115,4 +116,37 @@ def test_a_limit_that_cannot_be_set_says_what_holds_instead(
     memory = finding(report, "memory")
     assert (memory.ok, memory.reason, report.can_build) == (False, "they are root's", True)
     assert "each process" in memory.cost
-    assert "control groups delegated" in memory.change
+    assert "control groups" in memory.change
+
+
+def test_ids_are_not_asked_for_where_there_are_no_user_namespaces(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.ROOTLESS] = Attempt(ok=False, reason="no ids", hint="run usermod")
+    assert finding(examine(tmp_path), "rootless").change == "allow it there"
+    host[IsolationName.SINGLE_ID] = Attempt(ok=True)
+    assert finding(examine(tmp_path), "rootless").change == "run usermod"
+
+
+def test_a_store_whose_place_is_taken_by_a_file_is_no_store(
+    host: dict[IsolationName, Attempt], tmp_path: Path
+) -> None:
+    host[IsolationName.ROOT] = Attempt(ok=True)
+    (tmp_path / "a").touch()
+    report = examine(tmp_path)
+    store = finding(report, str(tmp_path / "a/store"))
+    assert (store.ok, report.can_build) == (False, False)
+    assert "is no directory" in store.reason
+    assert "--root" in store.change
+
+
+def test_a_store_that_cannot_be_stacked_says_what_that_costs(
+    host: dict[IsolationName, Attempt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host[IsolationName.ROOT] = host[IsolationName.CHROOT] = Attempt(ok=True)
+    monkeypatch.setattr(doctor, "try_behind", lambda *_: Attempt(ok=False, reason="no marks"))
+    states = finding(examine(tmp_path), "stacked states")
+    assert (states.ok, states.reason) == (False, "changes cannot lie there: no marks")
+    assert "copied" in states.cost
+    chroot = finding(examine(tmp_path, IsolationName.CHROOT), "stacked states")
+    assert "nothing is mounted" in chroot.reason
