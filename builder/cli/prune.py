@@ -67,7 +67,7 @@ def command(
         most=most,
         free=free,
     )
-    if not (force or dry_run or _confirmed(_described(pruning))):
+    if not (force or dry_run or confirmed(_described(pruning))):
         return
     with invocation.engine() as engine:
         result = engine.prune(pruning, dry=dry_run)
@@ -88,7 +88,11 @@ def _described(pruning: Pruning) -> str:
     return f"{what}, as far as the filters say" if pruning.narrowed or pruning.labels else what
 
 
-def _confirmed(what: str) -> bool:
+def confirmed(what: str) -> bool:
+    """Ask whether to remove something.
+
+    Raises: UsageError: there is nobody to be asked.
+    """
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         raise UsageError(
             f"nobody can be asked whether to remove {what}: this is not a terminal",

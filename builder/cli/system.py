@@ -6,15 +6,18 @@ import click
 
 from builder.cli.df import command as df
 from builder.cli.info import command as info
+from builder.cli.invocation import Invocation
 from builder.cli.prune import command as prune
-from builder.cli.verb import root_option
+from builder.cli.prune import confirmed
+from builder.cli.verb import Verb, root_option
+from builder.ui.size import size
 
 
 @click.group(
     "system",
     params=[root_option()],
     no_args_is_help=False,
-    short_help="Measure, prune or remove the store: df, prune, info",
+    short_help="Measure, prune or remove the store: df, prune, reset, info",
     subcommand_metavar="COMMAND [ARGS]...",
 )
 def command() -> None:
@@ -23,3 +26,17 @@ def command() -> None:
 
 for each in (df, prune, info):
     command.add_command(each)
+
+
+@command.command("reset", cls=Verb, short_help="Remove everything that is kept")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def reset(invocation: Invocation, *, force: bool) -> None:
+    """Remove all images, all cache and all that is remembered of builds, whoever owns the files in them."""
+    root = invocation.settings.root
+    if not (force or confirmed(f"the whole store `{root}`: all images, all cache, all logs")):
+        return
+    with invocation.engine() as engine:
+        freed = engine.reset()
+    invocation.say(f"Removed {root}")
+    invocation.say(f"Total reclaimed space: {size(freed)}")

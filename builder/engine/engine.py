@@ -15,11 +15,11 @@ from builder.engine.requests import (
     DebugRequest,
     HistoryRow,
     ImageRow,
-    PruneResult,
     PullResult,
     PushResult,
     RunRequest,
 )
+from builder.engine.upkeep import Upkeep
 from builder.errors import LapstrakeError, UsageError
 from builder.events import BuildDone, Event, EventSink
 from builder.oci.platform import Platform
@@ -27,7 +27,6 @@ from builder.oci.reference import Reference
 from builder.settings import Settings
 from builder.solve.translate import Behind, translated
 from builder.store.builds import About
-from builder.store.pruning import Pruning
 from builder.store.root import Store
 from runtime.launch import Cancellation, Launcher
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
     from builder.oci.config import ImageConfig
-    from builder.store.accounting import Account
     from runtime.forward import Forward
 
 
@@ -46,13 +44,12 @@ _PUSH_IDS = 100_000
 """Where the ids of the vertices that pushes are shown as begin: behind those of any graph."""
 
 
-class Engine:
+class Engine(Upkeep):
     """One open store and one launcher. Use `Engine.open` as a context manager."""
 
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
+        super().__init__(store, behind)
         self._settings = settings
-        self._store = store
-        self._behind = behind
         self._made: Registries | None = None
         self._catalogue = Catalogue(store)
 
@@ -187,16 +184,6 @@ class Engine:
             behind=self._behind,
             signals=signals,
         )
-
-    def forget_kept(self) -> None:
-        """Forget what the failed steps of the newest build wrote."""
-        from builder.store.kept import forget_newest
-
-        forget_newest(self._store)
-
-    def builds(self) -> list[About]:
-        """Return what is remembered of builds, the newest first."""
-        return self._store.builds.all()
 
     def build_events(self, prefix: str = "") -> tuple[About, Iterator[Event]]:
         """Return the build whose id begins like this, the newest for "", and what happened in it.
@@ -333,18 +320,6 @@ class Engine:
 
         return shelf.history(self._store, name)
 
-    def prune(self, pruning: Pruning | None = None, *, dry: bool = False) -> PruneResult:
-        """Remove what no name refers to, or what is asked for; see `shelf.prune`."""
-        from builder.engine import shelf
-
-        return shelf.prune(self._store, pruning or Pruning(), dry=dry)
-
-    def disk_usage(self) -> Account:
-        """Measure what takes the room in the store; see `builder.store.accounting`."""
-        from builder.store.accounting import account
-
-        return account(self._store)
-
     def save(self, names: tuple[str, ...], stream: BinaryIO) -> None:
         """Write images as an archive that Docker loads; see `archives.save`."""
         from builder.engine import archives
@@ -394,12 +369,6 @@ class Engine:
             registries=self._registries,
             signals=signals,
         )
-
-    def info(self) -> dict[str, object]:
-        """Return facts about this store and host."""
-        from builder.engine import shelf
-
-        return shelf.info(self._store, self._behind)
 
 
 def _trusting(settings: Settings, store: Store) -> Settings:
