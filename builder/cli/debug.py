@@ -35,7 +35,7 @@ class _WithCommand(Verb):
     cls=_WithCommand,
     short_help="Look around in a step of a build",
     options_metavar="[OPTIONS]",
-    epilog="Nothing that is written there is kept. Exit codes are those of the shell or command.",
+    epilog="Nothing that is written there is kept without --keep. Exit codes are those of the shell or command.",
 )
 @click.option(
     "--secret",
@@ -57,6 +57,7 @@ class _WithCommand(Verb):
     metavar="FILE",
     help="Trust these certificates, as `build` does.",
 )
+@click.option("--keep", metavar="NAME", help="Make an image of what is left in the end.")
 @click.option("--isolation", metavar="NAME", help="Choose the walls.")
 @click.argument("place", required=False, default="", metavar="[BUILD[:STEP]] [-- COMMAND...]")
 @click.pass_context
@@ -67,6 +68,7 @@ def command(
     secrets: tuple[str, ...],
     ssh: tuple[str, ...],
     ca_certs: tuple[str, ...],
+    keep: str | None,
     isolation: str | None,
 ) -> int:
     """Open a shell where a step of a build ran, or run COMMAND there.
@@ -92,6 +94,7 @@ def command(
         build=build,
         step=step,
         argv=context.meta[_COMMAND],
+        keep=keep,
         terminal=is_terminal(sys.stdin) and is_terminal(sys.stdout),
         secrets=secrets_of(secrets),
         agents=agents_of(ssh),

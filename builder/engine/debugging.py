@@ -14,6 +14,7 @@ from builder.containers.foreground import Streams, attached
 from builder.containers.static_shell import find_static_busybox
 from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile.draft import DEFAULT_PATH
+from builder.engine.keeping import keep
 from builder.engine.recording import events_of, trail_of
 from builder.engine.requests import DebugRequest
 from builder.engine.steps import find_step
@@ -23,10 +24,12 @@ from builder.errors import BuildError, ContainerError
 from builder.events import Event, VertexFailed, VertexStarted
 from builder.graph.mounts import AgentMount, SecretMount
 from builder.graph.operations import RunOp
+from builder.oci.reference import Reference
 from builder.settings import Settings, variable
 from builder.solve.agents import Agents
 from builder.solve.limits import UnsetLimits
 from builder.solve.secrets import Secrets
+from builder.solve.steps.committing import commit
 from builder.solve.steps.preparing import prepared
 from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Planned, Trail
@@ -35,7 +38,7 @@ from builder.store.builds import DONE, About
 from builder.store.layers import Layer, State
 from builder.store.root import Store
 from runtime.forward import Forward
-from runtime.spec import BindMount, ContainerSpec
+from runtime.spec import BindMount, ContainerSpec, IsolationName
 
 _NOT_THERE = frozenset({126, 127})
 _BUSYBOX = "/run/lapstrake/busybox"
@@ -67,7 +70,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def debug(
-    request: DebugRequest,
+    asked: DebugRequest,
     streams: Streams,
     tell: Tell,
     *,
@@ -76,13 +79,19 @@ def debug(
     behind: Behind,
     signals: Forward | None = None,
 ) -> int:
-    """Run a shell or a command where a step of a build ran; return its exit code. Nothing that it writes is kept.
+    """Run a shell or a command where a step of a build ran; return its exit code.
+
+    Nothing that it writes is kept, unless an image is to be made of it.
 
     Raises: BuildError: `build.not-found`: there is no such build or step, or its files are gone. ContainerError: there is no
         shell, or the command cannot be executed.
     """
-    place = find_place(store, request)
-    tell(_note(f"{place.name}: the files are {place.moment.value}", _about(place)))
+    name = None if asked.keep is None else Reference.parse(asked.keep)
+    request, place = asked, find_place(store, asked)
+    if request.terminal and behind.open() is IsolationName.CHROOT:
+        request = msgspec.structs.replace(request, terminal=False)
+        tell(_note("without walls there is no terminal: what is typed is passed on line by line"))
+    tell(_note(f"{place.name}: the files are {place.moment.value}", _about(place, request.keep)))
     op = _without_what_was_not_given(place.run, request, tell)
     agents = Agents(request.agents, store.snapshots.scratch()) if request.agents else None
     surroundings = Surroundings(
@@ -115,24 +124,37 @@ def debug(
                 signals=signals,
                 on_unset=unset.hear,
             )
+            if name is not None:
+                remark = lambda text: tell(_note(text))  # noqa: E731
+                layer = commit(
+                    step, store=store, behind=behind, surroundings=surroundings, remark=remark
+                )
+                image = keep(store, name, place.inputs[0], layer, place.run, place.name)
+                tell(_note(f"kept as `{name.familiar()}`, {image[7:19]}"))
         return status.code
 
     try:
         with translated():
-            return run(request.argv) if request.argv else _with_shell(place, run)
+            if request.argv:
+                return run(request.argv)
+            # Without a terminal of its own, a shell asks for the next line only if it is told to.
+            prompting = ("-i",) if asked.terminal and not request.terminal else ()
+            return _with_shell(place, prompting, run)
     finally:
         if agents is not None:
             agents.close()
 
 
-def _with_shell(place: Place, run: Callable[[tuple[str, ...], str | None], int]) -> int:
+def _with_shell(
+    place: Place, flags: tuple[str, ...], run: Callable[[tuple[str, ...], str | None], int]
+) -> int:
     """Run the first shell that there is."""
     own = place.run.argv[:1]
     known = own if own and own[0].rpartition("/")[2] in _SHELLS else ()
     for shell in dict.fromkeys((*known, "/bin/sh")):
         try:
             with translated():
-                return run((shell,), None)
+                return run((shell, *flags), None)
         except ContainerError as error:
             if error.exit_code not in _NOT_THERE:
                 raise
@@ -145,7 +167,7 @@ def _with_shell(place: Place, run: Callable[[tuple[str, ...], str | None], int])
             hint="install `busybox-static`, or run a program of the image:"
             " `lapstrake debug BUILD:STEP -- PROGRAM`",
         )
-    return run((_BUSYBOX, "sh"), busybox)
+    return run((_BUSYBOX, "sh", *flags), busybox)
 
 
 def _as_asked(
@@ -187,8 +209,8 @@ def _without_what_was_not_given(op: RunOp, request: DebugRequest, tell: Tell) ->
     return msgspec.structs.replace(op, mounts=tuple(mounts))
 
 
-def _about(place: Place) -> tuple[str, ...]:
-    notes = ["nothing that is done here is kept"]
+def _about(place: Place, keep: str | None) -> tuple[str, ...]:
+    notes = ["nothing that is done here is kept"] if keep is None else []
     if place.moment is Moment.BEFORE and place.own:
         notes.insert(0, "what it wrote was not kept; `build --keep-failed` does that")
     return tuple(notes)

@@ -175,6 +175,8 @@ class Engine(Upkeep):
         """Run a shell or a command where a step of a build ran; see `debugging.debug`."""
         from builder.engine import debugging
 
+        if request.keep is not None:
+            _tag(request.keep)
         return debugging.debug(
             request,
             streams,

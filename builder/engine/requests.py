@@ -138,12 +138,13 @@ class PruneResult(msgspec.Struct, frozen=True, kw_only=True):
 class DebugRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A step to look into: `build` is the beginning or end of an id, "" the newest; `step` as in `steps.find_step`.
 
-    Without `argv` it is a shell that runs there.
+    Without `argv` it is a shell that runs there. With `keep`, an image of that name is made of what it leaves.
     """
 
     build: str = ""
     step: str | None = None
     argv: tuple[str, ...] = ()
+    keep: str | None = None
     interactive: bool = True
     terminal: bool = False
     secrets: tuple[SecretSource, ...] = ()

@@ -103,3 +103,24 @@ def test_debug_opens_a_terminal(
         somebody.see(b"closed")
         somebody.type(b"exit 4\r")
         assert it.wait(timeout=10) == 4
+
+
+def test_without_walls_a_shell_does_without_a_terminal(
+    products: dict[str, Product], ours: Path, terminal: tuple[Somebody, int], product: Product
+) -> None:
+    if product is not products.get("root"):
+        pytest.skip("optional: `chroot` needs root")
+    somebody, inner = terminal
+    prefix = ("env", "LAPSTRAKE_ISOLATION=chroot")
+    bare = Product(product.programs, product.root.with_name("bare"), product.person, prefix)
+    archive = product.root.with_name("box-for-bare.tar")
+    product.run("save", "-o", archive, "box")
+    bare.run("load", "-i", archive)
+    (ours / "Dockerfile").write_text("FROM box\nWORKDIR /work\nRUN echo > two; exit 3\n")
+    bare.run("build", "--keep-failed", ours, code=1)
+    with started(bare, "debug", stdin=inner, stdout=inner, stderr=inner) as it:
+        somebody.see(b"without walls there is no terminal")
+        somebody.see(b"/work # ")
+        somebody.type(b"ls; exit 4\r")
+        somebody.see(b"\r\ntwo\r\n")
+        assert it.wait(timeout=10) == 4

@@ -120,6 +120,18 @@ def test_nothing_that_is_done_there_is_kept(walled: Workshop, files: Path) -> No
     assert "as they were before it" in Looked(walled, "/bin/true").said
 
 
+def test_an_image_is_made_of_what_is_done_there_on_request(walled: Workshop, files: Path) -> None:
+    walled.refused(files, FAILING, keep_failed=True)
+    script = "rm /tmp/two; echo three > /tmp/three; exit 7"
+    looked = Looked(walled, "/bin/sh", "-c", script, keep="mended:1")
+    assert looked.code == 7
+    assert "nothing that is done here is kept" not in looked.said
+    built = walled.build(files, "FROM mended:1\nRUN ls /tmp; pwd; id -un; echo $COLOUR; cat one")
+    assert built.watch.output() == "closed\nthree\n/work\nann\nred\none\n"
+    assert built.image.config["Cmd"] == ["/bin/sh"]
+    assert walled.leftovers() == []
+
+
 def test_finished_steps_are_shown_as_they_were_after_them(fresh: Workshop, files: Path) -> None:
     fresh.refused(files, FAILING)
     assert Looked(fresh, "/bin/ls", "/work", step="5").out == "one\n"

@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from builder.errors import BuildError, Cancelled, ContainerError, LapstrakeError, RunFailed
+from builder.errors import Cancelled, ContainerError, LapstrakeError, RunFailed
 from builder.graph.operations import RunOp
+from builder.solve.steps.committing import commit
 from builder.solve.steps.preparing import Prepared, prepared
-from builder.solve.steps.trusting import strip
 from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.root import Store
-from builder.store.snapshotter import ActiveSnapshot
 from runtime.spec import ContainerSpec, Resources
 
 if TYPE_CHECKING:
@@ -67,13 +64,13 @@ def execute_run(
 def _commit(
     step: Prepared, store: Store, behind: Behind, surroundings: Surroundings, told: Told
 ) -> Layer:
-    """Make a layer of what a command wrote."""
-    if step.shown.values and not surroundings.leaks_allowed:
-        _refuse_leaks(step.active, step.shown.values, behind)
-    if surroundings.certificates:
-        for path in strip(step.active, step.trusted, surroundings.certificates, behind):
-            told.log(f"note: `{path}` keeps a certificate of `--ca-cert`\n".encode())
-    return store.snapshots.commit(step.active)
+    return commit(
+        step,
+        store=store,
+        behind=behind,
+        surroundings=surroundings,
+        remark=lambda text: told.log(f"note: {text}\n".encode()),
+    )
 
 
 def _keep(
@@ -96,25 +93,6 @@ def _keep(
     except LapstrakeError as error:
         why = "; ".join((error.message, *error.notes))
         failed.notes += (f"what the command wrote cannot be kept: {why}",)
-
-
-def _refuse_leaks(active: ActiveSnapshot, values: Sequence[bytes], behind: Behind) -> None:
-    """Refuse to make a layer of files that give away a secret that the step has seen."""
-    from builder.solve.needles import forms
-
-    needles = tuple(sorted({form for value in values for form in forms(value)}))
-    # A plain tree also holds what the image had.
-    since = active.since if active.rootfs.plain else 0
-    arguments = {"root": active.upper, "needles": needles, "since": since}
-    found = behind.call("builder.layer.leaks:find_leaks", arguments)
-    paths = msgspec.convert(found, list[str])
-    if paths:
-        raise BuildError(
-            "the step wrote a secret into the image",
-            code="build.secret-leaked",
-            notes=("it is in " + ", ".join(f"`{path}`" for path in paths),),
-            hint="keep it out of files, or allow it with `--allow leaked-secrets`",
-        )
 
 
 class _Output:
