@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile import suggest
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Arg, Instruction
+from builder.dockerfile.instructions import Arg, Argument, Dockerfile, Instruction
 from builder.dockerfile.mistakes import Mistakes
-from builder.errors import UsageError
+from builder.errors import DockerfileError, UsageError
 from builder.oci.platform import Platform
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
@@ -17,6 +17,7 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 
 _PLATFORM_NAMES = ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
 _MOST_DIGITS = 12
+_EPOCH = "SOURCE_DATE_EPOCH"
 _OF_THE_BUILDER = (
     "BUILDKIT_BUILD_NAME",
     "BUILDKIT_CACHE_MOUNT_NS",
@@ -28,7 +29,7 @@ _OF_THE_BUILDER = (
     "BUILDKIT_SBOM_SCAN_CONTEXT",
     "BUILDKIT_SBOM_SCAN_STAGE",
     "BUILDKIT_SYNTAX",
-    "SOURCE_DATE_EPOCH",
+    _EPOCH,
     "TARGETSTAGE",
 )
 NOT_ENVIRONMENT = frozenset({"BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"})
@@ -77,22 +78,45 @@ def global_arguments(
     return known
 
 
-def epoch(given: Mapping[str, str], arguments: Mapping[str, str]) -> int | None:
+def epoch(
+    dockerfile: Dockerfile, given: Mapping[str, str], arguments: Mapping[str, str]
+) -> int | None:
     """Return the seconds that SOURCE_DATE_EPOCH sets, given or as a global argument; None when it does not.
 
-    Raises: UsageError: it is no number.
+    Raises: UsageError: it is given, and no number. DockerfileError: an ARG says so.
     """
-    text = given.get("SOURCE_DATE_EPOCH", arguments.get("SOURCE_DATE_EPOCH", ""))
+    text = given.get(_EPOCH, arguments.get(_EPOCH, ""))
     if not text:
         return None
     digits = text.removeprefix("-").removeprefix("+")
-    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS):
-        raise UsageError(
-            f"SOURCE_DATE_EPOCH is a number of seconds, not `{text[:60]}`",
-            notes=("taking the time from a context or a stage is not supported yet",),
-            hint="for example `--build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)`",
-        )
-    return int(text)
+    if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS:
+        return int(text)
+    message = f"{_EPOCH} is at most {_MOST_DIGITS} digits of seconds, not `{text[:60]}`"
+    notes = ("taking the time from a context or a stage is not supported yet",)
+    hint = f"give it as a number: `--build-arg {_EPOCH}=$(git log -1 --format=%ct)`"
+    declared = None if _EPOCH in given else _global(dockerfile.instructions, _EPOCH)
+    if declared is None:
+        raise UsageError(message, notes=notes, hint=hint)
+    raise DockerfileError(
+        message,
+        code="dockerfile.unsupported",
+        span=(declared.default or declared.name).span,
+        source=dockerfile.source,
+        notes=notes,
+        hint=hint,
+    )
+
+
+def _global(instructions: Iterable[Instruction], name: str) -> Argument | None:
+    """Return the last declaration of a name, with a default, above the first FROM."""
+    found = None
+    for instruction in instructions:
+        if not isinstance(instruction, Arg):
+            break
+        for argument in instruction.arguments:
+            if argument.name.text == name and argument.default is not None:
+                found = argument
+    return found
 
 
 def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:

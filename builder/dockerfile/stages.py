@@ -218,7 +218,7 @@ class _Planner:
             outlines.globals_unsure = ALWAYS
         epoch = None
         with self.mistakes.collecting():
-            epoch = scope.epoch(self.given, self.arguments)
+            epoch = scope.epoch(self.dockerfile, self.given, self.arguments)
         self._replace_stages()
         outlines.resolve(self.arguments)
         needed = self._needed(None if self.request.all_stages else target)

@@ -160,6 +160,12 @@ class TestArgumentsToTheBuilder:
         error = error_of(planned, "FROM scratch", build_args={"SOURCE_DATE_EPOCH": value})
         assert isinstance(error, UsageError)
 
+    def test_another_time_in_the_file_is_refused_where_it_stands(self) -> None:
+        error = error_of(
+            planned, "ARG SOURCE_DATE_EPOCH=1\nARG SOURCE_DATE_EPOCH=stage\nFROM scratch"
+        )
+        assert (error.code, marked(error)) == ("dockerfile.unsupported", "stage")
+
     def test_what_is_not_done_is_refused_by_name(self) -> None:
         name = "BUILDKIT_MULTI_PLATFORM"
         error = error_of(planned, "FROM scratch", build_args={name: "1"})
