@@ -17,6 +17,9 @@ from runtime.spec import IsolationName
 PROGRESS_MODES = ("auto", "plain", "tty", "quiet", "rawjson")
 """How progress can be shown; `none`, as Docker knows it, is read as `quiet`."""
 
+LOCAL, PROCESS = "local", "process"
+"""Where steps are executed: in this process, or in others that get plain data."""
+
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _SYSTEM_ROOT = "/var/lib/lapstrake"
 _UNITS = "bkmgtp"
@@ -41,6 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     keep_failed: bool = False
     ca_bundle: str | None = None
     ca_certs: tuple[str, ...] = ()
+    executor: str = LOCAL
     source_date_epoch: int | None = None
     default_platform: str | None = None
     docker_auth_config: str | None = None
@@ -84,6 +88,7 @@ def read(
         keep_failed=environ.get("LAPSTRAKE_KEEP_FAILED", "0") not in {"", "0"},
         ca_bundle=text("REQUESTS_CA_BUNDLE") or text("CURL_CA_BUNDLE") or text("SSL_CERT_FILE"),
         ca_certs=tuple(each for each in environ.get("LAPSTRAKE_CA_CERT", "").split(":") if each),
+        executor=_executor(text("LAPSTRAKE_EXECUTOR")),
         source_date_epoch=_epoch(text("SOURCE_DATE_EPOCH")),
         default_platform=text("DOCKER_DEFAULT_PLATFORM"),
         docker_auth_config=text("DOCKER_AUTH_CONFIG"),
@@ -206,6 +211,14 @@ def _root(environ: Mapping[str, str], euid: int, home: str, root: str | None) ->
 
 def _isolation(text: str | None) -> IsolationName:
     return isolation_name(text, "$LAPSTRAKE_ISOLATION") if text else IsolationName.AUTO
+
+
+def _executor(text: str | None) -> str:
+    if text not in {None, LOCAL, PROCESS}:
+        raise UsageError(
+            f"`{text}` in $LAPSTRAKE_EXECUTOR is not known", hint=f"use {LOCAL} or {PROCESS}"
+        )
+    return text or LOCAL
 
 
 def _epoch(text: str | None) -> int | None:

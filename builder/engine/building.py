@@ -42,9 +42,10 @@ from builder.oci.digest import Digest
 from builder.oci.edit import append_history, append_layer, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.settings import Settings
+from builder.settings import LOCAL, Settings
 from builder.solve.allowing import refuse_forbidden
 from builder.solve.context import LocalContext
+from builder.solve.executor import Executor, LocalExecutor
 from builder.solve.solver import Solved, Solver
 from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Planned, Trace
@@ -102,6 +103,7 @@ class Build:
         self._named: NamedContexts | None = None
         self._agents: Agents | None = None
         self._sharing: Sharing | None = None
+        self._executor = _executor(settings, store, behind)
         self._next_id = 1
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
@@ -120,6 +122,7 @@ class Build:
                 return self._begin_sharing()
             return self._begin()
         finally:
+            self._executor.close()
             if self._agents is not None:
                 self._agents.close()
 
@@ -221,6 +224,7 @@ class Build:
             graph,
             store=self._store,
             behind=self._behind,
+            executor=self._executor,
             images=self._states,
             contexts={MAIN: local, **_used(graph, self._named)},
             remotes=self._remotes,
@@ -347,6 +351,14 @@ def _steers(request: BuildRequest) -> bool:
     """Tell whether flags change what the steps of a graph are, or how they count."""
     asked = (request.no_cache, request.no_cache_filter, request.cache_ttl, request.hosts)
     return any(asked) or request.network == "none"
+
+
+def _executor(settings: Settings, store: Store, behind: Behind) -> Executor:
+    if settings.executor == LOCAL:
+        return LocalExecutor(store, behind)
+    from builder.solve.processes import ProcessExecutor
+
+    return ProcessExecutor(store, behind, settings.isolation.value)
 
 
 def _is_given(vertex: Vertex) -> bool:

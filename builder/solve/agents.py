@@ -41,6 +41,11 @@ class Agents:
         self._own: dict[str, _OwnAgent] = {}
         self._lock = threading.Lock()
 
+    @property
+    def sources(self) -> tuple[AgentSource, ...]:
+        """Where the keys come from."""
+        return tuple(self._sources.values())
+
     def has(self, agent_id: str) -> bool:
         """Tell whether an agent of this id was given."""
         return agent_id in self._sources

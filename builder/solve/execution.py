@@ -7,13 +7,12 @@ from collections.abc import Callable
 from builder.events import EventSink, Progress, VertexLog, Waiting, Warned
 from builder.graph.operations import CopyOp, GitSource, HttpSource, MakeDirOp, RunOp
 from builder.solve.context import Fetched, Remotes
+from builder.solve.executor import Executor
 from builder.solve.limits import UnsetLimits
 from builder.solve.lookup import Input, base_of
-from builder.solve.steps.copy import Copied, execute_copy, source_trees, stands_on
+from builder.solve.steps.copy import Copied, stands_on
 from builder.solve.surroundings import Surroundings, Told
-from builder.solve.translate import Behind
 from builder.store.layers import Layer, State
-from builder.store.root import Store
 
 
 class Execution:
@@ -25,17 +24,15 @@ class Execution:
 
     def __init__(
         self,
+        executor: Executor,
         *,
-        store: Store,
-        behind: Behind,
         surroundings: Surroundings,
         remotes: Remotes,
         events: EventSink,
         stamp: Callable[[int], tuple[int, float]],
         mounted: set[int],
     ) -> None:
-        self._store = store
-        self._behind = behind
+        self._executor = executor
         self._surroundings = surroundings
         self._remotes = remotes
         self._events = events
@@ -46,32 +43,19 @@ class Execution:
     def run(
         self, index: int, op: RunOp, inputs: tuple[Input, ...], locks: tuple[int, ...] = ()
     ) -> Layer:
-        """Run a command; see `execute_run`."""
-        from builder.solve.steps.run import execute_run
-
-        return execute_run(
+        """Run a command; see `Executor.run`."""
+        return self._executor.run(
             op,
             tuple(each if isinstance(each, State) else State() for each in inputs),
-            store=self._store,
-            behind=self._behind,
             surroundings=self._surroundings,
             told=self.told(index),
             locks=locks,
         )
 
     def copy(self, index: int, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]) -> Copied:
-        """Copy, or make a directory; see `execute_copy`."""
-        trees: list[dict[str, object]] = []
-        if isinstance(op, CopyOp):
-            trees = source_trees(op, inputs, self._store.snapshots, self._store.root)
-        return execute_copy(
-            op,
-            stands_on(op, base_of(inputs)),
-            trees,
-            as_directory=index in self._mounted,
-            snapshots=self._store.snapshots,
-            jobs=self._behind,
-        )
+        """Copy, or make a directory; see `Executor.copy`."""
+        base = stands_on(op, base_of(inputs))
+        return self._executor.copy(op, inputs, base, as_directory=index in self._mounted)
 
     def fetch(self, index: int, op: HttpSource | GitSource) -> Fetched:
         """Have a remote source here; see `Remotes.fetch`."""

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from builder.errors import UsageError
 from builder.solve.given import SecretSource
@@ -26,6 +26,13 @@ class Secrets:
         self._sources = {source.id: source for source in sources}
         self._variable = variable or (lambda _: None)
         self._values: dict[str, bytes] = {}
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, bytes], given: Iterable[str]) -> Secrets:
+        """Return the secrets that were given, with the values of those that will be asked for."""
+        secrets = cls(SecretSource(id=secret_id) for secret_id in given)
+        secrets._values.update(values)
+        return secrets
 
     def __repr__(self) -> str:
         """Return the ids alone."""

@@ -43,6 +43,7 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
 from builder.solve.execution import Execution
+from builder.solve.executor import Executor
 from builder.solve.lookup import (
     CacheBackend,
     Input,
@@ -104,6 +105,7 @@ class Solver:
         *,
         store: Store,
         behind: Behind,
+        executor: Executor,
         images: Mapping[tuple[str, str], State],
         contexts: Mapping[str, LocalContext],
         remotes: Remotes,
@@ -149,8 +151,7 @@ class Solver:
         self._verify = verify
         self._normalize = normalize
         self._execution = Execution(
-            store=store,
-            behind=behind,
+            executor,
             surroundings=surroundings,
             remotes=remotes,
             events=events,

@@ -19,7 +19,7 @@ def stages(count: int, command: str) -> str:
 
 
 MEET = (
-    "mktemp /c/XXXXXX && n=0; while [ $n -lt 40 ] && [ $(ls /c | wc -l) -lt 3 ];"
+    "mktemp /c/XXXXXX && n=0; while [ $n -lt 300 ] && [ $(ls /c | wc -l) -lt 3 ];"
     " do sleep 0.05; n=$((n+1)); done; [ $(ls /c | wc -l) -ge 3 ]"
 )
 

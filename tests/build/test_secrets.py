@@ -6,6 +6,7 @@ import base64
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -327,8 +328,15 @@ def test_keys_in_files_get_an_agent_that_ends_with_the_build(
     )
     assert built.watch.output() == "socket\n"
     assert workshop.leftovers() == []
-    running = subprocess.run(["pgrep", "-fx", "ssh-agent -a own.*"], capture_output=True, text=True)
-    assert running.stdout == ""
+    assert _ended("ssh-agent -a own.*")
+
+
+def _ended(pattern: str) -> bool:
+    for _ in range(100):
+        if subprocess.run(["pgrep", "-fx", pattern], capture_output=True).returncode:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def test_a_file_that_is_no_key_is_refused(

@@ -163,7 +163,13 @@ def workshop_in(ground: Path, **settings: Any) -> Iterator[Workshop]:
     """Open a workshop whose store is below a directory."""
     busybox = find_busybox()
     assert busybox is not None
-    given = {"root": str(ground / "store"), "docker_config": str(ground / "docker"), **settings}
+    executor = os.environ.get("LAPSTRAKE_EXECUTOR", "local")
+    given = {
+        "executor": executor,
+        "root": str(ground / "store"),
+        "docker_config": str(ground / "docker"),
+        **settings,
+    }
     with Engine.open(Settings(**given), Launcher.spawn()) as engine:
         box = write_busybox_base(ground / "box.tar", busybox)
         with box.open("rb") as stream:
