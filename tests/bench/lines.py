@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import ignoring, language, steps
+from tests.bench import caching, ignoring, language, steps
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -77,6 +77,9 @@ NAMES = (
     "copy-again",
     "ignore",
     "language",
+    "lookup",
+    "full",
+    "explain",
 )
 TIMED = Path(__file__).with_name("timed.py")
 
@@ -128,6 +131,9 @@ class Bench:
             "copy-again": self.copy_again,
             "ignore": self.matching,
             "language": self.lowering,
+            "lookup": lambda: caching.lookup(self, Line),
+            "full": lambda: caching.full_store(self, Line),
+            "explain": lambda: caching.explained(self, Line),
         }
         for name in NAMES:
             if name in names:

@@ -2,6 +2,7 @@
 
     timed.py ignoring RULES TREE         matching every path of a tree, against walking it
     timed.py language DOCKERFILE MODULE  reading, checking and lowering, against compile()
+    timed.py explaining TREE LISTS       which files changed, from two entry lists, against hashing the files
 
 Times are seconds of processor time, as each is one thread that waits for nothing; the peak is bytes. Nothing of
 the tests can be imported here.
@@ -74,10 +75,57 @@ def _lower(text: str) -> None:
     lower(stages, bases)
 
 
+def explaining(tree: Path, lists: Path) -> tuple[float, float]:
+    """Hash all files; then say which two are not as before. The lists are written in a directory of their own."""
+    import hashlib
+
+    from builder.events import Cause, Difference
+    from builder.graph.explain import reason
+    from builder.graph.operations import CopyOp, CopySource
+    from builder.layer.difference import differences
+    from builder.layer.entries import read_entries, write_entries
+    from builder.layer.entry import Entry, Kind, sort_key
+    from builder.solve.explaining import files_of
+
+    paths: list[str] = []
+    _walk(str(tree), paths)
+    files = [path for path in paths if Path(path).is_file()]
+    started = time.process_time()
+    digests = {path: hashlib.sha256(Path(path).read_bytes()).digest() for path in files}
+    hashed = time.process_time() - started
+    entries = [
+        Entry(os.fsencode(os.path.relpath(path, tree)), Kind.FILE, 0o644, digest=digest)
+        for path, digest in digests.items()
+    ]
+    entries.sort(key=lambda each: sort_key(each.path))
+    changed = {entries[5].path, entries[len(entries) // 2].path}
+    lists.mkdir(exist_ok=True)
+    write_entries(str(lists / "before"), entries)
+    write_entries(
+        str(lists / "after"),
+        [
+            Entry(each.path, each.kind, each.mode, digest=bytes(32))
+            if each.path in changed
+            else each
+            for each in entries
+        ],
+    )
+    copy = CopyOp(sources=(CopySource(input=1, paths=("",)),), dest="/")
+    del entries, digests
+    started = time.process_time()
+    found = list(
+        differences(read_entries(str(lists / "before")), read_entries(str(lists / "after")))
+    )
+    line = reason([files_of(Difference(cause=Cause.FILES), found, copy)])
+    explained = time.process_time() - started
+    assert line.startswith("2 files changed: ")
+    return explained, hashed
+
+
 def main(arguments: list[str]) -> None:
     """Time what is named."""
     name, first, second = arguments
-    timed = {"ignoring": ignoring, "language": language}[name]
+    timed = {"ignoring": ignoring, "language": language, "explaining": explaining}[name]
     ours, reference = timed(Path(first), Path(second))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps([ours, reference, peak]))
