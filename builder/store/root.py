@@ -37,6 +37,7 @@ from builder.store.jobs import Jobs
 from builder.store.layers import LayerIndex
 from builder.store.leases import Leases
 from builder.store.ours import HEADER, ROOMS, foreign, unused
+from builder.store.poor import refuse_poor
 from builder.store.reserve import Reserve
 from builder.store.snapshots import Snapshots
 
@@ -200,6 +201,7 @@ class Store:
         except FileNotFoundError:
             for name in ROOMS:
                 os.makedirs(f"{self.root}/{name}", exist_ok=True)
+            refuse_poor(self._temporary)
             header = _Header(FORMAT)
             self._write_header(header)
         except msgspec.MsgspecError as error:

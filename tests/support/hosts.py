@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -50,11 +52,25 @@ DOCKER = Host(
 
 
 class Ground(NamedTuple):
-    """A file system for stores: the shell commands that mount it at `$1`, and how states are kept there."""
+    """A file system for stores: the shell commands that mount it at `$1`, and how states are kept there.
+
+    `kind` is what `mkfs` and the kernel call it, where it is made in a file; "" where nothing has to be made.
+    """
 
     name: str
     mount: str
     snapshotter: str
+    kind: str = ""
+
+    def missing(self) -> str:
+        """Return what this machine lacks for it, "" for nothing."""
+        if not self.kind:
+            return ""
+        if shutil.which(f"mkfs.{self.kind}", path=f"{os.defpath}:/usr/sbin:/sbin") is None:
+            return f"mkfs.{self.kind} is not installed"
+        if self.kind not in Path("/proc/filesystems").read_text().split():
+            return f"the kernel has no {self.kind}"
+        return ""
 
     def command(self, place: Path, *words: str | Path) -> list[str]:
         """Return a command as it is run where this is mounted at `place`, with nobody else seeing it."""
@@ -72,3 +88,17 @@ ON_TMPFS = Ground("a tmpfs", 'mount -t tmpfs none "$1"', "overlay")
 WITHOUT_ATTRIBUTES = Ground(
     "a file system without extended attributes", 'mount -t ramfs none "$1"', "copying"
 )
+
+
+def _in_a_file(kind: str, options: str) -> Ground:
+    return Ground(
+        f"{kind} in a file",
+        f'truncate -s 400M "$1.{kind}"; mkfs.{kind} {options} "$1.{kind}" > /dev/null; mount -o loop "$1.{kind}" "$1"',
+        "overlay",
+        kind,
+    )
+
+
+ON_EXT4 = _in_a_file("ext4", "-q")
+ON_XFS = _in_a_file("xfs", "-q")
+ON_BTRFS = _in_a_file("btrfs", "-q")
