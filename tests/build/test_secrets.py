@@ -318,9 +318,16 @@ def test_an_agent_signs_and_is_not_changed(agent: str, tmp_path: Path) -> None:
     assert not os.path.exists(path)
 
 
+def agents() -> set[str]:
+    """Return the agents that were started for key files, by whomever."""
+    found = subprocess.run(["pgrep", "-fx", "ssh-agent -a own.*"], capture_output=True, text=True)
+    return set(found.stdout.split())
+
+
 def test_keys_in_files_get_an_agent_that_ends_with_the_build(
     workshop: Workshop, context: Path, key: Path
 ) -> None:
+    before = agents()
     built = workshop.build(
         context,
         "RUN --mount=type=ssh,required stat -c %F $SSH_AUTH_SOCK",
@@ -328,15 +335,11 @@ def test_keys_in_files_get_an_agent_that_ends_with_the_build(
     )
     assert built.watch.output() == "socket\n"
     assert workshop.leftovers() == []
-    assert _ended("ssh-agent -a own.*")
-
-
-def _ended(pattern: str) -> bool:
     for _ in range(100):
-        if subprocess.run(["pgrep", "-fx", pattern], capture_output=True).returncode:
-            return True
+        if not agents() - before:
+            return
         time.sleep(0.05)
-    return False
+    raise AssertionError(f"{agents() - before} are left")
 
 
 def test_a_file_that_is_no_key_is_refused(

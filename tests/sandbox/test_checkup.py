@@ -43,7 +43,7 @@ IN_A_CONTAINER = """
 def in_a_container(code: str) -> object:
     """Return what `code` prints as JSON, run by root in a container with Docker's default profile."""
     if os.geteuid() != 0:
-        pytest.skip("to simulate a container needs root")
+        pytest.skip("optional: to simulate a container needs root")
     done = subprocess.run(
         [
             sys.executable,
@@ -71,7 +71,7 @@ def test_walls_that_are_refused_say_why_and_what_would_help() -> None:
     if os.geteuid() == 0:
         attempt = try_walls(IsolationName.ROOTLESS)
         if attempt.ok:
-            pytest.skip("root has subordinate ids here")
+            pytest.skip("optional: root has subordinate ids here")
         assert "/etc/subuid" in attempt.reason
         assert "usermod" in attempt.hint
     else:

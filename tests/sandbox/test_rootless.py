@@ -76,6 +76,8 @@ def _is_public(path: Path) -> bool:
         "test_run.py",
         "test_walls.py",
         "test_jobs.py",
+        "test_mounts.py",
+        "test_checkup.py",
         "test_limits.py",
         "test_private_network.py",
         "escape",
