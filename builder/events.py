@@ -46,11 +46,12 @@ class BuildStarted(_Event, frozen=True, kw_only=True):
 
 
 class VertexStarted(_Event, frozen=True, kw_only=True):
-    """A vertex has begun; `id` is unique in the build and counts from 1."""
+    """A vertex has begun; `id` is unique in the build and counts from 1, `stage` as in `Vertex`."""
 
     id: int
     name: str
     span: Span | None = None
+    stage: str = ""
 
 
 class Cause(Enum):

@@ -18,12 +18,12 @@ def find_step(events: Iterable[Event], text: str) -> int | None:
     for event in sorted(started, key=lambda event: event.name.startswith("[internal]")):
         if event.span is None or not event.span.line <= int(line) <= event.span.end_line:
             continue
-        if not colon or _stage(event.name) == stage.lower():
+        if not colon or (event.stage or _stage(event.name)).lower() == stage.lower():
             return event.id
     return None
 
 
 def _stage(name: str) -> str:
-    """Return the stage in `[stage 2/5] RUN make`, "" where it is not named."""
+    """Return the stage in `[stage 2/5] RUN make`, "" where it is not named: what older logs tell of it."""
     inside = name.partition("[")[2].partition("]")[0].split()
-    return inside[0].lower() if len(inside) > 1 else ""
+    return inside[0] if len(inside) > 1 else ""

@@ -466,7 +466,11 @@ class Solver:
         self._trail(Began(index, self._id(index)))
         self._events.emit(
             VertexStarted(
-                at=self._at(), id=self._id(index), name=f"{why}{vertex.name}", span=vertex.span
+                at=self._at(),
+                id=self._id(index),
+                name=f"{why}{vertex.name}",
+                span=vertex.span,
+                stage=vertex.stage,
             )
         )
 

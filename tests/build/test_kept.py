@@ -135,7 +135,7 @@ def test_an_image_is_made_of_what_is_done_there_on_request(walled: Workshop, fil
 def test_finished_steps_are_shown_as_they_were_after_them(fresh: Workshop, files: Path) -> None:
     fresh.refused(files, FAILING)
     assert Looked(fresh, "/bin/ls", "/work", step="5").out == "one\n"
-    assert Looked(fresh, "/bin/ls", "/work", step="6").out == "given\none\n"
+    assert Looked(fresh, "/bin/ls", "/work", step="stage-0:6").out == "given\none\n"
     assert Looked(fresh, "/bin/ls", "/work", step="#1").out == ""
     copied = Looked(fresh, "/bin/sh", "-c", "id -un; echo $COLOUR", step="6")
     assert copied.out == "root\nred\n", (
