@@ -333,7 +333,7 @@ def _overlay(directory: str) -> Attempt:
         return Attempt(ok=True)
     return Attempt(
         ok=False,
-        reason=refused,
+        reason=f"changes cannot lie there: {refused}",
         hint="put the store on a volume or a disk of its own, with `--root DIR` or LAPSTRAKE_ROOT",
     )
 
