@@ -57,14 +57,16 @@ def context_of(root: str, dockerfile: str | None, *, alone: bool = False) -> Loc
 def text_beneath(context: str, path: str) -> str | None:
     """Do as `read_text`; a file of the context may be a link to another one of it.
 
-    A context may come from a stranger: a link out of it would show files of this machine in messages.
+    A context may come from a stranger: a link out of it would show files of this machine in messages. As with Docker,
+    the directory that is named may be a link itself.
 
     Raises: ContextError: a link leads out of the context, or the file cannot be read.
     """
     inside = f"{os.path.abspath(context)}/"
     if os.path.abspath(path).startswith(inside) and os.path.lexists(path):
         real = os.path.realpath(path)
-        if not real.startswith(f"{os.path.realpath(context)}/"):
+        allowed = (context, os.path.dirname(path))
+        if not any(real.startswith(f"{os.path.realpath(each)}/") for each in allowed):
             raise ContextError(
                 f"`{path}` leads out of the build context",
                 code="context.unreadable",

@@ -85,6 +85,15 @@ def test_a_link_that_stays_in_the_context_is_followed(tmp_path: Path) -> None:
     assert dockerfile_of(str(tmp_path / "link"), None).text == "FROM scratch"
 
 
+def test_the_directory_of_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/Dockerfile").write_text("FROM scratch")
+    (tmp_path / "c/docker").symlink_to("../shared")
+    named = str(tmp_path / "c/docker/Dockerfile")
+    assert dockerfile_of(str(tmp_path / "c"), named).text == "FROM scratch"
+
+
 def test_a_dockerfile_beside_the_context_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "c").mkdir()
     (tmp_path / "real").write_text("FROM scratch")
