@@ -65,9 +65,17 @@ def refused(status: int, url: str) -> SourceError:
         return SourceError(
             f"`{shown}` may not be downloaded",
             code="source.unauthorized",
-            notes=(f"the server answers {status}",),
+            notes=(
+                f"the server answers {status}",
+                "secrets are not used for downloads yet, only what the URL holds",
+            ),
+            hint="check the address, or download it outside and copy it from the context",
         )
-    return SourceError(f"`{shown}` cannot be downloaded", notes=(f"the server answers {status}",))
+    return SourceError(
+        f"`{shown}` cannot be downloaded",
+        notes=(f"the server answers {status}",),
+        hint="try again later" if status >= 500 or status == 429 else "check the address",
+    )
 
 
 def too_large(url: str) -> SourceError:
@@ -85,7 +93,9 @@ def in_our_words(error: RegistryError, url: str) -> SourceError:
             hint="check the address, the network and the proxy settings",
         )
     notes = (_without_registry(error.message), *map(_without_registry, error.notes))
-    return SourceError(f"`{redact(url)}` cannot be downloaded", notes=notes)
+    return SourceError(
+        f"`{redact(url)}` cannot be downloaded", notes=notes, hint="check the address, or try again"
+    )
 
 
 def _without_registry(text: str) -> str:

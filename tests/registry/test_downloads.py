@@ -188,6 +188,7 @@ def test_a_refusal_is_told_in_our_words(
     with pytest.raises(SourceError) as caught:
         fetch(downloads, server.url("/a"))
     assert caught.value.code == code
+    assert caught.value.hint
     assert "story" not in str(caught.value.diagnostic())
     assert "registry" not in str(caught.value.diagnostic())
 
