@@ -111,7 +111,12 @@ def apply_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
     from builder.layer.apply import apply
 
     request = msgspec.convert(arguments, ApplyLayer)
-    fd = fds[0] if request.blob is None else os.open(request.blob, os.O_RDONLY | os.O_CLOEXEC)
+    # Whoever passes descriptors closes them.
+    fd = (
+        os.dup(fds[0])
+        if request.blob is None
+        else os.open(request.blob, os.O_RDONLY | os.O_CLOEXEC)
+    )
     with translated(), open(fd, "rb", buffering=0) as file:
         scan = apply(
             _uncompressed(file, request.compression),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -16,15 +16,18 @@ from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest
 from builder.oci.mediatypes import Compression
 from builder.sharing.checking import counted_times
+from builder.sharing.mounts import packed
 from builder.sharing.place import Parcel, Place
 from builder.sharing.reading import Reader
 from builder.sharing.records import (
     BUNDLE,
     TABLE,
     Blob,
+    Bundle,
     Listed,
     Selection,
     SharedLayer,
+    SharedMount,
     SharedRecord,
     bundles_of,
     encoded,
@@ -48,6 +51,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     selections: int = 0
     layers: int = 0
+    mounts: int = 0
     bytes: int = 0
 
 
@@ -73,6 +77,8 @@ class Giver:
         self._taken = taken
         self._moved = 0
         self._layers: dict[str, Descriptor] = {}
+        self._mounts: list[SharedMount] = []
+        self._packs: list[Descriptor] = []
 
     @property
     def name(self) -> str:
@@ -89,6 +95,18 @@ class Giver:
             with suppress(LayerLost):
                 self.put_layer(record.layer.diff_id, compression)
 
+    def put_mount(self, name: str, limit: int) -> None:
+        """Have what is in a cache mount there, unless it is larger than `limit` bytes; `give` makes it known.
+
+        Raises: StoreError: it is in use, or too large. LapstrakeError: it cannot be written.
+        """
+        found = packed(name, self._reader.mount(name), self._place, self._store, limit=limit)
+        if found is not None:
+            mount, packs, moved = found
+            self._mounts.append(mount)
+            self._packs += packs
+            self._moved += moved
+
     def give(self, journal: Journal, scope: Scope) -> Given:
         """Add what is not there yet. What was moved before a failure stays, and is not moved again.
 
@@ -100,14 +118,18 @@ class Giver:
             for (state, request), contents in journal.selections.items()
             if self._reader.selection(state, request) is None
         ]
-        if not records and not selections:
+        bundles = bundles_of(records, selections)
+        if self._mounts:
+            bundles = (*bundles, Bundle(mounts=tuple(self._mounts)))
+        if not bundles:
             return Given(bytes=self._moved)
-        lines = self._put_bundles(records, selections)
+        lines = self._put_bundles(bundles)
         self._publish(lines)
         return Given(
             records=len(records),
             selections=len(selections),
             layers=len(self._layers),
+            mounts=len(self._mounts),
             bytes=self._moved,
         )
 
@@ -200,12 +222,10 @@ class Giver:
             for each in self._reader.records(record.key)
         )
 
-    def _put_bundles(
-        self, records: list[SharedRecord], selections: list[Selection]
-    ) -> list[Listed]:
+    def _put_bundles(self, bundles: Sequence[Bundle]) -> list[Listed]:
         lines: list[Listed] = []
         parcels: list[Parcel] = []
-        for bundle in bundles_of(records, selections):
+        for bundle in bundles:
             data = encoded(bundle)
             lines.append(listed(bundle, data))
             parcels.append(parcel(data, BUNDLE))
@@ -214,7 +234,7 @@ class Giver:
 
     def _publish(self, lines: list[Listed]) -> None:
         manifest = self._put_table(lines, ())
-        self._place.publish(manifest, tuple(self._layers.values()))
+        self._place.publish(manifest, (*self._layers.values(), *self._packs))
         alone = [each for each in self._reader.sets if not each.covers]
         if len(self._reader.sets) > 0 and len(alone) < _SUMMARISE:
             return

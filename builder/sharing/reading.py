@@ -15,10 +15,12 @@ from builder.sharing.records import (
     BUNDLE,
     Listed,
     RecordSet,
+    SharedMount,
     SharedRecord,
     decoded,
     decoded_table,
     key_prefix,
+    mount_prefix,
     prefixes,
     selection_prefix,
     set_of,
@@ -43,6 +45,7 @@ class Reader:
         self._read: set[str] = set()
         self._records: dict[str, list[SharedRecord]] = {}
         self._selections: dict[tuple[str, str], set[str]] = {}
+        self._mounts: dict[str, SharedMount] = {}
 
     def open(self) -> None:
         """Read what there is to know before a key is asked for.
@@ -93,6 +96,12 @@ class Reader:
             found = self._selections.get((state, request), set())
             return next(iter(found)) if len(found) == 1 else None
 
+    def mount(self, name: str) -> SharedMount | None:
+        """Return what somebody has put last into a cache mount."""
+        with self._lock:
+            self._have(mount_prefix(name))
+            return self._mounts.get(name)
+
     def _have(self, prefix: bytes) -> None:
         for descriptor in self._where.get(prefix, ()):
             if str(descriptor.digest) in self._read:
@@ -108,3 +117,7 @@ class Reader:
                 self._records.setdefault(record.key.digest, []).append(record)
             for each in bundle.selections:
                 self._selections.setdefault((each.state, each.request), set()).add(each.contents)
+            for mount in bundle.mounts:
+                known = self._mounts.get(mount.name)
+                if known is None or known.created < mount.created:
+                    self._mounts[mount.name] = mount

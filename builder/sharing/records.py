@@ -81,11 +81,28 @@ class Selection(msgspec.Struct, frozen=True):
     contents: str
 
 
+class Pack(msgspec.Struct, frozen=True):
+    """A piece of a cache mount: `id` is made of what is in it, `digest` and `size` are of the blob."""
+
+    id: str
+    digest: str
+    size: int
+
+
+class SharedMount(msgspec.Struct, frozen=True, kw_only=True):
+    """What was in a cache mount at some time, in seconds since the epoch; `name` as `cache_name` gives it."""
+
+    name: str
+    created: float
+    packs: tuple[Pack, ...]
+
+
 class Bundle(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Records and selections that are read together."""
+    """Records and selections, or mounts, that are read together."""
 
     records: tuple[SharedRecord, ...] = ()
     selections: tuple[Selection, ...] = ()
+    mounts: tuple[SharedMount, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -143,8 +160,15 @@ def decoded(data: bytes) -> Bundle:
         bundle = msgspec.json.decode(text, type=Bundle)
     except (zstandard.ZstdError, ValueError, RecursionError) as error:
         raise ImageError("records of a cache are malformed", notes=(str(error)[:200],)) from error
-    sound = tuple([record for record in bundle.records if _is_sound(record)])
-    return msgspec.structs.replace(bundle, records=sound)
+    records = tuple([record for record in bundle.records if _is_sound(record)])
+    mounts = tuple([mount for mount in bundle.mounts if _is_sound_mount(mount)])
+    return msgspec.structs.replace(bundle, records=records, mounts=mounts)
+
+
+def _is_sound_mount(mount: SharedMount) -> bool:
+    return math.isfinite(mount.created) and all(
+        _is_digest(pack.digest) and 0 <= pack.size < 1 << 50 for pack in mount.packs
+    )
 
 
 def _is_sound(record: SharedRecord) -> bool:
@@ -180,10 +204,16 @@ def selection_prefix(state: str, request: str) -> bytes:
     return key_prefix(framed_digest(("selection/1", state, request)))
 
 
+def mount_prefix(name: str) -> bytes:
+    """Return what a table says of a cache mount."""
+    return key_prefix(framed_digest(("mount/1", name)))
+
+
 def listed(bundle: Bundle, data: bytes) -> Listed:
     """Return the line of a table for a bundle, which is stored as `data`."""
     found = {key_prefix(record.key.digest) for record in bundle.records}
     found |= {selection_prefix(each.state, each.request) for each in bundle.selections}
+    found |= {mount_prefix(each.name) for each in bundle.mounts}
     return Listed(str(Digest.of(data)), len(data), b"".join(sorted(found)))
 
 

@@ -17,6 +17,7 @@ from builder.oci.mediatypes import Compression
 from builder.oci.reference import Reference
 from builder.sharing.directory import DirectoryPlace
 from builder.sharing.giving import Given, Giver, Scope
+from builder.sharing.mounts import Mounts, is_wanted
 from builder.sharing.place import Place
 from builder.sharing.reading import Reader
 from builder.sharing.taking import SharedCaches
@@ -51,6 +52,7 @@ class Sharing:
         self._cancelled = cancelled
         self._next_id = _IDS
         self.warnings: list[Diagnostic] = []
+        self._mounts: Mounts | None = None
         self.taken = self._open(sources)
         self._givers: list[tuple[SharedCache, Giver]] = []
         self._ahead: list[Ahead] = []
@@ -61,7 +63,13 @@ class Sharing:
 
         Raises: ImageError: something else is there. LapstrakeError: one that is required cannot be read.
         """
-        readers = [reader for each in sources if (reader := self._reader(each)) is not None]
+        opened = [(self._reader(each), each.mounts) for each in sources]
+        found = [(reader, mounts) for reader, mounts in opened if reader is not None]
+        shares_mounts = any(each.mounts for each in (*sources, *self._targets))
+        if shares_mounts:
+            self._mounts = Mounts(self._store, found, self._told_damage)
+            self._store.mount_exchange = self._mounts
+        readers = [reader for reader, _ in found]
         if not readers:
             return None
         taken = SharedCaches(
@@ -137,6 +145,7 @@ class Sharing:
                 ahead.stop()
             self._store.cache.journal = None
             self._store.snapshots.elsewhere = None
+            self._store.mount_exchange = None
 
     def _give_finished(self) -> None:
         """Give the steps of a build that failed; what goes wrong with that is not what it ends with."""
@@ -165,6 +174,7 @@ class Sharing:
         for ahead in self._ahead:
             ahead.stop()
         try:
+            self._give_mounts(target, giver)
             given = giver.give(journal, scope)
         except LapstrakeError as error:
             if target.required or isinstance(error, Cancelled):
@@ -174,6 +184,19 @@ class Sharing:
             self._end(number, "not exported")
             return
         self._end(number, _noted(given))
+
+    def _give_mounts(self, target: SharedCache, giver: Giver) -> None:
+        """Have the cache mounts there that steps used; one that cannot be shared keeps nothing else from it."""
+        used = {} if self._mounts is None else self._mounts.in_use
+        for name, cache_id in used.items():
+            if not is_wanted(cache_id, target.mounts):
+                continue
+            try:
+                giver.put_mount(name, target.mount_limit)
+            except LapstrakeError as error:
+                if target.required or isinstance(error, Cancelled):
+                    raise
+                self._warn(f"the cache mount `{cache_id}` is not shared", error)
 
     def _begin(self, name: str) -> int:
         number, self._next_id = self._next_id, self._next_id + 1
@@ -252,6 +275,7 @@ def _is_interrupt(error: LapstrakeError) -> bool:
 
 
 def _noted(given: Given) -> str:
-    if not given.records and not given.selections:
+    if not given.records and not given.selections and not given.mounts:
         return "nothing new"
-    return f"{given.records} records, {given.layers} layers, {given.bytes} bytes sent"
+    mounts = f", {given.mounts} cache mounts" if given.mounts else ""
+    return f"{given.records} records, {given.layers} layers{mounts}, {given.bytes} bytes sent"

@@ -16,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 import msgspec
 
@@ -66,12 +67,26 @@ class Held(msgspec.Struct, frozen=True):
     lock: int
 
 
-class CacheMounts:
-    """The caches of one store."""
+class MountExchange(Protocol):
+    """Caches of other machines; callable from many threads."""
 
-    def __init__(self, root: str, jobs: Jobs) -> None:
+    def used(self, name: str, cache_id: str) -> None:
+        """Hear that a step uses a cache."""
+
+    def fill(self, name: str, cache_id: str, path: str) -> bool:
+        """Fill an empty cache, the directory at a host path; False if nobody has it, or it cannot be had whole.
+
+        What is there after that is removed by the caller.
+        """
+
+
+class CacheMounts:
+    """The caches of one store, and those of others, if there is an `exchange`."""
+
+    def __init__(self, root: str, jobs: Jobs, exchange: MountExchange | None = None) -> None:
         self._root = root
         self._jobs = jobs
+        self._exchange = exchange
 
     @contextmanager
     def use(
@@ -104,6 +119,8 @@ class CacheMounts:
                     continue  # it was pruned while it was waited for: there is to be a new one
                 with suppress(OSError):  # its time is when it was used last
                     os.utime(place)
+                if self._exchange is not None:
+                    self._exchange.used(name, cache_id)
                 yield Held(f"{place}/fs", lock)
             finally:
                 os.close(lock)
@@ -147,7 +164,14 @@ class CacheMounts:
             "gid": making.gid,
         }
         self._jobs.call("builder.store.cache_mounts:make_cache", arguments)
-        if making.seed is not None:
+        filled = False
+        if self._exchange is not None:
+            filled = self._exchange.fill(name, cache_id, f"{new}/fs")
+            if not filled:
+                left = {"path": f"{new}/fs"}
+                self._jobs.call("builder.layer.jobs:remove_tree", left, cleanup=True)
+                self._jobs.call("builder.store.cache_mounts:make_cache", arguments)
+        if making.seed is not None and not filled:
             making.seed(f"{new}/fs")
         with open(f"{new}/about.json", "wb") as file:
             file.write(msgspec.json.encode(About(id=cache_id)))

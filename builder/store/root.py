@@ -46,7 +46,7 @@ _KEY = 32
 _SWEPT = ("active", "scratch")
 
 if TYPE_CHECKING:
-    from builder.store.cache_mounts import CacheMounts
+    from builder.store.cache_mounts import CacheMounts, MountExchange
     from builder.store.inflight import InFlight
     from builder.store.limit import Limit
 
@@ -102,6 +102,7 @@ class Store:
             room=self.make_room,
         )
         self._jobs = jobs
+        self.mount_exchange: MountExchange | None = None
         if self._alone:
             self._sweep()
             self.reserve.keep()
@@ -139,7 +140,7 @@ class Store:
         """The directories that outlive steps."""
         from builder.store.cache_mounts import CacheMounts
 
-        return CacheMounts(self.root, self._jobs)
+        return CacheMounts(self.root, self._jobs, self.mount_exchange)
 
     def __enter__(self) -> Store:
         return self

@@ -62,3 +62,20 @@ def test_words_that_cannot_be_meant_are_refused_by_name(
 ) -> None:
     done = product.run("build", flag, word, ours, code=125)
     assert said in done.stderr
+
+
+def test_cache_mounts_go_along_with_owners_and_modes(product: Product, ours: Path) -> None:
+    context = ours / "context"
+    context.mkdir()
+    mount = "RUN --mount=type=cache,id=shared-between-stores,target=/c"
+    (context / "Dockerfile").write_text(
+        f"FROM box\n{mount} echo a > /c/a && chown 3:4 /c/a && chmod 4750 /c/a && mkdir -m 1777 /c/d\n"
+    )
+    give = CACHE.format("dest", ours, ",mounts=shared-between-stores,required")
+    product.build(context, "--no-cache", "--cache-to", give)
+    other = another(product, ours)
+    (context / "Dockerfile").write_text(f"FROM box\n{mount} stat -c '%n %a %u %g' /c/a /c/d\n")
+    take = CACHE.format("src", ours, ",mounts=all")
+    built = other.build(context, "--cache-from", take)
+    assert "/c/a 4750 3 4" in built.stderr
+    assert "/c/d 1777 0 0" in built.stderr
