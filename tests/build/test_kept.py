@@ -132,79 +132,81 @@ def test_an_image_is_made_of_what_is_done_there_on_request(walled: Workshop, fil
     assert walled.leftovers() == []
 
 
-def test_finished_steps_are_shown_as_they_were_after_them(fresh: Workshop, files: Path) -> None:
-    fresh.refused(files, FAILING)
-    assert Looked(fresh, "/bin/ls", "/work", step="5").out == "one\n"
-    assert Looked(fresh, "/bin/ls", "/work", step="stage-0:6").out == "given\none\n"
-    assert Looked(fresh, "/bin/ls", "/work", step="#1").out == ""
-    copied = Looked(fresh, "/bin/sh", "-c", "id -un; echo $COLOUR", step="6")
+def test_finished_steps_are_shown_as_they_were_after_them(workshop: Workshop, files: Path) -> None:
+    workshop.refused(files, FAILING)
+    assert Looked(workshop, "/bin/ls", "/work", step="5").out == "one\n"
+    assert Looked(workshop, "/bin/ls", "/work", step="stage-0:6").out == "given\none\n"
+    assert Looked(workshop, "/bin/ls", "/work", step="#1").out == ""
+    copied = Looked(workshop, "/bin/sh", "-c", "id -un; echo $COLOUR", step="6")
     assert copied.out == "root\nred\n", (
         "without a command it has the surroundings of the one before"
     )
-    assert "RUN --mount" in Looked(fresh, "/bin/true", step="9").said
+    assert "RUN --mount" in Looked(workshop, "/bin/true", step="9").said
     with pytest.raises(BuildError, match="no step `10`") as refused:
-        Looked(fresh, "/bin/ls", step="10")
+        Looked(workshop, "/bin/ls", step="10")
     assert refused.value.code == "build.not-found"
 
 
-def test_a_build_that_went_well_is_shown_as_it_is_at_its_end(fresh: Workshop, files: Path) -> None:
-    fresh.build(files, "RUN echo a > /a\nRUN echo b > /b")
-    assert Looked(fresh, "/bin/cat", "/a", "/b").out == "a\nb\n"
-    first = fresh.engine.builds()[0].id
-    fresh.build(files, "RUN echo c > /c")
-    assert Looked(fresh, "/bin/cat", "/b", build=first[-6:], step="3").out == "b\n"
-    fresh.build(files)
-    assert Looked(fresh, "/bin/cat", "/c").out == "c\n", "all of it came from the cache"
+def test_a_build_that_went_well_is_shown_as_it_is_at_its_end(
+    workshop: Workshop, files: Path
+) -> None:
+    workshop.build(files, "RUN echo a > /a\nRUN echo b > /b")
+    assert Looked(workshop, "/bin/cat", "/a", "/b").out == "a\nb\n"
+    first = workshop.engine.builds()[0].id
+    workshop.build(files, "RUN echo c > /c")
+    assert Looked(workshop, "/bin/cat", "/b", build=first[-6:], step="3").out == "b\n"
+    workshop.build(files)
+    assert Looked(workshop, "/bin/cat", "/c").out == "c\n", "all of it came from the cache"
 
 
-def test_a_shell_is_the_images_or_else_the_hosts(fresh: Workshop, files: Path) -> None:
+def test_a_shell_is_the_images_or_else_the_hosts(workshop: Workshop, files: Path) -> None:
     text = "FROM base AS b\nFROM scratch\nCOPY --from=b /bin/busybox /only/busybox\nRUN [%s]"
-    fresh.refused(files, text % '"/only/busybox", "false"', keep_failed=True)
-    assert Looked(fresh).code == 0
-    fresh.refused(files, "RUN false")
-    assert Looked(fresh).code == 0
+    workshop.refused(files, text % '"/only/busybox", "false"', keep_failed=True)
+    assert Looked(workshop).code == 0
+    workshop.refused(files, "RUN false")
+    assert Looked(workshop).code == 0
 
 
 def test_a_missing_shell_is_said_with_what_helps(
-    fresh: Workshop, files: Path, monkeypatch: pytest.MonkeyPatch
+    workshop: Workshop, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("builder.engine.debugging.find_static_busybox", lambda: None)
-    fresh.refused(files, 'FROM scratch\nCOPY given /\nRUN ["/given"]')
+    workshop.refused(files, 'FROM scratch\nCOPY given /\nRUN ["/given"]')
     with pytest.raises(ContainerError, match="no shell") as refused:
-        Looked(fresh)
+        Looked(workshop)
     assert "busybox-static" in (refused.value.hint or "")
 
 
 def test_a_command_that_cannot_be_started_is_kept_like_one_that_fails(
-    fresh: Workshop, files: Path
+    workshop: Workshop, files: Path
 ) -> None:
-    error = fresh.refused(files, 'COPY given /\nRUN ["/given"]', keep_failed=True)
+    error = workshop.refused(files, 'COPY given /\nRUN ["/given"]', keep_failed=True)
     assert error.code == "build.start-failed"
-    assert Looked(fresh, "/bin/cat", "/given").out == "given\n"
+    assert Looked(workshop, "/bin/cat", "/given").out == "given\n"
 
 
-def test_secrets_are_there_only_if_they_are_given_again(fresh: Workshop, files: Path) -> None:
+def test_secrets_are_there_only_if_they_are_given_again(workshop: Workshop, files: Path) -> None:
     secret = SecretSource(id="token", path=str(files / "given"))
     text = "RUN --mount=type=secret,id=token,required cat /run/secrets/token >&2; exit 1"
-    fresh.refused(files, text, keep_failed=True, secrets=(secret,))
-    without = Looked(fresh, "/bin/ls", "/run/secrets/token")
+    workshop.refused(files, text, keep_failed=True, secrets=(secret,))
+    without = Looked(workshop, "/bin/ls", "/run/secrets/token")
     assert without.code != 0
     assert "--secret id=token,src=FILE" in without.said
-    given = Looked(fresh, "/bin/cat", "/run/secrets/token", secrets=(secret,))
+    given = Looked(workshop, "/bin/cat", "/run/secrets/token", secrets=(secret,))
     assert given.out == "given\n"
     assert "--secret" not in given.said
 
 
 def test_what_a_failed_step_wrote_is_not_kept_where_it_holds_a_secret(
-    fresh: Workshop, files: Path
+    workshop: Workshop, files: Path
 ) -> None:
     (files / "given").write_text("correct horse battery staple\n")
     secret = SecretSource(id="token", path=str(files / "given"))
     text = "RUN --mount=type=secret,id=token cp /run/secrets/token /stolen; exit 1"
-    error = fresh.refused(files, text, keep_failed=True, secrets=(secret,))
+    error = workshop.refused(files, text, keep_failed=True, secrets=(secret,))
     assert error.code == "build.run-failed"
     assert any("cannot be kept" in note for note in error.notes)
-    assert "as they were before it" in Looked(fresh, "/bin/true").said
+    assert "as they were before it" in Looked(workshop, "/bin/true").said
 
 
 def test_a_failed_step_is_never_taken_from_the_cache(fresh: Workshop, files: Path) -> None:
@@ -269,18 +271,18 @@ def test_a_cancelled_build_loses_no_finished_step_and_can_be_looked_into(
     assert fresh.build(files, "RUN echo done > /done\nRUN true").executed == ["RUN true"]
 
 
-def test_proxies_of_the_build_are_not_remembered(fresh: Workshop, files: Path) -> None:
+def test_proxies_of_the_build_are_not_remembered(workshop: Workshop, files: Path) -> None:
     proxy = (("http_proxy", "http://me:s3cret@127.0.0.1:9"),)
-    fresh.refused(files, "RUN false", build_args=proxy)
-    logs = [path.read_bytes() for path in (fresh.root / "builds").iterdir()]
+    workshop.refused(files, "RUN false", build_args=proxy)
+    logs = [path.read_bytes() for path in (workshop.root / "builds").iterdir()]
     assert logs
     assert not any(b"s3cret" in log for log in logs)
 
 
 def test_the_words_of_the_command_line(
-    fresh: Workshop, files: Path, capfd: pytest.CaptureFixture[str]
+    workshop: Workshop, files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fresh.refused(files, FAILING)
+    workshop.refused(files, FAILING)
     for words, out in (
         ((":5", "--", "ls", "/work"), "one\n"),
         (("last:6", "--", "ls", "/work"), "given\none\n"),
@@ -288,7 +290,7 @@ def test_the_words_of_the_command_line(
         (("--", "echo", "--", "a"), "-- a\n"),
     ):
         capfd.readouterr()
-        assert main(["--root", str(fresh.root), "debug", *words], Invocation()) == 0
+        assert main(["--root", str(workshop.root), "debug", *words], Invocation()) == 0
         assert capfd.readouterr().out == out
-    assert main(["--root", str(fresh.root), "debug", "nosuch"], Invocation()) == 1
+    assert main(["--root", str(workshop.root), "debug", "nosuch"], Invocation()) == 1
     assert "error[build.not-found]" in capfd.readouterr().err
