@@ -5,6 +5,7 @@ Source: mount(8), "fat", "exfat"; symlink(7).
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import suppress
@@ -13,6 +14,7 @@ from builder.errors import StoreError
 from builder.store.ours import HEADER
 
 _MODE = 0o641
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def refuse_poor(directory: str) -> None:
@@ -37,6 +39,8 @@ def refuse_poor(directory: str) -> None:
                 try:
                     make(first, second)
                 except OSError as error:
+                    if error.errno in _NO_ROOM:
+                        raise
                     lacking = f"{what}: {os.strerror(error.errno or 0)}"
                     break
     finally:
