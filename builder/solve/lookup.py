@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, assert_never, cast
 
 import msgspec
 
@@ -16,10 +16,13 @@ from builder.graph.keys import CONTENTS, STATE, CacheKey, KeyPart, cache_key, fr
 from builder.graph.mounts import BindMount, SecretMount
 from builder.graph.operations import CopyOp, CopySource, MakeDirOp, RunOp, literal
 from builder.solve.context import LocalContext
-from builder.solve.steps.copy import JOBS, SELECTING, source_trees
+from builder.solve.steps.copy import JOBS, SELECTING, source_trees, stands_on
 from builder.store.cache import CacheRecord
 from builder.store.layers import Layer, State
 from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.solve.secrets import Secrets
 
 Input = State | LocalContext
 Step = RunOp | CopyOp | MakeDirOp
@@ -30,6 +33,21 @@ def base_of(inputs: tuple[Input, ...]) -> State:
     if inputs and isinstance(inputs[0], State):
         return inputs[0]
     return State()
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a step of a build came to; `note` is a short fact, `same` that it was executed and is as before."""
+
+    made: Layer | LocalContext
+    cached: bool
+    note: str = ""
+    same: bool = False
+
+
+def below(op: Step, inputs: tuple[Input, ...]) -> State:
+    """Return the state that records of a step are bound to."""
+    base = base_of(inputs)
+    return base if isinstance(op, RunOp) else stands_on(op, base)
 
 
 def run_key(op: RunOp, base: State, shown: tuple[KeyPart, ...] = ()) -> CacheKey:
@@ -85,11 +103,34 @@ class Lookup:
         store: Store,
         elsewhere: CacheBackend | None = None,
         normalize: tuple[str, ...] = (),
+        secrets: Secrets | None = None,
     ) -> None:
         self._store = store
         self._normalize = normalize
+        self._secrets = secrets
         self._backend = elsewhere
         self._jobs = store.jobs
+
+    def key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
+        """Return the key of a step.
+
+        Raises: ContextError: a source is missing or cannot be read.
+        """
+        match op:
+            case RunOp():
+                shown = self.shown(op, inputs, self._fingerprint) if op.mounts else ()
+                return run_key(op, base_of(inputs), shown)
+            case CopyOp():
+                return copy_key(op, self.contents(op, inputs))
+            case MakeDirOp():
+                return make_dir_key(op)
+            case _:
+                assert_never(op)
+
+    def _fingerprint(self, secret_id: str) -> str:
+        if self._secrets is None or not self._secrets.keyed(secret_id):
+            return ""
+        return self._secrets.fingerprint(secret_id, self._store.secret_key())
 
     def worth_selecting(self, op: CopyOp, inputs: tuple[Input, ...]) -> bool:
         """Tell whether digesting first is likely cheaper than copying at once: is anything known?"""

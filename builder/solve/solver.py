@@ -16,8 +16,6 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.errors import (
-    BuildError,
-    Cancelled,
     ContextError,
     LapstrakeError,
     LayerLost,
@@ -30,7 +28,6 @@ from builder.events import (
     VertexFailed,
     VertexStarted,
 )
-from builder.graph.keys import CacheKey, framed_digest
 from builder.graph.operations import (
     ContextSource,
     CopyOp,
@@ -42,30 +39,21 @@ from builder.graph.operations import (
 )
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
-from builder.solve.execution import Execution
 from builder.solve.executor import Executor
-from builder.solve.lookup import (
-    CacheBackend,
-    Input,
-    Lookup,
-    Step,
-    base_of,
-    copy_key,
-    make_dir_key,
-    run_key,
-)
+from builder.solve.lookup import CacheBackend, Input, Lookup, Result, base_of, below
 from builder.solve.misses import Misses
 from builder.solve.schedule import Schedule
-from builder.solve.steps.copy import stands_on
 from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Began, Executing, Kept, Made, Trace
 from builder.solve.translate import Behind
-from builder.store.cache import Observation
 from builder.store.layers import Layer, State
 from builder.store.root import Store
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
+
+    from builder.solve.execution import Execution
+    from builder.solve.processing import Processing
 
 _LONGEST_WAIT = 0.2
 """Seconds."""
@@ -81,14 +69,6 @@ class Solved(msgspec.Struct, frozen=True):
     layers: dict[int, Layer]
     steps: int
     cached: int
-
-
-class _Result(msgspec.Struct, frozen=True):
-    made: Layer | LocalContext
-    cached: bool
-    note: str = ""
-    same: bool = False
-    """Executed, with the result of the time before."""
 
 
 class Solver:
@@ -132,7 +112,7 @@ class Solver:
         self._ids: dict[int, int] = {}
         self._located = located
         self._trail = trail
-        self._lookup = Lookup(store, elsewhere, normalize)
+        self._lookup = Lookup(store, elsewhere, normalize, surroundings.secrets)
         self._inputs: dict[int, Input] = {}
         self._layers: dict[int, Layer] = {}
         self._cached = 0
@@ -146,18 +126,11 @@ class Solver:
             project=project,
             images=images,
             events=events,
-            stamp=lambda index: (self._id(index), self._at()),
+            stamp=self._stamp,
         )
         self._verify = verify
         self._normalize = normalize
-        self._execution = Execution(
-            executor,
-            surroundings=surroundings,
-            remotes=remotes,
-            events=events,
-            stamp=lambda index: (self._id(index), self._at()),
-            mounted=_mounted(graph),
-        )
+        self._executor = executor
         self._jobs = jobs or max(_FEWEST_JOBS, os.cpu_count() or 1)
 
     def solve(self) -> Solved:
@@ -203,7 +176,7 @@ class Solver:
                     here = self._remotes.here(vertex.op)
                     if here is not None:
                         self._start(index)
-                        self._finish(index, _Result(here, cached=True))
+                        self._finish(index, Result(here, cached=True))
                 case RunOp() | CopyOp() | MakeDirOp():
                     pass
                 case _:
@@ -235,8 +208,8 @@ class Solver:
             try:
                 if isinstance(op, CopyOp) and not self._lookup.worth_selecting(op, inputs):
                     continue
-                key = self._key(op, inputs)
-                layer = self._lookup.find(key, self._below(op, inputs), vertex.ttl)
+                key = self._lookup.key(op, inputs)
+                layer = self._lookup.find(key, below(op, inputs), vertex.ttl)
             except LapstrakeError as error:
                 if isinstance(error, ContextError):
                     self._refuse_missing()  # which tells of the others too
@@ -245,33 +218,48 @@ class Solver:
             if layer is not None:
                 self._misses.hit(index, key)
                 self._start(index)
-                self._finish(index, _Result(layer, cached=True))
+                self._finish(index, Result(layer, cached=True))
 
     def _refuse_missing(self) -> None:
         from builder.solve.presence import refuse_missing
 
         refuse_missing(self._graph, self._inputs, self._store, self._located)
 
-    def _key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
-        match op:
-            case RunOp():
-                return self._run_key(op, inputs)
-            case CopyOp():
-                return copy_key(op, self._lookup.contents(op, inputs))
-            case MakeDirOp():
-                return make_dir_key(op)
-            case _:
-                assert_never(op)
-
     def _execute_rest(self) -> None:
-        running: dict[Future[_Result], int] = {}
+        running: dict[Future[Result], int] = {}
         self._trail(Executing())
         try:
-            self._execute_in_pool(running)
+            self._execute_in_pool(running, self._processing())
         finally:
             self._behind.renew()
 
-    def _execute_in_pool(self, running: dict[Future[_Result], int]) -> None:
+    def _processing(self) -> Processing:
+        """Return what executes steps; a cached build does not load it."""
+        from builder.solve.processing import Processing
+
+        return Processing(
+            self._graph,
+            store=self._store,
+            behind=self._behind,
+            lookup=self._lookup,
+            misses=self._misses,
+            execution=self._execution(),
+            normalize=self._normalize,
+        )
+
+    def _execution(self) -> Execution:
+        from builder.solve.execution import Execution
+
+        return Execution(
+            self._executor,
+            surroundings=self._surroundings,
+            remotes=self._remotes,
+            events=self._events,
+            stamp=self._stamp,
+            mounted=_mounted(self._graph),
+        )
+
+    def _execute_in_pool(self, running: dict[Future[Result], int], processing: Processing) -> None:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
         schedule = Schedule(self._graph, self._inputs, self._work)
@@ -280,7 +268,8 @@ class Solver:
                 while schedule.left:
                     while len(running) < self._jobs and (index := schedule.next()) is not None:
                         self._start(index)
-                        running[pool.submit(self._process, index)] = index
+                        inputs = self._inputs_of(self._graph.vertices[index])
+                        running[pool.submit(processing.step, index, inputs)] = index
                     # Not for ever: Python handles signals between two waits, and may miss one that
                     # comes as a wait begins, or that another thread was given.
                     done, _ = wait(running, timeout=_LONGEST_WAIT, return_when=FIRST_COMPLETED)
@@ -297,13 +286,13 @@ class Solver:
         inputs = self._inputs_of(vertex)
         return (vertex.op, *(each.id if isinstance(each, State) else each for each in inputs))
 
-    def _outcome(self, index: int, future: Future[_Result]) -> _Result:
+    def _outcome(self, index: int, future: Future[Result]) -> Result:
         try:
             return future.result()
         except LapstrakeError as error:
             raise self._failed(index, error) from error
 
-    def _abandon(self, running: dict[Future[_Result], int]) -> None:
+    def _abandon(self, running: dict[Future[Result], int]) -> None:
         """End the other steps after a failure or an interrupt; what they finished stays recorded."""
         self._behind.abandon()
         for future, index in running.items():
@@ -312,87 +301,6 @@ class Solver:
                 VertexDone(at=self._at(), id=self._id(index), outcome=Outcome.CANCELLED)
             )
 
-    def _process(self, index: int) -> _Result:
-        """Run on a thread of the pool: look the step up, execute it if need be, record it."""
-        if self._behind.cancellation.cancelled:
-            raise Cancelled
-        vertex = self._graph.vertices[index]
-        inputs = self._inputs_of(vertex)
-        match vertex.op:
-            case RunOp():
-                return self._process_run(index, vertex, vertex.op, inputs)
-            case CopyOp() | MakeDirOp():
-                return self._process_copy(index, vertex, vertex.op, inputs)
-            case HttpSource() | GitSource():
-                fetched = self._execution.fetch(index, vertex.op)
-                return _Result(fetched.context, fetched.cached, fetched.note)
-            case ImageSource() | ContextSource():
-                raise BuildError("a source is not executed", code="internal")
-            case _:
-                assert_never(vertex.op)
-
-    def _below(self, op: Step, inputs: tuple[Input, ...]) -> State:
-        base = base_of(inputs)
-        return base if isinstance(op, RunOp) else stands_on(op, base)
-
-    def _run_key(self, op: RunOp, inputs: tuple[Input, ...]) -> CacheKey:
-        secrets = self._surroundings.secrets
-
-        def fingerprint(secret_id: str) -> str:
-            if secrets is None or not secrets.keyed(secret_id):
-                return ""
-            return secrets.fingerprint(secret_id, self._store.secret_key())
-
-        shown = self._lookup.shown(op, inputs, fingerprint) if op.mounts else ()
-        return run_key(op, base_of(inputs), shown)
-
-    def _process_run(
-        self, index: int, vertex: Vertex, op: RunOp, inputs: tuple[Input, ...]
-    ) -> _Result:
-        base = base_of(inputs)
-        key = self._run_key(op, inputs)
-        found = None if vertex.no_cache else self._lookup.find(key, base, vertex.ttl)
-        if found is not None:
-            self._misses.hit(index, key)
-            return _Result(found, cached=True)
-        told = self._execution.told(index)
-        if vertex.no_cache:
-            return self._execute_run(index, op, key, inputs)
-        with self._store.in_flight.alone(
-            framed_digest((key.digest, base.id)),
-            waiting=lambda: told.waiting("another build, which runs the same step"),
-            cancelled=lambda: self._behind.cancellation.cancelled,
-        ) as lock:
-            # Somebody may have run it since it was looked up.
-            found = self._lookup.find(key, base, vertex.ttl)
-            if found is not None:
-                self._misses.hit(index, key)
-                return _Result(found, cached=True)
-            return self._execute_run(index, op, key, inputs, (lock,))
-
-    def _execute_run(
-        self,
-        index: int,
-        op: RunOp,
-        key: CacheKey,
-        inputs: tuple[Input, ...],
-        locks: tuple[int, ...] = (),
-    ) -> _Result:
-        base = base_of(inputs)
-        asked = self._misses.asked(index, key, base)
-        missed = self._misses.missed(index, op, key, asked=asked)
-        began = time.monotonic()
-        layer = self._execution.run(index, op, inputs, locks)
-        self._store.cache.record(key, base.id, layer.diff_id, (), time.monotonic() - began)
-        if self._normalize:
-            from builder.solve.normalizing import normalized
-
-            told = self._execution.told(index).log
-            earlier = normalized(self._store, base, layer, missed.result, self._normalize, told)
-            layer = earlier or layer
-        same = self._misses.settled(missed, layer)
-        return _Result(layer, cached=False, same=bool(same), note=same)
-
     def _verify_cached(self) -> None:
         from builder.solve.verifying import Verifier, sample
 
@@ -400,7 +308,8 @@ class Solver:
         for index in chosen:
             self._start(index, "[verify] ")
         inputs = {index: self._inputs_of(self._graph.vertices[index]) for index in chosen}
-        verifier = Verifier(self._graph, self._layers, self._store, self._execution, self._events)
+        execution = self._execution()
+        verifier = Verifier(self._graph, self._layers, self._store, execution, self._events)
         try:
             verifier.run(inputs, jobs=self._jobs)
         except BaseException:
@@ -408,44 +317,6 @@ class Solver:
             raise
         finally:
             self._behind.renew()
-
-    def _process_copy(
-        self, index: int, vertex: Vertex, op: CopyOp | MakeDirOp, inputs: tuple[Input, ...]
-    ) -> _Result:
-        base = stands_on(op, base_of(inputs))
-        if not vertex.no_cache and (
-            isinstance(op, MakeDirOp) or self._lookup.worth_selecting(op, inputs)
-        ):
-            key = self._key(op, inputs)
-            layer = self._lookup.find(key, base, vertex.ttl)
-            if layer is not None:
-                self._misses.hit(index, key)
-                return _Result(layer, cached=True)
-        began = time.monotonic()
-        copied = self._execution.copy(index, op, inputs)
-        # The key is that of what was really copied, whatever was there when it was looked at before.
-        key = copy_key(op, copied.contents) if isinstance(op, CopyOp) else make_dir_key(op)
-        if isinstance(op, CopyOp) and vertex.no_cache:
-            self._lookup.remember(op, inputs, copied.contents)
-        layer, cached = copied.layer, False
-        same = ""
-        if not vertex.no_cache:
-            found = self._lookup.find(key, base, vertex.ttl)
-            layer, cached = (found, True) if found is not None else (layer, False)
-        if cached:
-            self._misses.hit(index, key)
-        else:
-            asked = self._misses.asked(index, key, base)
-            seen = copied.observations
-            observations = seen or (Observation("/", "directory"),)
-            seconds = time.monotonic() - began
-            self._store.cache.record(key, base.id, layer.diff_id, observations, seconds)
-            missed = self._misses.missed(index, op, key, asked=asked, seen=seen, made=layer)
-            same = self._misses.settled(missed, layer)
-        word = "file" if copied.files == 1 else "files"
-        files = f"{copied.files} {word}, {copied.bytes} bytes" if copied.files else ""
-        note = "; ".join(each for each in (files, same) if each)
-        return _Result(layer, cached, note, bool(same))
 
     def _ready(self, vertex: Vertex) -> bool:
         return all(each in self._inputs for each in vertex.inputs)
@@ -455,6 +326,9 @@ class Solver:
 
     def _id(self, index: int) -> int:
         return self._ids[index]
+
+    def _stamp(self, index: int) -> tuple[int, float]:
+        return self._id(index), self._at()
 
     def _at(self) -> float:
         return time.monotonic() - self._started
@@ -474,7 +348,7 @@ class Solver:
             )
         )
 
-    def _finish(self, index: int, result: _Result) -> None:
+    def _finish(self, index: int, result: Result) -> None:
         if isinstance(result.made, Layer):
             base = base_of(self._inputs_of(self._graph.vertices[index]))
             self._inputs[index] = base.with_layer(result.made)
