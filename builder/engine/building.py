@@ -57,6 +57,7 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
+    from builder.sharing.records import Bundle
     from builder.sharing.sharing import Sharing
     from builder.solve.agents import Agents
     from builder.solve.secrets import Secrets
@@ -67,12 +68,13 @@ MAIN = "context"
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made: the image, and how many steps it took."""
+    """What a build made: the image, how many steps it took, and the records that are to go into the image."""
 
     image: LocalImage
     steps: int
     cached: int
     warnings: tuple[Diagnostic, ...]
+    records: Bundle | None = None
 
 
 class Build:
@@ -141,7 +143,8 @@ class Build:
             self._sharing = sharing
             built = self._begin()
             sharing.give(tuple([layer.diff_id for layer in built.image.state.layers]))
-            return msgspec.structs.replace(built, warnings=(*built.warnings, *sharing.warnings))
+            warnings = (*built.warnings, *sharing.warnings)
+            return msgspec.structs.replace(built, warnings=warnings, records=sharing.inline)
 
     def _begin(self) -> Built:
         with begun(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue, LocalImage
+from builder.engine.catalogue import Catalogue
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
@@ -33,6 +33,7 @@ from runtime.launch import Cancellation, Launcher
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
     from builder.diagnostics import Diagnostic
+    from builder.engine.building import Built
     from builder.engine.calls import CallResult
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
@@ -133,7 +134,7 @@ class Engine(Upkeep):
         ).run()
         for reference in references:
             self._catalogue.name(reference, built.image.id)
-        digest = self._deliver(request, references, built.image, events)
+        digest = self._deliver(request, references, built, events)
         stored = self._store.images.get(built.image.id)
         done = BuildDone(
             at=time.monotonic() - started,
@@ -226,6 +227,10 @@ class Engine(Upkeep):
         """Refuse before building what could not be delivered afterwards."""
         if request.push and not references:
             raise UsageError("`--push` needs a name", hint="add `-t REGISTRY/NAME:TAG`")
+        if not request.push and any(cache.type == "inline" for cache in request.cache_to):
+            raise UsageError(
+                "a cache inside an image is written when the image is pushed", hint="add `--push`"
+            )
         if request.outputs:
             from builder.export import outputs
 
@@ -236,10 +241,11 @@ class Engine(Upkeep):
         self,
         request: BuildRequest,
         references: tuple[Reference, ...],
-        image: LocalImage,
+        built: Built,
         events: EventSink,
     ) -> str | None:
         """Export and push as asked; return the digest of the manifest that was pushed last."""
+        image = built.image
         if request.outputs:
             from builder.export.outputs import export
 
@@ -258,7 +264,9 @@ class Engine(Upkeep):
         digest = None
         if request.push:
             for number, reference in enumerate(references):
-                pushed = self._registries.push(reference, image, events, _PUSH_IDS + number)
+                pushed = self._registries.push(
+                    reference, image, events, _PUSH_IDS + number, records=built.records
+                )
                 digest = pushed.digest
         return digest
 

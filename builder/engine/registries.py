@@ -18,6 +18,7 @@ from builder.store.root import Store
 
 if TYPE_CHECKING:
     from builder.registry.client import RegistryClient
+    from builder.sharing.records import Bundle
 
 
 class Registries:
@@ -81,9 +82,17 @@ class Registries:
         return PullResult(reference=reference.canonical(), digest=digest, image_id=image_id)
 
     def push(
-        self, reference: Reference, image: LocalImage, events: EventSink, vertex_id: int = 1
+        self,
+        reference: Reference,
+        image: LocalImage,
+        events: EventSink,
+        vertex_id: int = 1,
+        *,
+        records: Bundle | None = None,
     ) -> PushResult:
         """Send an image: a pulled one byte for byte, a built one with layers compressed by gzip.
+
+        `records` of a cache go with it in its manifest.
 
         Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push`.
         """
@@ -94,6 +103,10 @@ class Registries:
         events.emit(VertexStarted(id=vertex_id, name=f"push {reference.familiar()}"))
         try:
             made = manifest_for(image.id, image.config, image.state, self._store, Compression.GZIP)
+            if records is not None:
+                from builder.sharing.inline import with_records
+
+                made = with_records(made, records, image.config.diff_ids)
             outgoing = [
                 transfer.Outgoing(
                     descriptor=descriptor, open=partial(self._store.blobs.open, descriptor.digest)

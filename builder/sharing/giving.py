@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -36,7 +36,7 @@ from builder.sharing.records import (
     set_manifest,
     set_name,
 )
-from builder.sharing.taking import Found, SharedCaches
+from builder.sharing.taking import SharedCaches
 from builder.store.cache import Journal
 from builder.store.layers import Layer, State
 from builder.store.root import Store
@@ -90,7 +90,7 @@ class Giver:
 
         Raises: LapstrakeError: it cannot be written.
         """
-        record = self._local(key, base)
+        record = _local(self._store, key, base)
         if record is not None and not self._known(record, with_blob=True):
             with suppress(LayerLost):
                 self.put_layer(record.layer.diff_id, compression)
@@ -134,34 +134,8 @@ class Giver:
         )
 
     def _records(self, journal: Journal, scope: Scope) -> Iterable[SharedRecord]:
-        for key, base in journal.records:
-            record = self._local(key, base)
-            if record is not None:
-                yield self._with_blob(record, scope)
-        for found in self._not_here():
-            bare = msgspec.structs.replace(found.record.layer, blob=None)
-            record = msgspec.structs.replace(found.record, base=found.base, layer=bare)
+        for record in recorded(journal, self._store, self._taken):
             yield self._with_blob(record, scope)
-
-    def _not_here(self) -> list[Found]:
-        """Return the records that the build took from elsewhere, and whose layers it did not need."""
-        if self._taken is None:
-            return []
-        return [found for each in list(self._taken.found.values()) for found in each]
-
-    def _local(self, key: str, base: str) -> SharedRecord | None:
-        for record in self._store.cache.lookup(key):
-            layer = self._store.layers.get(record.diff_id)
-            if record.base == base and layer is not None and layer.entries >= 0:
-                return SharedRecord(
-                    parts=record.parts,
-                    base=base,
-                    layer=_shared(layer),
-                    observations=record.observations,
-                    seconds=record.seconds,
-                    created=record.created,
-                )
-        return None
 
     def _with_blob(self, record: SharedRecord, scope: Scope) -> SharedRecord:
         """Return a record with its layer there, if that is wanted and possible."""
@@ -169,25 +143,11 @@ class Giver:
         if not scope.includes(layer.diff_id) or self._known(record, with_blob=True):
             return record
         try:
-            given = self._with_times(layer)
+            given = with_times(layer, self._store)
             blob = self.put_layer(layer.diff_id, scope.compression)
         except LayerLost:
             return record  # the record alone still tells what follows
         return msgspec.structs.replace(record, layer=msgspec.structs.replace(given, blob=blob))
-
-    def _with_times(self, layer: SharedLayer) -> SharedLayer:
-        """Return a layer with all that others need to check it.
-
-        Raises: LayerLost: nobody here knows that any more.
-        """
-        here = self._store.layers.get(layer.diff_id)
-        if layer.times is not None or here is None or layer.content_id == layer.diff_id[7:]:
-            return layer
-        try:
-            times = counted_times(here, self._store.layers.entries_path(layer.diff_id))
-        except StoreError as error:
-            raise LayerLost(layer.diff_id) from error
-        return msgspec.structs.replace(layer, times=times)
 
     def put_layer(self, diff_id: str, compression: Compression) -> Blob:
         """Have the blob of a layer there; idempotent.
@@ -253,6 +213,63 @@ class Giver:
             for line in sorted(lines, key=lambda line: line.digest)
         ]
         return set_manifest(table.descriptor, bundles, covers)
+
+
+def recorded(journal: Journal, store: Store, taken: SharedCaches | None) -> Iterator[SharedRecord]:
+    """Yield the records that a build found or made, without blobs; also those whose layers it did not need."""
+    for key, base in list(journal.records):
+        record = _local(store, key, base)
+        if record is not None:
+            yield record
+    for found in [] if taken is None else list(taken.found.values()):
+        for each in found:
+            bare = msgspec.structs.replace(each.record.layer, blob=None)
+            yield msgspec.structs.replace(each.record, base=each.base, layer=bare)
+
+
+def _local(store: Store, key: str, base: str) -> SharedRecord | None:
+    for record in store.cache.lookup(key):
+        layer = store.layers.get(record.diff_id)
+        if record.base == base and layer is not None and layer.entries >= 0:
+            return SharedRecord(
+                parts=record.parts,
+                base=base,
+                layer=_shared(layer),
+                observations=record.observations,
+                seconds=record.seconds,
+                created=record.created,
+            )
+    return None
+
+
+def with_times(layer: SharedLayer, store: Store) -> SharedLayer:
+    """Return a layer with all that others need to check it.
+
+    Raises: LayerLost: nobody here knows that any more.
+    """
+    here = store.layers.get(layer.diff_id)
+    if layer.times is not None or here is None or layer.content_id == layer.diff_id[7:]:
+        return layer
+    try:
+        times = counted_times(here, store.layers.entries_path(layer.diff_id))
+    except StoreError as error:
+        raise LayerLost(layer.diff_id) from error
+    return msgspec.structs.replace(layer, times=times)
+
+
+def inline_bundle(
+    journal: Journal, store: Store, taken: SharedCaches | None, result: frozenset[str]
+) -> Bundle:
+    """Return what goes into an image whose layers have the diff ids `result`."""
+    records: list[SharedRecord] = []
+    for record in recorded(journal, store, taken):
+        layer = record.layer
+        if layer.diff_id in result:
+            with suppress(LayerLost):
+                layer = with_times(layer, store)
+        records.append(msgspec.structs.replace(record, layer=layer))
+    selections = [Selection(*key, contents) for key, contents in journal.selections.items()]
+    return Bundle(records=tuple(records), selections=tuple(selections))
 
 
 def _shared(layer: Layer) -> SharedLayer:

@@ -13,6 +13,7 @@ from builder.oci.manifest import Manifest
 from builder.sharing.place import Place
 from builder.sharing.records import (
     BUNDLE,
+    Bundle,
     Listed,
     RecordSet,
     SharedMount,
@@ -39,6 +40,8 @@ class Reader:
         self.lines: dict[str, Listed] = {}
         self.moved = 0
         """Bytes of documents that were read, manifests not counted where nobody tells their size."""
+        self.inline = False
+        """Whether there are records inside an image."""
         self._trouble = trouble
         self._lock = threading.Lock()
         self._where: dict[bytes, list[Descriptor]] = {}
@@ -62,9 +65,10 @@ class Reader:
 
     def _add(self, manifest: Manifest) -> None:
         found = set_of(manifest)
-        if found is None:
-            return
         self.moved += len(manifest.raw)
+        if found is None:
+            self._add_inline(manifest)
+            return
         try:
             lines = decoded_table(self._document(found.table))
         except LapstrakeError as error:
@@ -113,11 +117,26 @@ class Reader:
                 self.lines.pop(str(descriptor.digest), None)
                 self._trouble(error)
                 continue
-            for record in bundle.records:
-                self._records.setdefault(record.key.digest, []).append(record)
-            for each in bundle.selections:
-                self._selections.setdefault((each.state, each.request), set()).add(each.contents)
-            for mount in bundle.mounts:
-                known = self._mounts.get(mount.name)
-                if known is None or known.created < mount.created:
-                    self._mounts[mount.name] = mount
+            self._take(bundle)
+
+    def _add_inline(self, manifest: Manifest) -> None:
+        from builder.sharing.inline import records_in
+
+        try:
+            bundle = records_in(manifest)
+        except LapstrakeError as error:
+            self._trouble(error)
+            return
+        if bundle is not None:
+            self.inline = True
+            self._take(bundle)
+
+    def _take(self, bundle: Bundle) -> None:
+        for record in bundle.records:
+            self._records.setdefault(record.key.digest, []).append(record)
+        for each in bundle.selections:
+            self._selections.setdefault((each.state, each.request), set()).add(each.contents)
+        for mount in bundle.mounts:
+            known = self._mounts.get(mount.name)
+            if known is None or known.created < mount.created:
+                self._mounts[mount.name] = mount

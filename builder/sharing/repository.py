@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from builder.errors import ImageError, RegistryError, UsageError
 from builder.oci.descriptor import Descriptor
 from builder.oci.manifest import Index, Manifest
+from builder.oci.mediatypes import CONFIGS
+from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry import transfer
 from builder.registry.client import RegistryClient
@@ -30,11 +32,17 @@ _LAYERS_AT_ONCE = 10_000
 
 
 class RepositoryPlace:
-    """A cache under one tag of a repository."""
+    """A cache under one tag of a repository; to be read, it may be inside an image, too."""
 
     def __init__(
-        self, client: RegistryClient, reference: Reference, cancelled: Callable[[], bool]
+        self,
+        client: RegistryClient,
+        reference: Reference,
+        cancelled: Callable[[], bool],
+        *,
+        may_be_image: bool = False,
     ) -> None:
+        self._may_be_image = may_be_image
         self.name = reference.familiar()
         self._client = client
         self._reference = reference
@@ -51,9 +59,10 @@ class RepositoryPlace:
         top = self._top()
         if top is not None:
             found = set_of(top)
-            assert found is not None
-            covered = found.covers
             yield top
+            if found is None:
+                return  # an image, beside which there is no cache
+            covered = found.covers
         for name in self._names()[:_SETS_LIMIT]:
             if name not in covered and (top is None or name != set_name(top)):
                 manifest = self._manifest(f"{self._tag}.{name}")
@@ -69,6 +78,10 @@ class RepositoryPlace:
         if found is None:
             return None
         refuse_foreign(found, self.name)
+        if self._may_be_image and isinstance(found, Index):
+            found = self._client.resolve(self._reference, Platform.host()).manifest
+        if self._may_be_image and isinstance(found, Manifest) and _is_image(found):
+            return found
         if isinstance(found, Index) or set_of(found) is None:
             raise ImageError(
                 f"`{self.name}` is no cache of lapstrake's",
@@ -130,3 +143,7 @@ class RepositoryPlace:
 
     def _put_empty(self) -> None:
         self.put([Parcel(descriptor=EMPTY_CONFIG, open=lambda: io.BytesIO(EMPTY))])
+
+
+def _is_image(manifest: Manifest) -> bool:
+    return manifest.config.media_type in CONFIGS

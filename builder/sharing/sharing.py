@@ -16,10 +16,11 @@ from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexS
 from builder.oci.mediatypes import Compression
 from builder.oci.reference import Reference
 from builder.sharing.directory import DirectoryPlace
-from builder.sharing.giving import Given, Giver, Scope
+from builder.sharing.giving import Given, Giver, Scope, inline_bundle
 from builder.sharing.mounts import Mounts, is_wanted
 from builder.sharing.place import Place
 from builder.sharing.reading import Reader
+from builder.sharing.records import Bundle
 from builder.sharing.taking import SharedCaches
 from builder.solve.given import SharedCache
 from builder.store.cache import Journal
@@ -46,6 +47,9 @@ class Sharing:
         cancelled: Callable[[], bool],
     ) -> None:
         self._targets = [each for each in targets if each.type != "inline"]
+        self._is_inline = len(self._targets) < len(targets)
+        self.inline: Bundle | None = None
+        """What goes into the image, once that is known."""
         self._store = store
         self._client = client
         self._events = events
@@ -79,7 +83,7 @@ class Sharing:
         return taken
 
     def _reader(self, source: SharedCache) -> Reader | None:
-        place = self._place(source)
+        place = self._place(source, may_be_image=True)
         number = self._begin(f"importing the cache {place.name}")
         reader = Reader(place, lambda error: self._told_damage(place.name, error))
         try:
@@ -92,18 +96,23 @@ class Sharing:
             self._end(number, "not available")
             return None
         note = f"{reader.count} keys" if reader.sets else "nothing there yet"
+        if reader.inline:
+            note = "records inside an image"
         self._end(number, note)
         return reader
 
-    def _place(self, cache: SharedCache) -> Place:
+    def _place(self, cache: SharedCache, *, may_be_image: bool = False) -> Place:
         if cache.type == "local":
             return DirectoryPlace(cache.where)
         from builder.sharing.repository import RepositoryPlace
 
-        return RepositoryPlace(self._client(), Reference.parse(cache.where), self._cancelled)
+        reference = Reference.parse(cache.where)
+        return RepositoryPlace(
+            self._client(), reference, self._cancelled, may_be_image=may_be_image
+        )
 
     def __enter__(self) -> Sharing:
-        if not self._targets:
+        if not self._targets and not self._is_inline:
             return self
         journal = _Listened()
         self._store.cache.journal = journal
@@ -161,6 +170,9 @@ class Sharing:
         self._given = True
         for target, giver in self._givers:
             self._give(target, giver, result)
+        journal = self._store.cache.journal
+        if self._is_inline and journal is not None:
+            self.inline = inline_bundle(journal, self._store, self.taken, frozenset(result))
 
     def _give(self, target: SharedCache, giver: Giver, result: tuple[str, ...]) -> None:
         number = self._begin(f"exporting the cache to {giver.name}")
