@@ -22,7 +22,7 @@ from builder.graph.vertex import Graph
 from builder.layer.difference import differences, how
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind
-from builder.solve.facts import digests_of, kind_of, values_of
+from builder.solve.facts import delicate_values, digests_of, kind_of, values_of
 from builder.solve.lookup import Step
 from builder.store.cache import Observation
 from builder.store.layers import Layer, State
@@ -64,7 +64,9 @@ class Explainer:
         self._tell = tell
         self._trace = Trace(store.trace_path(project))
         self._known: list[Facts] | None = None
-        self._present = frozenset(place_of(each.name)[2] for each in graph.vertices)
+        hidden = delicate_values(vertex.op for vertex in graph.vertices)
+        self._places = [_without(place_of(each.name), hidden) for each in graph.vertices]
+        self._present = frozenset(text for _, _, text in self._places)
         self._lock = allocate_lock()
 
     def missed(
@@ -109,7 +111,7 @@ class Explainer:
     def _facts(
         self, index: int, op: Step, key: CacheKey, seen: tuple[Observation, ...] = ()
     ) -> Facts:
-        stage, position, text = place_of(self._graph.vertices[index].name)
+        stage, position, text = self._places[index]
         return Facts(
             stage=stage,
             position=position,
@@ -150,7 +152,7 @@ class Explainer:
                 break
             layer = self._layers.get(at)
             if layer is not None and not layer.empty:
-                found.append(Below(place_of(vertex.name)[2], layer.content_id))
+                found.append(Below(self._places[at][2], layer.content_id))
             inputs = vertex.inputs
         return reversed(found)
 
@@ -175,6 +177,14 @@ class Explainer:
 
     def _salted(self, value: bytes) -> str:
         return hashlib.blake2b(value, key=self._store.secret_key()).hexdigest()
+
+
+def _without(place: tuple[str, int, str], hidden: frozenset[str]) -> tuple[str, int, str]:
+    """Return a place without the values of variables that may be secrets, which its text may show."""
+    stage, position, text = place
+    for value in hidden:
+        text = text.replace(value, "****")
+    return stage, position, text
 
 
 def files_of(

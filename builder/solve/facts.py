@@ -15,13 +15,14 @@ from builder.graph.mounts import (
     SecretMount,
     TmpfsMount,
 )
-from builder.graph.operations import CopyOp, MakeDirOp, RunOp
+from builder.graph.operations import CopyOp, MakeDirOp, Op, RunOp
 from builder.oci.sha256 import sha256
 from builder.solve.lookup import Step
 from builder.store.cache import Observation
 
 _MOST_SEEN = 200
 _LONGEST = 4096
+_SHORTEST = 4
 _SOUNDS_SECRET = frozenset(
     [
         "apikey",
@@ -107,10 +108,29 @@ def _of_run(op: RunOp, salted: Callable[[bytes], str]) -> dict[str, str]:
     return found
 
 
+def delicate_values(operations: Iterable[Op]) -> frozenset[str]:
+    """Return the values of the variables of commands that may be secrets, long enough to be told from other words."""
+    variables = {
+        variable.partition("=")
+        for op in operations
+        if isinstance(op, RunOp)
+        for variable in (*op.env, *op.hidden_env)
+    }
+    return frozenset(
+        value
+        for name, _, value in variables
+        if len(value) >= _SHORTEST and _is_delicate(name, value)
+    )
+
+
+def _is_delicate(name: str, value: str) -> bool:
+    parts = set(name.lower().replace("-", "_").split("_"))
+    return bool(parts & _SOUNDS_SECRET) or ("://" in value and "@" in value)
+
+
 def _shown(name: str, value: str, salted: Callable[[bytes], str]) -> str:
     """Return a value, or what stands for it where it may be a secret or is long."""
-    parts = set(name.lower().replace("-", "_").split("_"))
-    if parts & _SOUNDS_SECRET or ("://" in value and "@" in value) or len(value) > _LONGEST:
+    if _is_delicate(name, value) or len(value) > _LONGEST:
         return f"****{salted(value.encode('utf-8', 'surrogateescape'))[:12]}"
     return value.encode("utf-8", "replace").decode()
 
