@@ -10,6 +10,7 @@ import pytest
 from builder.errors import UsageError
 from builder.layer.certificates import anchor_name, pem, read_certificates
 from builder.settings import Settings
+from tests.build.looked import Looked
 from tests.build.workshop import Built, Workshop, workshop_in
 from tests.support.certificates import der, make_authority
 
@@ -168,3 +169,18 @@ def test_a_file_without_a_certificate_is_refused(tmp_path: Path) -> None:
         certificates((str(tmp_path / "empty"),))
     with pytest.raises(UsageError, match="cannot be read"):
         certificates((str(tmp_path / "missing"),))
+
+
+def test_what_a_failed_step_wrote_is_kept_without_the_certificate_and_looked_into_with_it(
+    shop: Workshop, context: Path, authority: Path, other: Path
+) -> None:
+    text = f"FROM like-debian\nRUN cp {BUNDLE} /copied; echo mine >> {BUNDLE}; exit 1"
+    shop.refused(context, text, keep_failed=True)
+    looked = Looked(shop, "/bin/cat", BUNDLE)
+    assert read_certificates(looked.out.encode()) == (der(other), der(authority))
+    (name,) = shop.engine.builds()[0].kept
+    layer = shop.engine._store.layers.get(name)
+    assert layer is not None
+    assert layer.entries > 0
+    for path in (shop.root / "layers").glob("*/fs/copied"):
+        assert der(authority) not in read_certificates(path.read_bytes())

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from builder.cli.application import main
 from builder.cli.invocation import Invocation
-from builder.containers.foreground import Streams
-from builder.diagnostics import Diagnostic
-from builder.engine.requests import DebugRequest
 from builder.errors import BuildError, ContainerError
 from builder.solve.given import SecretSource
+from builder.solve.surroundings import Limits
 from builder.store import kept
 from builder.store.builds import FAILED
 from builder.store.pruning import Pruning
-from runtime.spec import IsolationName
+from runtime.spec import IsolationName, ProcessLimit
 from tests.build.conftest import _needs_a_builder
+from tests.build.looked import Looked
 from tests.build.workshop import Workshop, workshop_in
 
 FAILING = """
@@ -38,24 +35,6 @@ RUN --mount=type=cache,target=/cache,uid=1000 --mount=type=bind,source=given,tar
 RUN echo never
 """
 WALLS = (None, IsolationName.SINGLE_ID, IsolationName.CHROOT)
-
-
-class Looked:
-    """What a look into a step gave."""
-
-    def __init__(self, workshop: Workshop, *argv: str, **request: Any) -> None:
-        self.told: list[Diagnostic] = []
-        with tempfile.TemporaryFile() as out, open(os.devnull, "rb") as nothing:
-            streams = Streams(stdin=nothing.fileno(), stdout=out.fileno(), stderr=out.fileno())
-            asked = DebugRequest(argv=argv, **request)
-            self.code = workshop.engine.debug(asked, streams, self.told.append)
-            out.seek(0)
-            self.out = out.read().decode()
-
-    @property
-    def said(self) -> str:
-        """All remarks."""
-        return "\n".join(word for each in self.told for word in (each.message, *each.notes))
 
 
 @pytest.fixture
@@ -195,6 +174,25 @@ def test_secrets_are_there_only_if_they_are_given_again(workshop: Workshop, file
     given = Looked(workshop, "/bin/cat", "/run/secrets/token", secrets=(secret,))
     assert given.out == "given\n"
     assert "--secret" not in given.said
+
+
+def test_network_hosts_and_limits_are_those_of_the_step(workshop: Workshop, files: Path) -> None:
+    limits = Limits(processes=(ProcessLimit("nofile", 77, 77),), shared_memory=8 << 20)
+    workshop.refused(
+        files, "RUN false", network="none", hosts=(("database", "10.1.2.3"),), limits=limits
+    )
+    script = "ls /sys/class/net; ulimit -n; grep database /etc/hosts; df -k /dev/shm | tail -1"
+    looked = Looked(workshop, "/bin/sh", "-c", script)
+    net, files_, host, shm = looked.out.splitlines()
+    assert (net, files_, host.split()) == ("lo", "77", ["10.1.2.3", "database"])
+    assert shm.split()[1] == "8192"
+
+
+def test_the_script_of_a_here_document_is_there(workshop: Workshop, files: Path) -> None:
+    text = "RUN <<EOF\n#!/bin/sh\necho $0 > /tmp/name\nexit 1\nEOF"
+    workshop.refused(files, text, keep_failed=True)
+    looked = Looked(workshop, "/bin/sh", "-c", "cat $(cat /tmp/name)")
+    assert looked.out == "#!/bin/sh\necho $0 > /tmp/name\nexit 1\n"
 
 
 def test_what_a_failed_step_wrote_is_not_kept_where_it_holds_a_secret(
