@@ -3,7 +3,7 @@
     index ─► blobs ─► entry lists ─► directory forms ─► layers ─► records ─► images ─► names ─► leftovers
 
 Each looks only at what those before it found whole. Nothing goes that could be whole: a layer of which one form is
-damaged keeps the others, an image goes when nothing is left of a layer or of its configuration.
+damaged keeps the others, an image goes when nothing is left of a layer or of its configuration, or if it can be pulled again.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class _Check:
         """Those that are whole, by digest."""
         self._usable: set[str] = set()
         """Layers that can be shown to a step, by diff id."""
+        self._bare: set[str] = set()
+        """Those of which there is only a directory that does not give their tar."""
         self._trash: list[str] = []
 
     def run(self) -> Checkup:
@@ -155,6 +157,9 @@ class _Check:
                 )
             ]
             usable = any(digest in self._blobs for digest in blobs)
+            pulled = layer.content_id == layer.diff_id.partition(":")[2]
+            if pulled and not usable and not layer.empty:
+                self._bare.add(layer.diff_id)
             usable |= self._check_directories(layer)
             if usable or layer.empty:
                 self._usable.add(layer.diff_id)
@@ -211,19 +216,27 @@ class _Check:
         images = self._store.images.all()
         self._checked["images"] = len(images)
         for image in images:
-            reason = self._wrong_with(image.id)
-            if reason and self._found("image", image.id, reason, "removed"):
+            reason, mend = self._wrong_with(image.id)
+            if reason and self._found("image", image.id, reason, mend):
                 self._store.images.remove(image.id)
 
-    def _wrong_with(self, image_id: str) -> str:
+    def _wrong_with(self, image_id: str) -> tuple[str, str]:
+        """Return what is wrong with an image, and what mends it."""
         if image_id not in self._blobs:
-            return "its configuration is not there"
+            return "its configuration is not there", "removed"
         try:
             config = parse_config(self._store.blobs.read(Digest(image_id)))
         except LapstrakeError as error:
-            return error.message
-        lost = [diff_id for diff_id in config.diff_ids if diff_id not in self._usable]
-        return f"its layer {lost[0]} is not there" if lost else ""
+            return error.message, "removed"
+        for diff_id in config.diff_ids:
+            if diff_id not in self._usable:
+                return f"its layer {diff_id} is not there", "removed"
+            if diff_id in self._bare:
+                # Whatever came from a registry comes again when it is asked for; what was built on it is whole then.
+                pulled = any(name.digest for name in self._store.images.names(image_id))
+                why = f"its layer {diff_id} can be shown to a step, but not be sent"
+                return why, "removed, to be pulled again" if pulled else ""
+        return "", ""
 
     def _check_names(self) -> None:
         names = self._store.images.names()

@@ -200,4 +200,6 @@ def litter(root: Path) -> list[str]:
         found += [f"{room}/{name}" for name in os.listdir(root / room) if name not in names]
     found += [f"contexts/{name}" for name in os.listdir(root / "contexts") if "." in name]
     found += [name for name in os.listdir(root) if name.startswith("store.json.")]
+    if (root / "leases").exists():
+        found += [f"leases/{name}" for name in os.listdir(root / "leases")]
     return sorted(found)

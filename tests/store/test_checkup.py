@@ -127,10 +127,6 @@ def list_gone(filled: Filled) -> None:
     filled.entries(filled.made).unlink()
 
 
-def base_blob_spoiled(filled: Filled) -> None:
-    spoil(filled.blob_of(filled.pulled))
-
-
 def base_directory_spoiled(filled: Filled) -> None:
     spoil(next(each for each in filled.directory(filled.pulled).rglob("*") if each.is_file()))
 
@@ -177,7 +173,6 @@ DAMAGES: dict[Callable[[Filled], None], list[str]] = {
     directory_gone: LAST,
     list_spoiled: ["entry list", *LAST],
     list_gone: ["entry list", *LAST],
-    base_blob_spoiled: ["blob"],
     base_directory_spoiled: ["directory"],
     base_list_cut: ["entry list", "directory"],
     config_spoiled: ["blob", "image"],
@@ -205,6 +200,20 @@ def test_damage_is_found_then_mended_and_what_is_whole_stays(
     base = filled.shelf.catalogue.open(filled.base)
     assert files_of(filled.shelf, base.state)
     assert os.listdir(filled.root / "active") == []
+
+
+def test_an_image_whose_blob_is_damaged_is_to_be_pulled_again(filled: Filled) -> None:
+    spoil(filled.blob_of(filled.pulled))
+    assert filled.kinds() == ["blob", "image", "image"]
+    mended = filled.check(repair=True)
+    assert {each.name: each.mend for each in mended.problems[1:]} == {
+        filled.base: "removed, to be pulled again",
+        filled.app: "",
+    }
+    assert not mended.whole
+    assert filled.kinds() == ["image"]
+    assert filled.shelf.pull(sample_image(), "base") == filled.base
+    assert filled.check().whole  # what was built above it, too
 
 
 def test_after_the_repair_of_a_layer_its_step_is_executed_again(filled: Filled) -> None:

@@ -93,7 +93,7 @@ WITHOUT_ATTRIBUTES = Ground(
 def _in_a_file(kind: str, options: str) -> Ground:
     return Ground(
         f"{kind} in a file",
-        f'truncate -s 400M "$1.{kind}"; mkfs.{kind} {options} "$1.{kind}" > /dev/null; mount -o loop "$1.{kind}" "$1"',
+        f'truncate -s 3G "$1.{kind}"; mkfs.{kind} {options} "$1.{kind}" > /dev/null; mount -o loop "$1.{kind}" "$1"; rm "$1.{kind}"',
         "overlay",
         kind,
     )
