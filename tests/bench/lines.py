@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import caching, ignoring, language, steps
+from tests.bench import caching, ignoring, language, sharing, steps
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -77,6 +77,7 @@ NAMES = (
     "copy-again",
     "ignore",
     "language",
+    "shared-cache",
     "lookup",
     "full",
     "explain",
@@ -131,6 +132,7 @@ class Bench:
             "copy-again": self.copy_again,
             "ignore": self.matching,
             "language": self.lowering,
+            "shared-cache": lambda: sharing.unused(self, Line),
             "lookup": lambda: caching.lookup(self, Line),
             "full": lambda: caching.full_store(self, Line),
             "explain": lambda: caching.explained(self, Line),

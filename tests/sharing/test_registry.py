@@ -12,10 +12,16 @@ import pytest
 
 from builder.oci.digest import Digest
 from builder.oci.manifest import parse_manifest
+from builder.oci.reference import Reference
+from builder.registry.client import RegistryClient
+from builder.registry.exchange import never
+from builder.registry.transport import HttpTransport, Options
+from builder.sharing.repository import RepositoryPlace
 from builder.solve.given import SharedCache
 from tests.sharing.conftest import DOCKERFILE, Machine, steps
 from tests.support.docker_registry import docker_registry
 from tests.support.registry import Handler, Registry, hostile_registry
+from tests.support.shared_records import answered, fill
 
 TAG = "team/cache:main"
 
@@ -99,6 +105,24 @@ def test_layers_that_are_there_are_not_sent_again(
     assert [seen.path for seen in registry.requests if seen.method in ("PUT", "POST")] == []
 
 
+def test_layers_are_sent_while_the_build_goes_on(
+    machine: Machine, context: Path, registry: Registry
+) -> None:
+    """The second step waits until the registry has the layer of the first."""
+
+    def tell(handler: Handler) -> bool:
+        sent = any(seen.method == "PUT" and "/blobs/" in seen.path for seen in registry.requests)
+        handler.answer(200 if sent else 404)
+        return True
+
+    registry.fault("GET", "/sent", tell, times=-1)
+    wait = f"for n in $(seq 100); do wget -q -O /dev/null http://{registry.host}/sent && exit; sleep 0.1; done; false"
+    dockerfile = f"RUN echo first > /file\nRUN {wait}\n"
+    target = remote(registry.host, every_step=True)
+    built = machine().build(context, dockerfile, cache_to=target, network="host")
+    assert len(steps(built)) == 2
+
+
 def test_nothing_but_tables_is_read_when_nothing_is_of_use(
     machine: Machine, context: Path, registry: Registry
 ) -> None:
@@ -106,6 +130,17 @@ def test_nothing_but_tables_is_read_when_nothing_is_of_use(
     registry.requests.clear()
     machine().build(context, "RUN echo other\n", cache_from=remote(registry.host))
     assert len([seen for seen in registry.requests if "/blobs/" in seen.path]) == 1
+
+
+def test_a_thousand_records_cost_200_kilobytes_at_most_when_nothing_is_of_use(
+    machine: Machine, context: Path, registry: Registry
+) -> None:
+    client = RegistryClient(HttpTransport(Options()))
+    fill(RepositoryPlace(client, Reference.parse(f"{registry.host}/{TAG}"), never), 1000)
+    registry.requests.clear()
+    built = machine().build(context, "RUN echo other\n", cache_from=remote(registry.host))
+    assert len(steps(built)) == 1
+    assert 8_000 < answered(registry) < 200_000
 
 
 def test_a_registry_that_cannot_be_reached_is_a_warning(machine: Machine, context: Path) -> None:
