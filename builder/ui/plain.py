@@ -16,6 +16,7 @@ import msgspec
 from builder.events import (
     BuildDone,
     BuildStarted,
+    Cause,
     Event,
     Explained,
     Outcome,
@@ -69,6 +70,8 @@ def reduce(state: State, event: Event) -> State:
         case VertexLog():
             return _logged(state, event)
         case Explained():
+            if [each.cause for each in event.differences] == [Cause.NEVER]:
+                return _say(state, [])  # of a first build, every line would say the same
             return _say(state, [f"#{event.id} not cached: {_one_line(event.reason)}"])
         case Progress():
             return _moved(state, event)

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builder.events import (
+    Cause,
+    Difference,
     Event,
     Explained,
     Outcome,
@@ -92,6 +94,16 @@ def test_reducing_does_not_change_the_state_before() -> None:
     before = reduce(State(), VertexStarted(id=1, name="RUN a"))
     reduce(before, VertexLog(id=1, data=b"partial"))
     assert before.steps[1].pending.data == b""
+
+
+def test_a_step_of_a_first_build_does_not_say_that_it_is_not_cached() -> None:
+    never = Difference(cause=Cause.NEVER)
+    assert shown(
+        (
+            VertexStarted(id=1, name="RUN make"),
+            Explained(id=1, reason="never built before", differences=(never,)),
+        )
+    ).splitlines() == ["#1 RUN make"]
 
 
 def test_a_step_that_is_not_cached_says_why_in_a_line() -> None:
