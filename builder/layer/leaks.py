@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import msgspec
@@ -14,6 +14,32 @@ from builder.layer.deep import DIRECTORY, objects_below, opened
 
 _PIECE = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+_TEXT = re.compile(rb"[A-Za-z0-9+/_=-]{40,2000}")
+_LINE_BREAK = rb"(?:\r?\n)?"
+
+
+def breakable(needle: bytes) -> bool:
+    """Say whether a needle may be written on several lines, as programs write base64: wherever they like."""
+    return _TEXT.fullmatch(needle) is not None
+
+
+def pattern_of(needles: Sequence[bytes]) -> re.Pattern[bytes]:
+    """Return what finds the needles, the first ones first."""
+    return re.compile(
+        b"|".join(
+            _LINE_BREAK.join(re.escape(bytes((byte,))) for byte in needle)
+            if breakable(needle)
+            else re.escape(needle)
+            for needle in needles
+        )
+    )
+
+
+def most_written(needle: bytes) -> int:
+    """Return how many bytes a needle takes at most; lines have ten characters at least."""
+    return len(needle) * 6 // 5 + 2 if breakable(needle) else len(needle)
 
 
 class FindLeaks(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +76,8 @@ def find_leaks(
 class _Search:
     def __init__(self, needles: tuple[bytes, ...], since: int) -> None:
         self._since = since
-        self._pattern = re.compile(b"|".join(map(re.escape, needles)))
-        self._overlap = max(map(len, needles)) - 1
+        self._pattern = pattern_of(needles)
+        self._overlap = max(map(most_written, needles)) - 1
 
     def below(self, root: int) -> Iterator[str]:
         """Yield the paths of what gives something away, below an open directory."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from base64 import b64encode
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
+
+from builder.layer.leaks import breakable, most_written, pattern_of
 
 SHORTEST = 6
 """Bytes: what is shorter is found everywhere by chance."""
@@ -46,7 +47,8 @@ def _base64(text: bytes) -> Iterable[bytes]:
         if len(core) >= SHORTEST:
             yield core
             yield core.translate(bytes.maketrans(b"+/", b"-_"))
-        if len(encoded) > _WRAPPED + start:
+        if len(encoded) > _WRAPPED + start and not breakable(core):
+            # Of what is too long to be found in lines of any width, the first as most programs write it.
             yield encoded[start:_WRAPPED]
 
 
@@ -55,7 +57,7 @@ class Mask:
 
     def __init__(self, values: Iterable[bytes]) -> None:
         needles = sorted({form for value in values for form in lines(value)}, key=len, reverse=True)
-        self._pattern = re.compile(b"|".join(map(re.escape, needles))) if needles else None
+        self._pattern = pattern_of(needles) if needles else None
         self._needles = [needle for needle in needles if len(needle) <= _MOST]
         self._held = b""
 
@@ -77,10 +79,15 @@ class Mask:
         """Return how many bytes at the end may begin a form."""
         longest = 0
         for needle in self._needles:
-            at = text.find(needle[:1], max(0, len(text) - len(needle) + 1))
+            lines = breakable(needle)
+            at = text.find(needle[:1], max(0, len(text) - most_written(needle) + 1))
             while 0 <= at < len(text) - longest:
-                if needle.startswith(text[at:]):
+                if needle.startswith(_joined(text[at:]) if lines else text[at:]):
                     longest = len(text) - at
                     break
                 at = text.find(needle[:1], at + 1)
         return longest
+
+
+def _joined(text: bytes) -> bytes:
+    return text.translate(None, b"\r\n")

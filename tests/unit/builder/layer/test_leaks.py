@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from pathlib import Path
 
 import pytest
 
 from builder.layer.leaks import find_leaks
+from builder.solve.needles import forms
 
 NEEDLE = "s3cr3t-value"
 
@@ -30,3 +32,11 @@ def test_attributes_are_searched_by_name_and_value(tmp_path: Path, name: str, va
     except OSError:
         pytest.skip("optional: a file system with extended attributes")
     assert found(tmp_path) == ["/file"]
+
+
+def test_base64_in_lines_is_found_whatever_stands_before_it(tmp_path: Path) -> None:
+    value = bytes(range(30, 130))
+    text = base64.encodebytes(b"user:" + value)
+    (tmp_path / "file").write_bytes(b"\0" * ((1 << 20) - 60) + text)
+    needles = forms(value)
+    assert find_leaks({"root": str(tmp_path), "needles": needles}, (), lambda _: None) == ["/file"]

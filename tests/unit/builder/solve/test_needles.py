@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from urllib.parse import quote
 
 import pytest
@@ -39,8 +40,29 @@ def test_percent_encoding_is_found() -> None:
 
 
 def test_base64_in_lines_is_found() -> None:
-    value = bytes(range(48, 122)) * 3
+    value = bytes(range(48, 122)) * 30
     assert any(form in base64.encodebytes(value) for form in forms(value))
+
+
+@given(
+    seed=st.binary(max_size=4),
+    size=st.integers(60, 300),
+    before=st.binary(max_size=80),
+    width=st.sampled_from([64, 70, 76]),
+    data=st.data(),
+)
+def test_base64_in_lines_is_masked_wherever_they_end_and_the_stream_is_cut(
+    seed: bytes, size: int, before: bytes, width: int, data: st.DataObject
+) -> None:
+    secret = hashlib.shake_256(seed).digest(size)
+    encoded = base64.b64encode(before + secret + b"more")
+    text = b"\n".join(encoded[at : at + width] for at in range(0, len(encoded), width)) + b"\n"
+    first, second = sorted(data.draw(st.integers(0, len(text))) for _ in range(2))
+    said = masked([secret], [text[:first], text[first:second], text[second:]])
+    assert said.count(MASK) == 1
+    # The rest is of what stands around it, but for the characters that both share.
+    rest = b"".join(said.replace(MASK, b"").split())
+    assert len(rest) <= len(encoded) - size * 8 // 6 + 4
 
 
 def test_a_value_is_found_without_the_line_end_that_its_file_has() -> None:
