@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
@@ -27,6 +28,8 @@ from builder.sharing.place import Parcel, check_document, refuse_foreign
 from builder.store.blobs import LAYOUT
 
 _PIECE = 1 << 20
+_PARTIAL = ".partial"
+_DAY = 86400.0
 _HEX = frozenset("0123456789abcdef")
 _OURS = ("blobs", "sets", "index.json", "oci-layout")
 
@@ -133,14 +136,23 @@ class DirectoryPlace:
                     notes=(f"it holds `{min(others)}`",),
                     hint="name an empty directory, or one that is not there yet",
                 )
+        self._sweep()
         for name in ("blobs/sha256", "sets"):
             os.makedirs(f"{self._root}/{name}", exist_ok=True)
         for name, data in (("index.json", build_index(()).raw), ("oci-layout", LAYOUT)):
             if not os.path.exists(f"{self._root}/{name}"):
                 self._write(f"{self._root}/{name}", io.BytesIO(data))
 
+    def _sweep(self) -> None:
+        """Remove what writers left that were killed; those of other machines can only be told by their age."""
+        with suppress(FileNotFoundError), os.scandir(self._root) as found:
+            for each in found:
+                if each.name.endswith(_PARTIAL) and each.stat().st_mtime < time.time() - _DAY:
+                    with suppress(FileNotFoundError):
+                        os.unlink(each.path)
+
     def _write(self, path: str, source: BinaryIO) -> None:
-        temporary = f"{self._root}/.{os.urandom(8).hex()}.partial"
+        temporary = f"{self._root}/.{os.urandom(8).hex()}{_PARTIAL}"
         try:
             with open(temporary, "xb") as file:
                 while piece := source.read(_PIECE):

@@ -195,8 +195,7 @@ class Giver:
     def _publish(self, lines: list[Listed]) -> None:
         manifest = self._put_table(lines, ())
         self._place.publish(manifest, (*self._layers.values(), *self._packs))
-        alone = [each for each in self._reader.sets if not each.covers]
-        if len(self._reader.sets) > 0 and len(alone) < _SUMMARISE:
+        if 0 < len(self._reader.sets) <= _SUMMARISE:
             return
         names = {each.name for each in self._reader.sets}
         names |= {name for each in self._reader.sets for name in each.covers}

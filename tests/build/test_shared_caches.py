@@ -79,3 +79,22 @@ def test_cache_mounts_go_along_with_owners_and_modes(product: Product, ours: Pat
     built = other.build(context, "--cache-from", take)
     assert "/c/a 4750 3 4" in built.stderr
     assert "/c/d 1777 0 0" in built.stderr
+
+
+def test_a_user_with_one_id_takes_what_root_of_a_namespace_made(
+    product: Product, ours: Path
+) -> None:
+    if product.person.uid == 0:
+        pytest.skip("root has all ids")
+    context = ours / "context"
+    (context / "d").mkdir(parents=True)
+    (context / "d" / "file").write_text("file\n")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    product.build(context, "--no-cache", "-t", "one", "--cache-to", CACHE.format("dest", ours, ""))
+    other = another(product, ours)
+    single = Product(
+        other.programs, other.root, other.person, ("env", "LAPSTRAKE_ISOLATION=single-id")
+    )
+    built = single.build(context, "-t", "one", "--cache-from", CACHE.format("src", ours, ""))
+    assert "all 12 steps were cached" in built.stderr
+    assert single.inspect("one")["Id"] == product.inspect("one")["Id"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,6 +112,43 @@ def test_only_copies_of_contents_that_changed_are_executed(
     built = machine().build(context, DOCKERFILE, cache_from=local(cache))
     assert "WORKDIR /app" not in steps(built)
     assert steps(built)[0] == "COPY src /src"
+
+
+def test_writers_at_once_lose_nothing_while_sets_are_summarised(
+    machine: Machine, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    shops = [machine() for _ in range(8)]
+
+    def build(number: int) -> None:
+        context = tmp_path / f"of-{number}"
+        context.mkdir()
+        for turn in range(4):
+            text = f"RUN echo {number} {turn} > /file\n"
+            shops[number].build(context, text, cache_to=local(cache, required=True))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(build, range(8)))
+    assert len(list((cache / "sets").iterdir())) < 32
+    reader = machine()
+    for number in range(8):
+        for turn in range(4):
+            text = f"RUN echo {number} {turn} > /file\n"
+            built = reader.build(tmp_path / f"of-{number}", text, cache_from=local(cache))
+            assert steps(built) == [], (number, turn)
+
+
+def test_what_a_killed_writer_left_is_swept_after_a_day(
+    machine: Machine, context: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    old, young = cache / ".0000.partial", cache / ".1111.partial"
+    for path in (old, young):
+        path.write_text("half")
+    os.utime(old, (1, 1))
+    machine().build(context, DOCKERFILE, cache_to=local(cache, required=True))
+    assert [old.exists(), young.exists()] == [False, True]
 
 
 def listed(cache: Path) -> dict[str, int]:
