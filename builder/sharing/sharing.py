@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from types import TracebackType
@@ -55,6 +56,7 @@ class Sharing:
         self._events = events
         self._cancelled = cancelled
         self._next_id = _IDS
+        self._started = time.monotonic()
         self.warnings: list[Diagnostic] = []
         self._mounts: Mounts | None = None
         self.taken = self._open(sources)
@@ -90,7 +92,7 @@ class Sharing:
             reader.open()
         except LapstrakeError as error:
             if source.required or isinstance(error, Cancelled) or error.code == "image.invalid":
-                self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
+                self._fail(number, error)
                 raise
             self._warn(f"the cache `{place.name}` cannot be read, and is not used", error)
             self._end(number, "not available")
@@ -190,7 +192,7 @@ class Sharing:
             given = giver.give(journal, scope)
         except LapstrakeError as error:
             if target.required or isinstance(error, Cancelled):
-                self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
+                self._fail(number, error)
                 raise
             self._warn(f"the cache `{giver.name}` could not be added to", error)
             self._end(number, "not exported")
@@ -212,11 +214,17 @@ class Sharing:
 
     def _begin(self, name: str) -> int:
         number, self._next_id = self._next_id, self._next_id + 1
-        self._events.emit(VertexStarted(id=number, name=name))
+        self._events.emit(VertexStarted(at=self._at(), id=number, name=name))
         return number
 
     def _end(self, number: int, note: str) -> None:
-        self._events.emit(VertexDone(id=number, outcome=Outcome.EXECUTED, note=note))
+        self._events.emit(VertexDone(at=self._at(), id=number, outcome=Outcome.EXECUTED, note=note))
+
+    def _fail(self, number: int, error: LapstrakeError) -> None:
+        self._events.emit(VertexFailed(at=self._at(), id=number, diagnostic=error.diagnostic()))
+
+    def _at(self) -> float:
+        return time.monotonic() - self._started
 
     def _told_damage(self, name: str, error: LapstrakeError) -> None:
         self._warn(f"a part of the cache `{name}` cannot be used, and is made again", error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,32 @@ def test_a_user_with_one_id_takes_what_root_of_a_namespace_made(
     built = single.build(context, "-t", "one", "--cache-from", CACHE.format("src", ours, ""))
     assert "all 12 steps were cached" in built.stderr
     assert single.inspect("one")["Id"] == product.inspect("one")["Id"]
+
+
+def test_a_killed_export_leaves_the_cache_usable(product: Product, ours: Path) -> None:
+    """Killed when one more file is in the cache than the time before."""
+    if product.person.uid != 0:
+        pytest.skip("the program is started without changing users, as root")
+    context = ours / "context"
+    context.mkdir()
+    lines = "".join(f"RUN echo {n} > /file-{n}\n" for n in range(6))
+    (context / "Dockerfile").write_text(f"FROM box\n{lines}")
+    give = CACHE.format("dest", ours, ",mode=max,required")
+    for count in range(1, 12, 2):
+        command = product.command("build", "-q", "--no-cache", "--cache-to", give, context)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            while process.poll() is None and files(ours / "cache") < count:
+                time.sleep(0.002)
+            process.kill()
+    other = another(product, ours)
+    take = CACHE.format("src", ours, "")
+    built = other.build(context, "--cache-from", take, "--cache-to", give)
+    assert "warning" not in built.stderr
+    third = Product(product.programs, ours / "third", product.person)
+    third.run("load", "-i", ours / "box.tar")
+    assert "all 6 steps were cached" in third.build(context, "--cache-from", take).stderr
+
+
+def files(cache: Path) -> int:
+    """Count the finished files of a cache."""
+    return len([path for path in cache.rglob("*") if path.is_file() and path.suffix != ".partial"])
