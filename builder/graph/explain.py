@@ -31,10 +31,11 @@ class Below(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A step as it was built: where it stood, all that counted by name, what it stood on, and its result.
+    """A step as it was built: where it stood, all that counted by name, the states below and after it, and its result.
 
-    `values` are shown to people, `digests` are not. `result` is the diff id of the layer, "" while it is not
-    known; `when` is in seconds since the epoch.
+    `values` are shown to people, `digests` are not. `image` is at the bottom of what it stood on, `base` the id of that
+    whole state. `result` is the diff id of the layer, `layer` identifies its contents and `after` is the id of the state
+    with it, "" while that is not known; `when` is in seconds since the epoch.
     """
 
     stage: str
@@ -44,8 +45,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     values: dict[str, str] = {}
     digests: dict[str, str] = {}
-    below: tuple[Below, ...] = ()
+    image: Below | None = None
+    base: str = ""
     result: str = ""
+    layer: str = ""
+    after: str = ""
     when: float = 0.0
 
     @property
@@ -93,21 +97,41 @@ def nearest(now: Facts, earlier: Iterable[Facts], present: Collection[str]) -> F
 def _in_common(now: Facts, before: Facts) -> int:
     values = sum(before.values.get(name) == value for name, value in now.values.items())
     digests = sum(before.digests.get(name) == value for name, value in now.digests.items())
-    below = sum(a.digest == b.digest for a, b in zip(now.below, before.below, strict=False))
-    return values + digests + below
+    return values + digests + (now.base == before.base)
 
 
-def compare(now: Facts, before: Facts | None) -> tuple[Difference, ...]:
+def chain(facts: Facts, by_after: Mapping[str, Facts]) -> tuple[Below, ...] | None:
+    """Return what a step stood on, the image first, from facts by the state after them; None if some are missing."""
+    found: list[Below] = []
+    base, bottom = facts.base, "" if facts.image is None else facts.image.digest
+    while base != bottom:
+        under = by_after.get(base)
+        if under is None or len(found) > len(by_after):
+            return None
+        found.append(Below(under.text, under.layer))
+        base = under.base
+    if facts.image is not None:
+        found.append(facts.image)
+    return tuple(reversed(found))
+
+
+def compare(
+    now: Facts,
+    before: Facts | None,
+    *,
+    below: Sequence[Below] = (),
+    before_below: Sequence[Below] | None = (),
+) -> tuple[Difference, ...]:
     """Return in what a step differs from the time before, what its author wrote first.
 
-    What was copied is only said to differ: which files do, their entries tell.
+    `below` is what it stands on, `before_below` what it stood on, None where that is not known any more. What was copied is only said to differ: which files do, their entries tell.
     """
     if before is None:
         return (Difference(cause=Cause.NEVER),)
     found = [
         *_values(now.values, before.values),
         *_digests(now.digests, before.digests),
-        *_below(now.below, before.below),
+        *_below(below, before_below),
     ]
     return tuple(found) or (Difference(cause=Cause.LOST),)
 
@@ -137,8 +161,11 @@ def _digests(now: Mapping[str, str], before: Mapping[str, str]) -> Iterable[Diff
             yield Difference(cause=cause, subject=name)
 
 
-def _below(now: Sequence[Below], before: Sequence[Below]) -> Iterable[Difference]:
+def _below(now: Sequence[Below], before: Sequence[Below] | None) -> Iterable[Difference]:
     """Return the lowest thing below that differs: whatever stands on it may differ for its sake."""
+    if before is None:
+        yield Difference(cause=Cause.BELOW)
+        return
     if [each.digest for each in now] == [each.digest for each in before]:
         return
     names_now = {each.made_by for each in now}
@@ -270,6 +297,8 @@ def _familiar(image: str) -> tuple[str, str]:
 
 def _step_below(difference: Difference) -> str:
     text = clipped(difference.subject)
+    if not text:
+        return "what it stands on changed"
     if difference.before == ABSENT:
         return f"a step before it is new: {text}"
     if difference.after == ABSENT:

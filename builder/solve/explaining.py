@@ -15,9 +15,9 @@ import msgspec
 
 from builder.errors import LapstrakeError
 from builder.events import Cause, Difference, FileDifference
-from builder.graph.explain import Below, Facts, compare, nearest, place_of, remark
+from builder.graph.explain import Below, Facts, chain, compare, nearest, place_of, remark
 from builder.graph.keys import CacheKey
-from builder.graph.operations import CopyOp, ImageSource, RunOp
+from builder.graph.operations import SCRATCH, CopyOp, ImageSource, RunOp
 from builder.graph.vertex import Graph
 from builder.layer.difference import differences, how
 from builder.layer.entries import read_entries
@@ -39,6 +39,7 @@ Explanation = tuple[tuple[Difference, ...], float]
 class Missed(msgspec.Struct, frozen=True, kw_only=True):
     """A step that is executed: what it is, why, and the diff id of its result the time before, "" for none."""
 
+    index: int
     now: Facts
     differences: tuple[Difference, ...]
     result: str
@@ -64,6 +65,7 @@ class Explainer:
         self._tell = tell
         self._trace = Trace(store.trace_path(project))
         self._known: list[Facts] | None = None
+        self._by_after: dict[str, Facts] = {}
         hidden = delicate_values(vertex.op for vertex in graph.vertices)
         self._places = [_without(place_of(each.name), hidden) for each in graph.vertices]
         self._present = frozenset(text for _, _, text in self._places)
@@ -87,8 +89,11 @@ class Explainer:
         with self._lock:
             if self._known is None:
                 self._known = self._trace.read()
+                self._by_after = {
+                    each.after: each for each in self._known if each.after != each.base
+                }
             before = nearest(now, self._known, self._present)
-        found = compare(now, before)
+        found = self._compared(index, op, now, before)
         if asked is not None:
             real = [each for each in found if each.cause not in (Cause.NEVER, Cause.LOST)]
             found = (asked, *real)
@@ -98,14 +103,16 @@ class Explainer:
                 for each in found
             )
         self._tell(index, (found, 0.0 if before is None else before.when))
-        return Missed(now=now, differences=found, result="" if before is None else before.result)
+        return Missed(
+            index=index, now=now, differences=found, result="" if before is None else before.result
+        )
 
     def settled(self, missed: Missed, layer: Layer) -> str:
         """Keep what a step was, with its result, for the next time.
 
         Returns: what to say of it where the result is that of the time before, else "".
         """
-        self._trace.add(msgspec.structs.replace(missed.now, result=layer.diff_id))
+        self._trace.add(_with_result(missed.now, layer, self._base(missed.index)))
         return remark(missed.differences) if missed.result == layer.diff_id else ""
 
     def _facts(
@@ -120,7 +127,8 @@ class Explainer:
             key=key.digest,
             values=values_of(op, seen, self._salted),
             digests=digests_of(op, key),
-            below=tuple(self._below(index)) if isinstance(op, RunOp) else (),
+            image=self._bottom(index),
+            base=self._base(index).id,
             when=time.time(),
         )
 
@@ -128,33 +136,65 @@ class Explainer:
         """Keep what cached steps were, as far as that is not known."""
         with self._lock:
             known = self._trace.read() if self._known is None else self._known
-        seen = {(each.key, each.text, each.place, each.below) for each in known}
+        seen = {(each.key, each.text, each.place, each.base) for each in known}
         found: list[Facts] = []
         for index, (op, key) in steps.items():
             layer = self._layers.get(index)
             if layer is None:
                 continue
             now = self._facts(index, op, key)
-            if (now.key, now.text, now.place, now.below) not in seen:
-                found.append(msgspec.structs.replace(now, result=layer.diff_id, when=layer.created))
+            if (now.key, now.text, now.place, now.base) not in seen:
+                facts = _with_result(now, layer, self._base(index))
+                found.append(msgspec.structs.replace(facts, when=layer.created))
         if found:
             self._trace.add(*found)
 
+    def _compared(
+        self, index: int, op: Step, now: Facts, before: Facts | None
+    ) -> tuple[Difference, ...]:
+        if before is None or not isinstance(op, RunOp) or now.base == before.base:
+            return compare(now, before)
+        return compare(
+            now,
+            before,
+            below=tuple(self._below(index)),
+            before_below=chain(before, self._by_after),
+        )
+
     def _below(self, index: int) -> Iterator[Below]:
         """Yield what a step stands on, the image first."""
-        found: list[Below] = []
+        bottom = self._bottom(index)
+        if bottom is not None:
+            yield bottom
+        for at in reversed(self._steps_below(index)):
+            layer = self._layers[at]
+            if not layer.empty:
+                yield Below(self._places[at][2], layer.content_id)
+
+    def _steps_below(self, index: int) -> list[int]:
+        """Return the steps that a step stands on, the nearest first."""
+        found: list[int] = []
         inputs = self._graph.vertices[index].inputs
-        while inputs:
-            at = inputs[0]
-            vertex = self._graph.vertices[at]
-            if isinstance(vertex.op, ImageSource):
-                found.append(self._image(vertex.op))
-                break
-            layer = self._layers.get(at)
-            if layer is not None and not layer.empty:
-                found.append(Below(self._places[at][2], layer.content_id))
-            inputs = vertex.inputs
-        return reversed(found)
+        while inputs and inputs[0] in self._layers:
+            found.append(inputs[0])
+            inputs = self._graph.vertices[inputs[0]].inputs
+        return found
+
+    def _bottom(self, index: int) -> Below | None:
+        steps = [index, *self._steps_below(index)]
+        inputs = self._graph.vertices[steps[-1]].inputs
+        op = self._graph.vertices[inputs[0]].op if inputs else None
+        return self._image(op) if isinstance(op, ImageSource) and op != SCRATCH else None
+
+    def _base(self, index: int) -> State:
+        """Return the state that a step stands on."""
+        steps = self._steps_below(index)
+        inputs = self._graph.vertices[steps[-1] if steps else index].inputs
+        op = self._graph.vertices[inputs[0]].op if inputs else None
+        layers = tuple(self._layers[each] for each in reversed(steps))
+        if isinstance(op, ImageSource):
+            layers = (*self._images[op.reference, op.platform].layers, *layers)
+        return State(layers)
 
     def _image(self, op: ImageSource) -> Below:
         name = self._store.images.name(op.reference)
@@ -177,6 +217,12 @@ class Explainer:
 
     def _salted(self, value: bytes) -> str:
         return hashlib.blake2b(value, key=self._store.secret_key()).hexdigest()
+
+
+def _with_result(facts: Facts, layer: Layer, base: State) -> Facts:
+    return msgspec.structs.replace(
+        facts, result=layer.diff_id, layer=layer.content_id, after=base.with_layer(layer).id
+    )
 
 
 def _without(place: tuple[str, int, str], hidden: frozenset[str]) -> tuple[str, int, str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from builder.errors import LapstrakeError
 from builder.events import Cause, Difference, Event, EventSink, Explained
 from builder.graph.keys import CacheKey
 from builder.graph.operations import CopyOp, MakeDirOp, RunOp
@@ -95,7 +97,8 @@ class Misses:
             if isinstance(op := self._graph.vertices[index].op, RunOp | CopyOp | MakeDirOp)
         }
         if cached:
-            self._explained().remember_cached(cached)
+            with suppress(LapstrakeError):  # what it explains some day must not end a build
+                self._explained().remember_cached(cached)
 
     def _explained(self) -> Explainer:
         with self._lock:

@@ -140,6 +140,16 @@ class Solver:
             recorded. Cancelled: the build was interrupted.
         """
         self._take_sources()
+        try:
+            self._take_all()
+        finally:
+            self._misses.ended()
+        if self._verify:
+            self._verify_cached()
+        states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
+        return Solved(states, self._layers, len(self._layers), self._cached)
+
+    def _take_all(self) -> None:
         while True:
             try:
                 self._take_cached()
@@ -147,16 +157,12 @@ class Solver:
                     self._refuse_missing()
                     self._execute_rest()
                 self._have_result()
-                break
             except LayerLost as lost:
                 if not self._can_be_made_again(lost):
                     raise
                 self._start_over()
-        self._misses.ended()
-        if self._verify:
-            self._verify_cached()
-        states = {at: each for at, each in self._inputs.items() if isinstance(each, State)}
-        return Solved(states, self._layers, len(self._layers), self._cached)
+            else:
+                return
 
     def _have_result(self) -> None:
         """Have the layers of the image here: what the store calls an image is whole."""

@@ -233,6 +233,27 @@ def test_a_result_as_before_is_another_word_than_cached_or_executed(
     ]
 
 
+def test_a_long_chain_of_steps_leaves_little(fresh: Workshop, project: Path) -> None:
+    text = "COPY src/a /a\n" + "".join(f"COPY src/a /a{number}\n" for number in range(60))
+    fresh.build(project, f"{text}RUN true")
+    (project / "src/a").write_text("changed")
+    found = reasons(fresh.build(project))
+    assert found["RUN true"] == "a step before it made other files: COPY src/a /a"
+    [path] = [each for each in (fresh.root / "traces").iterdir() if each.stat().st_size > 10_000]
+    assert path.stat().st_size / (2 * 62) < 1_200
+
+
+def test_what_was_cached_when_a_build_failed_is_known_too(
+    fresh: Workshop, project: Path, tmp_path: Path
+) -> None:
+    fresh.build(project, "RUN echo 1 > /f\nRUN cat /f")
+    other = tmp_path / "other"
+    other.mkdir()
+    fresh.refused(other, "RUN echo 1 > /f\nRUN cat /f\nRUN false")
+    found = reasons(fresh.build(other, "RUN echo 1 > /f\nRUN cat  /f\nRUN true"))
+    assert found["RUN cat  /f"] == "the command changed"
+
+
 def test_a_disk_that_takes_no_traces_ends_no_build(fresh: Workshop, project: Path) -> None:
     for path in (fresh.root / "traces").iterdir():
         path.unlink()

@@ -8,7 +8,17 @@ import msgspec
 import pytest
 
 from builder.events import Cause, Difference, FileDifference
-from builder.graph.explain import ABSENT, Below, Facts, compare, nearest, place_of, reason, remark
+from builder.graph.explain import (
+    ABSENT,
+    Below,
+    Facts,
+    chain,
+    compare,
+    nearest,
+    place_of,
+    reason,
+    remark,
+)
 
 PYTHON = "docker.io/library/python:3.12"
 
@@ -24,6 +34,10 @@ def image(digest: str, name: str = PYTHON) -> Below:
 
 def why(now: Facts, before: Facts | None) -> str:
     return reason(compare(now, before))
+
+
+def why_below(now: tuple[Below, ...], before: tuple[Below, ...] | None) -> str:
+    return reason(compare(facts(), facts(), below=now, before_below=before))
 
 
 @pytest.mark.parametrize(
@@ -102,34 +116,48 @@ def test_what_was_read_is_named(now: dict[str, str], before: dict[str, str], exp
 
 
 def test_a_new_base_is_named_with_its_digest() -> None:
-    now, before = facts(below=(image("a"),)), facts(below=(image("b"),))
-    assert why(now, before) == f"the base changed: python:3.12 is now sha256:{'a' * 12}…"
+    assert (
+        why_below((image("a"),), (image("b"),))
+        == f"the base changed: python:3.12 is now sha256:{'a' * 12}…"
+    )
 
 
 def test_another_base_is_named() -> None:
-    now = facts(below=(image("a", "docker.io/library/python:3.13"),))
-    assert why(now, facts(below=(image("b"),))) == (
-        "the base changed: python:3.12 is now python:3.13"
-    )
+    now = image("a", "docker.io/library/python:3.13")
+    assert why_below((now,), (image("b"),)) == ("the base changed: python:3.12 is now python:3.13")
 
 
 def test_of_what_a_step_stands_on_the_lowest_that_differs_is_named() -> None:
     one, two = Below("COPY . .", "1"), Below("RUN a", "2")
-    before = facts(below=(image("a"), one, two))
-    changed = facts(below=(image("a"), Below("COPY . .", "9"), Below("RUN a", "8")))
-    assert why(changed, before) == "a step before it made other files: COPY . ."
-    renamed = facts(below=(image("a"), Below("COPY . ./", "9"), two))
-    assert why(renamed, before) == "a step before it made other files: COPY . ./"
-    longer = facts(below=(image("a"), Below("RUN new", "7"), one, two))
-    assert why(longer, before) == "a step before it is new: RUN new"
-    assert why(before, longer) == "a step before it is gone: RUN new"
-    on_top = facts(below=(image("a"), one, two, Below("RUN new", "7")))
-    assert why(on_top, before) == "a step before it is new: RUN new"
+    before = (image("a"), one, two)
+    changed = (image("a"), Below("COPY . .", "9"), Below("RUN a", "8"))
+    assert why_below(changed, before) == "a step before it made other files: COPY . ."
+    renamed = (image("a"), Below("COPY . ./", "9"), two)
+    assert why_below(renamed, before) == "a step before it made other files: COPY . ./"
+    longer = (image("a"), Below("RUN new", "7"), one, two)
+    assert why_below(longer, before) == "a step before it is new: RUN new"
+    assert why_below(before, longer) == "a step before it is gone: RUN new"
+    on_top = (image("a"), one, two, Below("RUN new", "7"))
+    assert why_below(on_top, before) == "a step before it is new: RUN new"
+    assert why_below(before, None) == "what it stands on changed"
+
+
+def test_what_a_step_stood_on_is_found_again_from_the_facts_of_the_others() -> None:
+    bottom = image("a")
+    one = facts("COPY . .", image=bottom, base="a", layer="1", after="s1")
+    two = facts("RUN a", image=bottom, base="s1", layer="2", after="s2")
+    three = facts("RUN b", image=bottom, base="s2")
+    by_after = {each.after: each for each in (one, two)}
+    assert chain(three, by_after) == (bottom, Below("COPY . .", "1"), Below("RUN a", "2"))
+    assert chain(one, by_after) == (bottom,)
+    assert chain(three, {"s2": two}) is None
+    assert chain(facts(base="x"), {"x": facts(base="x", after="x")}) is None
+    assert chain(facts(), {}) == ()
 
 
 def test_many_reasons_are_counted() -> None:
-    now = facts(values={"command": "a", "user": "b", "directory": "c"}, below=(image("a"),))
-    before = facts(values={"command": "x", "user": "y", "directory": "z"}, below=(image("b"),))
+    now = facts(values={"command": "a", "user": "b", "directory": "c", "script": "1"})
+    before = facts(values={"command": "x", "user": "y", "directory": "z", "script": "2"})
     assert why(now, before) == "the command changed; the user changed: y is now b; and 2 more"
 
 
