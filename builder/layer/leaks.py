@@ -13,6 +13,8 @@ import msgspec
 from builder.layer.deep import DIRECTORY, objects_below, opened
 
 _PIECE = 1 << 20
+_ENOUGH = 4 << 10
+"""Bytes: what begins like a needle for so long is taken for it."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -76,8 +78,9 @@ def find_leaks(
 class _Search:
     def __init__(self, needles: tuple[bytes, ...], since: int) -> None:
         self._since = since
-        self._pattern = pattern_of(needles)
-        self._overlap = max(map(most_written, needles)) - 1
+        begun = tuple({needle[:_ENOUGH] for needle in needles})
+        self._pattern = pattern_of(begun)
+        self._overlap = max(map(most_written, begun)) - 1
 
     def below(self, root: int) -> Iterator[str]:
         """Yield the paths of what gives something away, below an open directory."""

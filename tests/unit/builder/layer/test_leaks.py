@@ -40,3 +40,10 @@ def test_base64_in_lines_is_found_whatever_stands_before_it(tmp_path: Path) -> N
     (tmp_path / "file").write_bytes(b"\0" * ((1 << 20) - 60) + text)
     needles = forms(value)
     assert find_leaks({"root": str(tmp_path), "needles": needles}, (), lambda _: None) == ["/file"]
+
+
+def test_a_part_of_a_large_secret_is_found_by_its_beginning(tmp_path: Path) -> None:
+    value = os.urandom(20_000)
+    (tmp_path / "begun").write_bytes(b"x" + value[:5000])
+    (tmp_path / "other").write_bytes(value[10_000:])
+    assert find_leaks({"root": str(tmp_path), "needles": [value]}, (), lambda _: None) == ["/begun"]
