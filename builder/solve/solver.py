@@ -39,10 +39,8 @@ from builder.graph.operations import (
 )
 from builder.graph.vertex import Graph, Vertex
 from builder.solve.context import LocalContext, Remotes
-from builder.solve.executor import Executor
 from builder.solve.lookup import CacheBackend, Input, Lookup, Result, base_of, below
 from builder.solve.misses import Misses
-from builder.solve.schedule import Schedule
 from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Began, Executing, Kept, Made, Trace
 from builder.solve.translate import Behind
@@ -53,6 +51,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from builder.solve.execution import Execution
+    from builder.solve.executor import Executor
     from builder.solve.processing import Processing
 
 _LONGEST_WAIT = 0.2
@@ -267,6 +266,8 @@ class Solver:
 
     def _execute_in_pool(self, running: dict[Future[Result], int], processing: Processing) -> None:
         from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+
+        from builder.solve.schedule import Schedule
 
         schedule = Schedule(self._graph, self._inputs, self._work)
         with ThreadPoolExecutor(max_workers=self._jobs) as pool:
