@@ -15,7 +15,8 @@
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space limit foreign-map corrupt
     ├── LayerError                 layer.*: invalid too-large changed foreign-owner
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
-    │                              secret-missing secret-unusable secret-leaked not-found
+    │                              secret-missing secret-unusable secret-unused
+    │                              secret-leaked not-found
     ├── ExportError                export.*: failed no-space
     └── ContainerError             container.*: not-found start-failed
 

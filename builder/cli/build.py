@@ -232,6 +232,7 @@ def command(
                 target=target,
                 platform=platform,
                 contexts=_contexts(contexts),
+                **_given(secrets, (), ()),
             )
             return answer(invocation, call, question, _stdin(question))
     shell = shell_of(on_fail, keep=keep_failed or invocation.settings.keep_failed)
@@ -284,15 +285,18 @@ def command(
 def _given(
     secrets: tuple[str, ...], ssh: tuple[str, ...], allow: tuple[str, ...]
 ) -> dict[str, Any]:
+    given: dict[str, Any] = {}
     if not (secrets or ssh or allow):
-        return {}
+        return given
     from builder.cli.given import agents_of, allowed_of, secrets_of
 
-    return {
-        "secrets": secrets_of(secrets),
-        "agents": agents_of(ssh),
-        "allow": allowed_of(allow),
-    }
+    if secrets:
+        given["secrets"] = secrets_of(secrets)
+    if ssh:
+        given["agents"] = agents_of(ssh)
+    if allow:
+        given["allow"] = allowed_of(allow)
+    return given
 
 
 def _caches(sources: tuple[str, ...], targets: tuple[str, ...]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
 from builder.engine.places import locator
 from builder.engine.recording import project_of
-from builder.engine.remotes import RemoteSources, redacted
+from builder.engine.remotes import RemoteSources, redacted, secrets_of
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
 from builder.engine.walls import weaker
@@ -60,7 +60,6 @@ if TYPE_CHECKING:
     from builder.sharing.records import Bundle
     from builder.sharing.sharing import Sharing
     from builder.solve.agents import Agents
-    from builder.solve.secrets import Secrets
 
 
 MAIN = "context"
@@ -100,7 +99,8 @@ class Build:
         self._events = events
         self._trail = trail
         self._catalogue = Catalogue(store)
-        self._remotes = RemoteSources(settings, store, behind)
+        self._secrets = secrets_of(request.secrets)
+        self._remotes = RemoteSources(settings, store, behind, self._secrets)
         self._stdin = stdin
         self._named: NamedContexts | None = None
         self._agents: Agents | None = None
@@ -223,13 +223,15 @@ class Build:
             for warning in unused:
                 self._events.emit(Warned(diagnostic=warning))
         self._trail(self._steps_of(graph))
+        contexts = {MAIN: local, **_used(graph, self._named)}
+        remarks = self._unused_secrets(graph)
         solved = Solver(
             graph,
             store=self._store,
             behind=self._behind,
             executor=self._executor,
             images=self._states,
-            contexts={MAIN: local, **_used(graph, self._named)},
+            contexts=contexts,
             remotes=self._remotes,
             surroundings=self._surroundings(),
             events=self._events,
@@ -243,11 +245,21 @@ class Build:
             normalize=self._request.cache_normalize,
         ).solve()
         image = self._image(plan, solved)
-        remarks = weaker(self._behind)
-        for remark in remarks:
+        for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
+            remarks = (*remarks, remark)
         warnings = (*plan.warnings, *remarks)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
+
+    def _unused_secrets(self, graph: Graph) -> tuple[Diagnostic, ...]:
+        if self._secrets is None:
+            return ()
+        from builder.engine.unasked import unasked
+
+        warnings = unasked(self._secrets.given(), graph, self._remotes.fetched)
+        for warning in warnings:
+            self._events.emit(Warned(diagnostic=warning))
+        return warnings
 
     def _steps_of(self, graph: Graph) -> Planned:
         return planned_trail(
@@ -311,7 +323,7 @@ class Build:
             hosts=self._request.hosts,
             limits=self._request.limits,
             network=self._request.network,
-            secrets=self._secrets(),
+            secrets=self._secrets,
             agents=self._agents,
             certificates=self._certificates(),
             keep_failed=self._request.keep_failed,
@@ -324,14 +336,6 @@ class Build:
         from builder.engine.trust import certificates
 
         return certificates(self._settings.ca_certs)
-
-    def _secrets(self) -> Secrets | None:
-        if not self._request.secrets:
-            return None
-        from builder.settings import variable
-        from builder.solve.secrets import Secrets
-
-        return Secrets(self._request.secrets, variable)
 
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)

@@ -206,13 +206,14 @@ class Engine(Upkeep):
         from builder.engine import calls
         from builder.engine.contexts import begun
         from builder.engine.named import NamedContexts
-        from builder.engine.remotes import RemoteSources
+        from builder.engine.remotes import RemoteSources, secrets_of
 
         def config_of(reference: str, platform: Platform) -> ImageConfig | None:
             image = self._catalogue.by_reference(Reference.parse(reference))
             return image.config if image is not None and platform.matches(image.platform) else None
 
-        fetch = RemoteSources(self._settings, self._store, self._behind).fetch_silently
+        secrets = secrets_of(request.secrets)
+        fetch = RemoteSources(self._settings, self._store, self._behind, secrets).fetch_silently
         named = NamedContexts(request.contexts, fetch)
         with begun(
             request,

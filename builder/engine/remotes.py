@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING
 from builder.graph.operations import GitSource, HttpSource
 from builder.settings import Settings
 from builder.solve.context import Fetched, LocalContext, Origin
+from builder.solve.given import SecretSource
 from builder.solve.translate import Behind
 from builder.store.root import Store
 
 if TYPE_CHECKING:
     from builder.registry.exchange import Transport
+    from builder.solve.secrets import Secrets
     from builder.source.checkouts import Checkouts
+    from builder.source.credentials import Credential
     from builder.source.http import Downloads, Wanted
 
 
 class RemoteSources:
     """What the solver asks for remote sources; nothing is loaded or contacted before it is asked for."""
 
-    def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, behind: Behind, secrets: Secrets | None = None
+    ) -> None:
         self._settings = settings
         self._root = f"{store.root}/downloads"
         self._leases = store.leases
         self._behind = behind
+        self._secrets = secrets
+        self.fetched: list[HttpSource | GitSource] = []
+        """What was asked for, in the order in which it was."""
         self._made: Downloads | None = None
         self._cloned: Checkouts | None = None
 
@@ -57,14 +65,16 @@ class RemoteSources:
         log: Callable[[bytes], None],
     ) -> Fetched:
         """Have a source here; see `solve.context.Remotes`."""
+        self.fetched.append(op)
+        credential = self._credential(op)
         if isinstance(op, GitSource):
-            checkout = self._checkouts().fetch(op, log)
+            checkout = self._checkouts().fetch(op, log, credential)
             return Fetched(
                 context=_context(checkout.directory, Origin.CHECKOUT),
                 cached=not checkout.moved,
                 note=checkout.commit[:12],
             )
-        download = self._downloads().fetch(_wanted(op), progress)
+        download = self._downloads().fetch(_wanted(op, credential), progress)
         return Fetched(
             context=_context(download.directory, Origin.DOWNLOAD),
             cached=not download.moved,
@@ -74,6 +84,13 @@ class RemoteSources:
     def fetch_silently(self, op: HttpSource | GitSource, _what: str) -> LocalContext:
         """Have a source here for a question that shows no progress; see `fetch`."""
         return self.fetch(op, progress=lambda *_: None, log=lambda _: None).context
+
+    def _credential(self, op: HttpSource | GitSource) -> Credential | None:
+        if self._secrets is None:
+            return None
+        from builder.source.credentials import credential
+
+        return credential(op, self._secrets.value)
 
     def _downloads(self) -> Downloads:
         if self._made is None:
@@ -108,10 +125,10 @@ class RemoteSources:
         return self._cloned
 
 
-def _wanted(op: HttpSource) -> Wanted:
+def _wanted(op: HttpSource, credential: Credential | None = None) -> Wanted:
     from builder.source.http import Wanted
 
-    return Wanted(url=op.url, name=op.name, checksum=op.checksum)
+    return Wanted(url=op.url, name=op.name, checksum=op.checksum, credential=credential)
 
 
 def _context(directory: str, origin: Origin) -> LocalContext:
@@ -123,3 +140,13 @@ def redacted(url: str) -> str:
     from builder.dockerfile import remotes
 
     return remotes.redacted(url)
+
+
+def secrets_of(sources: tuple[SecretSource, ...]) -> Secrets | None:
+    """Return the secrets that a build was given, None for none."""
+    if not sources:
+        return None
+    from builder.settings import variable
+    from builder.solve.secrets import Secrets
+
+    return Secrets(sources, variable)

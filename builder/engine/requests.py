@@ -77,6 +77,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None = None
     platform: str | None = None
     contexts: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[SecretSource, ...] = ()
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import hmac
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 
 from builder.errors import UsageError
 from builder.solve.given import SecretSource
@@ -26,6 +27,7 @@ class Secrets:
         self._sources = {source.id: source for source in sources}
         self._variable = variable or (lambda _: None)
         self._values: dict[str, bytes] = {}
+        self._reading = Lock()
 
     @classmethod
     def of_values(cls, values: Mapping[str, bytes], given: Iterable[str]) -> Secrets:
@@ -46,9 +48,11 @@ class Secrets:
         source = self._sources.get(secret_id)
         if source is None:
             return None
-        if secret_id not in self._values:
-            self._values[secret_id] = self._read(source)
-        return self._values[secret_id]
+        # Downloads ask from threads of their own, and a FIFO can be read once.
+        with self._reading:
+            if secret_id not in self._values:
+                self._values[secret_id] = self._read(source)
+            return self._values[secret_id]
 
     def given(self) -> tuple[str, ...]:
         """Return the ids that were given."""

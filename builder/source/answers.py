@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from builder.errors import RegistryError, SourceError
 from builder.registry.address import origin_of, redact
 from builder.registry.exchange import Response, Unreachable
+from builder.source.credentials import Credential, token_name
 
 LIMIT = 64 << 30
 """Bytes of one file that are taken."""
@@ -51,8 +52,11 @@ def inflated(chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         raise SourceError(f"`{redact(url)}` is sent in a damaged gzip stream") from error
 
 
-def refused(status: int, url: str) -> SourceError:
-    """Return what to say of an answer that brings no file; its body says nothing to anybody."""
+def refused(status: int, url: str, credential: Credential | None = None) -> SourceError:
+    """Return what to say of an answer that brings no file; its body says nothing to anybody.
+
+    `credential` is what the server of the address was told.
+    """
     shown = redact(url)
     if status in (404, 410):
         return SourceError(
@@ -67,9 +71,11 @@ def refused(status: int, url: str) -> SourceError:
             code="source.unauthorized",
             notes=(
                 f"the server answers {status}",
-                "secrets are not used for downloads yet, only what the URL holds",
+                *([f"the secret `{credential.name}` was sent"] if credential else ()),
             ),
-            hint="check the address, or download it outside and copy it from the context",
+            hint="check the secret, and what it may read"
+            if credential
+            else f"check the address, or give a token: `--secret id={token_name(url)},env=NAME`",
         )
     return SourceError(
         f"`{shown}` cannot be downloaded",

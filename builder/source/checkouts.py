@@ -25,7 +25,10 @@ import msgspec
 from builder.errors import SourceError
 from builder.graph.operations import GitSource
 from builder.registry.backoff import wait
+from builder.source.credentials import Credential
 from builder.source.git import PROTOCOLS, Git, GitFailed, Manners
+from builder.source.refusals import failed as cannot_be_fetched
+from builder.source.refusals import hidden, other_commit, redacted
 from builder.source.work_trees import forget_repositories, set_times
 
 _HEX = frozenset("0123456789abcdef")
@@ -79,8 +82,15 @@ class Checkouts:
         tree = f"{self._place(op)}/trees/{_version(op, commit, '')}"
         return tree if os.path.isdir(tree) else None
 
-    def fetch(self, op: GitSource, log: Callable[[bytes], None]) -> Checkout:
+    def fetch(
+        self,
+        op: GitSource,
+        log: Callable[[bytes], None],
+        credential: Credential | None = None,
+    ) -> Checkout:
         """Return a checkout of what the ref names now; what is here already is not fetched again.
+
+        `credential` is told to the server of this address, and to none to which it redirects.
 
         Raises: SourceError: git is missing or fails, or the ref, the commit or the directory is not there.
             Cancelled.
@@ -92,7 +102,8 @@ class Checkouts:
             program=self._program,
             proxies=self._proxies,
             ca_bundle=self._ca_bundle,
-            secrets=_secrets(op.url),
+            secrets=(*hidden(op.url), *(credential.shapes if credential else ())),
+            settings=() if credential is None else _told(op.url, credential),
             cancelled=self._cancelled,
             log=log,
         )
@@ -100,7 +111,7 @@ class Checkouts:
             try:
                 return self._fetched(op, place, Git(manners))
             except GitFailed as error:
-                raise _failed(op, error) from error
+                raise cannot_be_fetched(op, error, credential) from error
 
     def _place(self, op: GitSource) -> str:
         name = sha256(op.url.encode("utf-8", "surrogateescape")).hexdigest()[:40]
@@ -126,7 +137,7 @@ class Checkouts:
         if op.checksum and not any(
             each.startswith(op.checksum.lower()) for each in (resolved.object, commit)
         ):
-            raise _other_commit(op, commit)
+            raise other_commit(op, commit)
         _check_out(op, repository, resolved, commit, tree)
         return Checkout(directory=tree, commit=commit, moved=True)
 
@@ -143,6 +154,18 @@ class Checkouts:
             yield
         finally:
             os.close(fd)
+
+
+def _told(url: str, credential: Credential) -> tuple[tuple[str, str], ...]:
+    """Return the settings by which git tells one repository's server who comes.
+
+    After a redirect git would send the header to whichever server came next.
+    """
+    scope = f"http.{redacted(url)}"
+    return (
+        (f"{scope}.extraHeader", f"Authorization: {credential.header}"),
+        (f"{scope}.followRedirects", "false"),
+    )
 
 
 def is_commit(text: str) -> bool:
@@ -231,7 +254,7 @@ def _resolve(op: GitSource, git: Git) -> _Resolved:
         )
     wanted = op.checksum.lower()
     if wanted and not found.object.startswith(wanted) and not found.commit.startswith(wanted):
-        raise _other_commit(op, found.commit)
+        raise other_commit(op, found.commit)
     return found
 
 
@@ -278,7 +301,7 @@ def _obtain(op: GitSource, repository: Git, resolved: _Resolved) -> None:
             return
     if failed is not None:
         raise failed
-    raise _other_commit(op, "")
+    raise other_commit(op, "")
 
 
 def _check_out(op: GitSource, repository: Git, resolved: _Resolved, commit: str, tree: str) -> None:
@@ -354,49 +377,3 @@ def _remove(path: str) -> None:
     from builder.layer.remove import remove_tree
 
     remove_tree(path)
-
-
-def redacted(url: str) -> str:
-    """Return an address as it may be shown, without user and password."""
-    scheme, separator, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    host = authority.rpartition("@")[2]
-    return f"{scheme}://{host}{slash}{path}" if separator else url
-
-
-def _secrets(url: str) -> tuple[str, ...]:
-    """Return what of an address must not be shown: what stands before its host, and the password alone."""
-    authority = url.partition("://")[2].partition("/")[0]
-    user, at, _ = authority.rpartition("@")
-    password = user.partition(":")[2]
-    return tuple(part for part in (user, password) if at and len(part) > 1) if "://" in url else ()
-
-
-def _other_commit(op: GitSource, commit: str) -> SourceError:
-    shown = redacted(op.url)
-    if not op.checksum or op.fetch_by_commit:
-        wanted = op.checksum or op.ref
-        return SourceError(
-            f"`{shown}` does not give away the commit `{wanted[:64]}`", code="source.not-found"
-        )
-    return SourceError(
-        f"`{shown}` is at another commit than its checksum says",
-        code="source.checksum-mismatch",
-        notes=(f"expected {op.checksum}", f"got      {commit}"),
-        hint="find out why it differs before you change the checksum",
-    )
-
-
-def _failed(op: GitSource, error: GitFailed) -> SourceError:
-    lines = [line for line in error.said.splitlines() if line.strip()][-5:]
-    hint = "check the address, the network and the proxy settings"
-    if "Authentication failed" in error.said or "could not read Username" in error.said:
-        hint = "check the address; repositories that need a password or key cannot be used yet"
-    return SourceError(
-        f"`{redacted(op.url)}` cannot be fetched",
-        code="source.git-failed",
-        notes=("git says:\n" + "\n".join(lines),)
-        if lines
-        else (f"git ended with code {error.code}",),
-        hint=hint,
-    )

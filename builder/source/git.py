@@ -54,12 +54,16 @@ class GitFailed(Exception):
 
 
 class Manners(msgspec.Struct, frozen=True, kw_only=True):
-    """How git is run: `secrets` are texts that are never shown, `log` takes what git says while it works."""
+    """How git is run: `secrets` are texts that are never shown, `log` takes what git says while it works.
+
+    `settings` are further ones of git-config(1), which may hold secrets: git is told them by its environment alone.
+    """
 
     program: str = "git"
     proxies: tuple[tuple[str, str], ...] = ()
     ca_bundle: str | None = None
     secrets: tuple[str, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
     cancelled: Callable[[], bool]
     log: Callable[[bytes], None]
 
@@ -167,20 +171,21 @@ class Git:
 
 
 def _environment(manners: Manners) -> dict[str, str]:
+    settings = (*_SETTINGS, *manners.settings)
     environment = {
         "PATH": os.pathsep.join(os.get_exec_path()),
         "HOME": os.devnull,
         "LC_ALL": "C",
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_CONFIG_COUNT": str(len(_SETTINGS)),
+        "GIT_CONFIG_COUNT": str(len(settings)),
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "true",
         "GIT_ALLOW_PROTOCOL": PROTOCOLS,
         "GIT_SSH_COMMAND": f"ssh -F {os.devnull} -o BatchMode=yes",
         **dict(manners.proxies),
     }
-    for number, (key, value) in enumerate(_SETTINGS):
+    for number, (key, value) in enumerate(settings):
         environment[f"GIT_CONFIG_KEY_{number}"] = key
         environment[f"GIT_CONFIG_VALUE_{number}"] = value
     if manners.ca_bundle is not None:

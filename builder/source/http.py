@@ -34,6 +34,7 @@ from builder.source.answers import (
     seconds,
     too_large,
 )
+from builder.source.credentials import Credential
 
 _PIECE = 1 << 20
 _REPORT_EVERY = 1 << 18
@@ -43,11 +44,15 @@ Progress = Callable[[str, int, int | None], None]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A file to have: `name` is a single name, `checksum` is `sha256:…` or ""."""
+    """A file to have: `name` is a single name, `checksum` is `sha256:…` or "".
+
+    `credential` is told to the server of the address, and to none to which it redirects.
+    """
 
     url: str
     name: str
     checksum: str = ""
+    credential: Credential | None = None
 
 
 class Download(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +190,8 @@ class _Fetching:
         self._wait = wait
         self._moved = 0
         self._url, self._origin, self._authorization = _address(wanted.url)
+        if wanted.credential is not None:
+            self._authorization = Authorization(wanted.credential.header, self._origin)
 
     def run(self) -> Download:
         """Ask, and take what comes, in several tries if the connection breaks."""
@@ -227,7 +234,7 @@ class _Fetching:
                     raise _Restart
                 return self._take(response, partial, size)
             if response.status != 200:
-                raise refused(response.status, self._url)
+                raise refused(response.status, self._url, self._wanted.credential)
             self._forget()
             validators = _Record(
                 etag=response.header("etag") or "", modified=response.header("last-modified") or ""

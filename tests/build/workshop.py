@@ -113,6 +113,10 @@ class Workshop:
         self.write(context, dockerfile)
         if file is not None:
             request["dockerfile"] = str(file)
+        return self.build_from(str(context), **request)
+
+    def build_from(self, context: str, **request: Any) -> Built:
+        """Build a context by whatever names it."""
         self._count += 1
         archive = self._ground / f"{self._count}.tar"
         output = Output(
@@ -120,7 +124,7 @@ class Workshop:
         )
         watch = Watch()
         result = self.engine.build(
-            BuildRequest(context=str(context), outputs=(output,), **request), watch
+            BuildRequest(context=context, outputs=(output,), **request), watch
         )
         return Built(result, watch, archive)
 

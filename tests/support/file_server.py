@@ -17,6 +17,8 @@ class File:
         self.status = 200
         self.cut: list[int] = []
         self.ranges = True
+        self.wants: str | None = None
+        """The `Authorization` without which there is no answer but 401."""
 
 
 class FileServer:
@@ -47,6 +49,9 @@ def serving_files() -> Iterator[FileServer]:
             file = served.files.get(self.path)
             if file is None:
                 self.send_error(404)
+                return
+            if file.wants not in (None, headers.get("authorization")):
+                self.send_error(401)
                 return
             self._answer(file, headers)
 

@@ -23,12 +23,19 @@ IDENTITY = {
 
 
 class GitServer:
-    """What is served: `url(name)` is the address of a repository; `requests` are the paths asked for."""
+    """What is served: `url(name)` is the address of a repository; `requests` are the paths asked for.
+
+    `wants` is the `Authorization` without which there is no answer but 401, `told` are those that came. With
+    `sends_to`, every request is redirected to the same path below that address.
+    """
 
     def __init__(self, root: Path, port: int) -> None:
         self.root = root
         self.port = port
         self.requests: list[str] = []
+        self.wants: str | None = None
+        self.told: list[str] = []
+        self.sends_to = ""
 
     def url(self, name: str) -> str:
         """Return the address of a repository, `NAME.git`."""
@@ -84,6 +91,19 @@ def serving(root: Path) -> Iterator[GitServer]:
         def _answer(self, body: bytes) -> None:
             parts = urlsplit(self.path)
             served.requests.append(f"{self.command} {self.path}")
+            authorization = self.headers.get("Authorization")
+            if authorization is not None:
+                served.told.append(authorization)
+            if served.sends_to:
+                self.send_response(302)
+                self.send_header("Location", f"{served.sends_to}{self.path}")
+                self.end_headers()
+                return
+            if served.wants not in (None, authorization):
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="here"')
+                self.end_headers()
+                return
             done = subprocess.run(
                 ["git", "http-backend"],
                 input=body,
