@@ -34,6 +34,9 @@ MODULES = [
     "test_stages",
     "test_add",
     "test_cache",
+    "test_cutoff",
+    "test_normalized",
+    "test_verify_cache",
     "test_onbuild",
     "test_kept",
 ]
