@@ -17,7 +17,7 @@ from builder.engine.remotes import RemoteSources, redacted, secrets_of
 from builder.engine.requests import BuildRequest
 from builder.engine.texts import read_text
 from builder.engine.walls import weaker
-from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError
+from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError, UsageError
 from builder.events import (
     BuildStarted,
     EventSink,
@@ -132,6 +132,12 @@ class Build:
         """Build with the caches of others; what was finished is shared even if the build fails."""
         from builder.sharing.sharing import Sharing
 
+        caches = (*self._request.cache_from, *self._request.cache_to)
+        if self._settings.executor != LOCAL and any(each.mounts for each in caches):
+            raise UsageError(
+                "cache mounts are shared only where steps are executed by this process",
+                hint="leave out `mounts=`, or the variable LAPSTRAKE_EXECUTOR",
+            )
         with Sharing(
             self._request.cache_from,
             self._request.cache_to,

@@ -111,6 +111,24 @@ class Lookup:
         self._backend = elsewhere
         self._jobs = store.jobs
 
+    def own_key(self, op: RunOp, inputs: tuple[Input, ...], key: CacheKey) -> CacheKey:
+        """Return the key under which an execution is recorded: `key`, unless that rests on what others say they read.
+
+        Raises: ContextError. LayerLost: what has to be read for that cannot be had.
+        """
+        if self._backend is None or not any(isinstance(each, BindMount) for each in op.mounts):
+            return key
+        return run_key(op, base_of(inputs), self.shown(op, inputs, self._fingerprint, own=True))
+
+    def have_inputs(self, inputs: tuple[Input, ...]) -> None:
+        """Have everything here that a step stands on, or reads.
+
+        Raises: LayerLost: as `have`.
+        """
+        for each in inputs:
+            if isinstance(each, State):
+                self.have(each)
+
     def key(self, op: Step, inputs: tuple[Input, ...]) -> CacheKey:
         """Return the key of a step.
 
@@ -146,35 +164,40 @@ class Lookup:
         return True
 
     def shown(
-        self, op: RunOp, inputs: tuple[Input, ...], fingerprint: Callable[[str], str]
+        self,
+        op: RunOp,
+        inputs: tuple[Input, ...],
+        fingerprint: Callable[[str], str],
+        *,
+        own: bool = False,
     ) -> tuple[KeyPart, ...]:
         """Return what counts of what a RUN is shown by its mounts.
 
-        `fingerprint` gives what counts of a secret, "" for nothing.
+        `fingerprint` gives what counts of a secret, "" for nothing. With `own`, nobody else is asked.
 
         Raises: ContextError: a mount's source is missing.
         """
         parts: list[KeyPart] = []
         for mount in op.mounts:
             if isinstance(mount, BindMount):
-                parts.append(self._bound(mount, inputs))
+                parts.append(self._bound(mount, inputs, own=own))
             elif isinstance(mount, SecretMount):
                 found = fingerprint(mount.id)
                 if found:
                     parts.append(KeyPart(f"secret {mount.id}", found))
         return tuple(parts)
 
-    def _bound(self, mount: BindMount, inputs: tuple[Input, ...]) -> KeyPart:
+    def _bound(self, mount: BindMount, inputs: tuple[Input, ...], *, own: bool) -> KeyPart:
         """Return what counts of a bind mount: what its input holds at the path."""
         state = inputs[mount.input]
         if not mount.path and isinstance(state, State):
             return KeyPart(STATE, state.id, mount.target)
         path = literal(mount.path)
         selection = CopyOp(sources=(CopySource(input=mount.input, paths=(path,)),), dest="/")
-        return KeyPart(CONTENTS, self.contents(selection, inputs), mount.target)
+        return KeyPart(CONTENTS, self.contents(selection, inputs, own=own), mount.target)
 
-    def contents(self, op: CopyOp, inputs: tuple[Input, ...]) -> str:
-        """Return the digest of what a copy selects.
+    def contents(self, op: CopyOp, inputs: tuple[Input, ...], *, own: bool = False) -> str:
+        """Return the digest of what a copy selects; with `own`, nobody else is asked.
 
         A context is read here, by the user's own rights; a state behind the launcher, and remembered.
 
@@ -184,7 +207,7 @@ class Lookup:
         if request is not None:
             states, text = request
             known = self._store.cache.selection(states, text)
-            if known is None and self._backend is not None:
+            if known is None and self._backend is not None and not own:
                 known = self._backend.selection(states, text)
             if known is not None:
                 return known

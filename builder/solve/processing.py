@@ -100,6 +100,8 @@ class Processing:
         locks: tuple[int, ...] = (),
     ) -> Result:
         base = base_of(inputs)
+        self._lookup.have_inputs(inputs)
+        key = self._lookup.own_key(op, inputs, key)
         asked = self._misses.asked(index, key, base)
         missed = self._misses.missed(index, op, key, asked=asked)
         began = time.monotonic()
@@ -126,6 +128,7 @@ class Processing:
             if layer is not None:
                 self._misses.hit(index, key)
                 return Result(layer, cached=True)
+        self._lookup.have_inputs(inputs)
         began = time.monotonic()
         copied = self._execution.copy(index, op, inputs)
         # The key is that of what was really copied, whatever was there when it was looked at before.

@@ -143,6 +143,27 @@ def test_nothing_of_a_cache_is_kept_here_without_its_layer(
     assert len(steps(again)) == 2
 
 
+def test_an_execution_is_recorded_under_what_it_read_not_under_what_others_say(
+    machine: Machine, context: Path, tmp_path: Path
+) -> None:
+    """Otherwise a lie about what a bind mount shows would spoil later builds that do not use the cache."""
+    cache = tmp_path / "cache"
+    dockerfile = """
+        FROM base AS build
+        RUN echo real > /file
+        FROM base
+        RUN --mount=type=bind,from=build,source=/file,target=/shown cat /shown > /copy
+        """
+    machine().build(context, dockerfile, cache_to=local(cache, every_step=True))
+    rewrite(cache, lambda record: record, selected="0" * 64)
+    shop = machine()
+    lied_to = shop.build(context, dockerfile, cache_from=local(cache))
+    assert len(steps(lied_to)) == 1
+    honest = shop.build(context, dockerfile)
+    assert steps(honest) == []
+    assert honest.image["copy"].text == "real\n"
+
+
 @pytest.mark.parametrize("in_config", [False, True], ids=["index", "image manifest"])
 def test_a_cache_of_buildkit_is_refused_by_name(
     machine: Machine, context: Path, tmp_path: Path, in_config: bool
@@ -171,9 +192,16 @@ def test_a_cache_of_buildkit_is_refused_by_name(
 
 
 def rewrite(
-    cache: Path, change: Callable[[SharedRecord], SharedRecord], *, as_before: bool = False
+    cache: Path,
+    change: Callable[[SharedRecord], SharedRecord],
+    *,
+    as_before: bool = False,
+    selected: str = "",
 ) -> None:
-    """Change all records of a cache as somebody may who can write to it; `as_before` lists them under the old keys."""
+    """Change all records of a cache as somebody may who can write to it; `as_before` lists them under the old keys.
+
+    `selected` is what all selections are said to come to.
+    """
     place = DirectoryPlace(str(cache))
     reader = Reader(place, _fail)
     reader.open()
@@ -183,6 +211,8 @@ def rewrite(
         bundle = decoded(path.read_bytes())
         records += bundle.records
         selections += bundle.selections
+    if selected:
+        selections = [msgspec.structs.replace(each, contents=selected) for each in selections]
     before = Bundle(records=tuple(records), selections=tuple(selections))
     after = msgspec.structs.replace(before, records=tuple(change(each) for each in records))
     data = encoded(after)
