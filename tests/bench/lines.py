@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import caching, ignoring, language, sharing, steps
+from tests.bench import caching, ignoring, language, sharing, steps, upkeep
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -81,6 +81,7 @@ NAMES = (
     "lookup",
     "full",
     "explain",
+    "prune",
 )
 TIMED = Path(__file__).with_name("timed.py")
 
@@ -136,6 +137,7 @@ class Bench:
             "lookup": lambda: caching.lookup(self, Line),
             "full": lambda: caching.full_store(self, Line),
             "explain": lambda: caching.explained(self, Line),
+            "prune": lambda: upkeep.pruned(self, Line),
         }
         for name in NAMES:
             if name in names:
