@@ -271,6 +271,11 @@ def command(
         **_caches(cache_from, cache_to),
         **_limits(step),
     )
+    if explain is not None and any(output.dest == "-" for output in request.outputs):
+        raise UsageError(
+            "`--explain=json` and an output cannot both have standard output",
+            hint="write the output to a file: `-o type=tar,dest=FILE`",
+        )
     if iidfile is not None:
         with suppress(FileNotFoundError):  # an id from before must not outlive a failed build
             os.unlink(iidfile)

@@ -108,6 +108,13 @@ def test_other_shares_are_refused(share: str, capsys: pytest.CaptureFixture[str]
     assert "`--verify-cache` for all" in said
 
 
+def test_explanations_and_an_archive_cannot_share_standard_output(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = refusal(capsys, "--explain=json", "-o", "type=tar,dest=-", ".")
+    assert "cannot both have standard output" in said
+
+
 def test_noise_is_named_with_commas_or_all_of_it() -> None:
     assert request_of("--cache-normalize", "pyc,gzip", ".").cache_normalize == ("pyc", "gzip")
     whole = ("gzip", "pyc", "ldconfig", "logs")
