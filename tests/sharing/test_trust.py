@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from builder.errors import LapstrakeError
+from builder.events import Warned
 from builder.oci.digest import Digest
 from builder.sharing.directory import DirectoryPlace
 from builder.sharing.reading import Reader
@@ -17,6 +18,7 @@ from builder.sharing.records import (
     BUNDLE,
     TABLE,
     Bundle,
+    SharedLayer,
     SharedRecord,
     decoded,
     encoded,
@@ -162,6 +164,38 @@ def test_an_execution_is_recorded_under_what_it_read_not_under_what_others_say(
     honest = shop.build(context, dockerfile)
     assert steps(honest) == []
     assert honest.image["copy"].text == "real\n"
+
+
+def test_a_lie_about_a_result_is_believed_until_the_step_is_verified(
+    machine: Machine, context: Path, tmp_path: Path
+) -> None:
+    """What `docs/security.md` says a writer can do, and how it is found."""
+    cache = tmp_path / "cache"
+    shop = machine()
+    for word in ("good", "evil"):
+        shop.build(context, f"RUN echo {word} > /file\n", cache_to=local(cache))
+    layers: dict[str, SharedLayer | None] = {"good": None, "evil": None}
+
+    def remember(record: SharedRecord) -> SharedRecord:
+        layers["good" if "good" in record.parts[0].shown else "evil"] = record.layer
+        return record
+
+    def swapped(record: SharedRecord) -> SharedRecord:
+        other = layers["evil" if "good" in record.parts[0].shown else "good"]
+        assert other is not None
+        return msgspec.structs.replace(record, layer=other)
+
+    rewrite(cache, remember)
+    rewrite(cache, swapped)
+    deceived = machine().build(context, "RUN echo good > /file\n", cache_from=local(cache))
+    assert deceived.image["file"].text == "evil\n"
+    assert not warned(deceived)
+    other = machine()
+    found = other.build(
+        context, "RUN echo good > /file\n", cache_from=local(cache), verify_cache=100
+    )
+    told = [each for each in found.watch.events if isinstance(each, Warned)]
+    assert [each.diagnostic.code for each in told] == ["build.cache-differs"]
 
 
 @pytest.mark.parametrize("in_config", [False, True], ids=["index", "image manifest"])
