@@ -286,7 +286,7 @@ class Ahead:
         while (noted := self._waiting.get()) is not None and not self._stopping:
             try:
                 self._giver.put_ahead(*noted, self._compression)
-            except LapstrakeError:
+            except (LapstrakeError, OSError):
                 return
 
 

@@ -82,6 +82,14 @@ def test_writers_at_once_lose_nothing(machine: Machine, tmp_path: Path, debian: 
         assert steps(built) == [], number
 
 
+def test_cache_mounts_go_along(machine: Machine, context: Path, debian: str) -> None:
+    mount = "RUN --mount=type=cache,target=/cache"
+    cache = remote(debian, "team/mounts:main", mounts=("all",), required=True)
+    machine().build(context, f"{mount} echo kept > /cache/file\n", cache_to=cache)
+    built = machine().build(context, f"{mount} cat /cache/file\n", cache_from=cache)
+    assert built.watch.output() == "kept\n"
+
+
 def test_sets_are_summarised_so_that_readers_ask_little(
     machine: Machine, context: Path, registry: Registry
 ) -> None:
