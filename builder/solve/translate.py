@@ -71,6 +71,13 @@ def _from_job(error: JobFailed) -> LapstrakeError:
         rebuilt.exit_code = known.exit_code
         rebuilt.__class__ = known
         return rebuilt
+    if error.kind == SetupFailed.__name__ and "message" in detail:
+        return BuildError(
+            str(detail["message"]),
+            code="build.setup-failed",
+            notes=_texts(detail.get("notes")),
+            hint=cast("str | None", detail.get("hint")),
+        )
     number = detail.get("errno")
     if isinstance(number, int):
         return from_os_error(number, str(detail.get("path") or ""), error.message)

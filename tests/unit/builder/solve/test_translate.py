@@ -47,6 +47,13 @@ def test_each_kind_has_its_code(error: SandboxError, kind: type, code: str, exit
     assert (told.code, told.exit_code) == (code, exit_code)
 
 
+def test_what_the_kernel_refuses_behind_the_launcher_is_told_as_such() -> None:
+    detail: dict[str, object] = {"message": "cannot stack 501 layers: no", "hint": "have fewer"}
+    told = translate(JobFailed("cannot stack 501 layers: no", kind="SetupFailed", detail=detail))
+    assert (told.code, told.message) == ("build.setup-failed", "cannot stack 501 layers: no")
+    assert told.hint == "have fewer"
+
+
 def test_an_error_of_ours_comes_back_as_it_was_raised() -> None:
     original = ContextError("`a` is gone", notes=("fact",), hint="try", code="context.changed")
     detail: dict[str, object] = {
