@@ -11,7 +11,13 @@ EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
 """Rules that are off until `experimental=` asks for them."""
 
 OWN = frozenset(
-    {"AptUpdateAlone", "BroadArgAboveCostlyRuns", "ChownDoublesLayer", "CommentWithoutEffect"}
+    {
+        "AptUpdateAlone",
+        "BroadArgAboveCostlyRuns",
+        "ChownDoublesLayer",
+        "CommentWithoutEffect",
+        "FlagWithoutEffect",
+    }
 )
 """Rules that BuildKit does not have."""
 
@@ -67,6 +73,7 @@ _SUMMARIES = {
     "AptUpdateAlone": "the package index is fetched in the RUN that installs from it",
     "BroadArgAboveCostlyRuns": "an argument that changes often stands below costly steps",
     "CommentWithoutEffect": "a comment of lapstrake's own says what it knows, where that counts",
+    "FlagWithoutEffect": "an ADD has no flag that is for other sources than its own",
     "ChownDoublesLayer": "owners and modes are set by the COPY, not by a RUN after it",
 }
 

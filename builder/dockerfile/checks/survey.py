@@ -46,7 +46,7 @@ _ADVICE = (advice.updates_alone, advice.changes_of_copies)
 
 _UNDEFINED = values.undefined_variables
 _OF_INSTRUCTION: Mapping[type[Instruction], tuple[_MomentRule, ...]] = {
-    Add: (_UNDEFINED, sources.ignored_sources),
+    Add: (_UNDEFINED, sources.ignored_sources, sources.flags_for_other_sources),
     Arg: (_UNDEFINED, values.secret_names),
     Cmd: (commands.repeated, commands.shell_forms),
     Copy: (_UNDEFINED, sources.ignored_sources),
