@@ -316,11 +316,12 @@ class Build:
         try:
             pulled = self._registries().pull(reference, platform, self._events, vertex_id)
         except RegistryError as error:
-            error.span = needed.span
+            from builder.engine.missing import explained
+
             near = near_stage(needed.reference)
-            if near is not None:
-                error.hint = f"did you mean the stage `{near}`?"
-            raise
+            raise explained(
+                error, needed, self._catalogue, near, asked=self._request.pull
+            ) from error
         return self._take(needed, self._catalogue.open(pulled.image_id))
 
     def _surroundings(self) -> Surroundings:

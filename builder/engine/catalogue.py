@@ -100,11 +100,14 @@ class Catalogue:
                 )
         raise self._unknown(text)
 
+    def names(self) -> tuple[Reference, ...]:
+        """Return the names of all images."""
+        return tuple([Reference.parse(name.reference) for name in self._store.images.names()])
+
     def _unknown(self, text: str) -> ImageError:
         from builder.dockerfile.suggest import nearest
 
-        names = [Reference.parse(name.reference).familiar() for name in self._store.images.names()]
-        near = nearest(text, names)
+        near = nearest(text, [name.familiar() for name in self.names()])
         return ImageError(
             f"no such image: {text}",
             code="image.not-found",
