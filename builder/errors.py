@@ -6,6 +6,7 @@
     ├── DockerfileError            dockerfile.*: syntax unknown-instruction unknown-flag bad-expansion
     │                              unknown-stage stage-cycle unsupported empty not-found
     ├── ContextError               context.*: missing-source outside-context not-found bad-ignore changed
+    │                              left-out
     ├── ReferenceInvalid           reference.invalid
     ├── ImageError                 image.*: invalid not-found in-use
     ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
@@ -17,7 +18,7 @@
     ├── BuildError                 build.*: run-failed copy-failed no-isolation cancelled start-failed
     │                              secret-missing secret-unusable secret-unused
     │                              secret-leaked not-found
-    ├── ExportError                export.*: failed no-space
+    ├── ExportError                export.*: failed no-space left-out
     └── ContainerError             container.*: not-found start-failed
 
 The runtime has a tree of its own (`runtime.errors`), translated in `builder.solve.translate`.

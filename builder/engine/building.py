@@ -193,6 +193,8 @@ class Build:
 
     def _build(self, beginning: Beginning) -> Built:
         source, local = beginning.source, beginning.context
+        for warning in beginning.warnings:
+            self._events.emit(Warned(diagnostic=warning))
         question = Question(
             source=source,
             target=self._request.target,
@@ -254,7 +256,7 @@ class Build:
         for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
             remarks = (*remarks, remark)
-        warnings = (*plan.warnings, *remarks)
+        warnings = (*beginning.warnings, *plan.warnings, *remarks)
         return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
 
     def _unused_secrets(self, graph: Graph) -> tuple[Diagnostic, ...]:

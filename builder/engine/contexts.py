@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol
 
 import msgspec
 
-from builder.diagnostics import SourceFile
+from builder.diagnostics import Diagnostic, Severity, SourceFile
 from builder.engine.texts import MAX_TEXT, context_of, dockerfile_of
 from builder.errors import ContextError, DockerfileError, UsageError
 from builder.graph.operations import GitSource, HttpSource
@@ -36,6 +36,7 @@ _DEFAULT = "Dockerfile"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _HEAD = 1 << 12
+_SHOWN = 5
 _PIECE = 1 << 16
 
 Fetch = Callable[[HttpSource | GitSource, str], LocalContext]
@@ -55,10 +56,11 @@ class Asked(Protocol):
 
 
 class Beginning(msgspec.Struct, frozen=True, kw_only=True):
-    """A Dockerfile with the context that its COPY takes files from."""
+    """A Dockerfile with the context that its COPY takes files from, and what is to be said of that."""
 
     source: SourceFile
     context: LocalContext
+    warnings: tuple[Diagnostic, ...] = ()
 
 
 @contextmanager
@@ -81,7 +83,9 @@ def begun(
             hint="put the Dockerfile into the archive, or name a directory as the context",
         )
     with ExitStack() as stack:
-        yield _begin(asked, _Local(store, stdin, stack), fetch, build_args)
+        local = _Local(store, stdin, stack)
+        beginning = _begin(asked, local, fetch, build_args)
+        yield msgspec.structs.replace(beginning, warnings=tuple(local.warnings))
 
 
 def _begin(
@@ -185,6 +189,7 @@ class _Local:
         self._store = store
         self._stdin = stdin
         self._stack = stack
+        self.warnings: list[Diagnostic] = []
 
     def from_stdin(self, dockerfile: str | None) -> Beginning:
         """Take an archive as the context, or else a Dockerfile without one."""
@@ -238,11 +243,35 @@ class _Local:
         root = f"{self._store.snapshots.scratch()}/{unique_name()}.context"
         for path in (root, f"{root}.entries", f"{root}.owners"):
             self._stack.callback(self._remove, path)
-        self._store.jobs.call("builder.source.sent:unpack", {"root": root, "head": head}, fds=(fd,))
+        request = {"root": root, "head": head}
+        done = self._store.jobs.call("builder.source.sent:unpack", request, fds=(fd,))
+        devices = msgspec.convert(done, Unpacked).devices
+        if devices:
+            self.warnings.append(_without(devices))
         return LocalContext(root=root, origin=Origin.SCRATCH, owners=f"{root}.owners")
 
     def _remove(self, path: str) -> None:
         self._store.jobs.call("builder.layer.jobs:remove_tree", {"path": path}, cleanup=True)
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """What a job says of an archive: the devices of it that are not there."""
+
+    devices: tuple[str, ...]
+
+
+def _without(devices: tuple[str, ...]) -> Diagnostic:
+    from builder.layer.tree import shown
+
+    listed = ", ".join(f"`{shown(path.encode())}`" for path in devices[:_SHOWN])
+    more = len(devices) - _SHOWN
+    return Diagnostic(
+        severity=Severity.WARNING,
+        code="context.left-out",
+        message="the build context is without the devices that are in its archive",
+        notes=(f"{listed} and {more} more" if more > 0 else listed,),
+        hint="build as root where they are needed: nobody else can make devices",
+    )
 
 
 def _read_head(fd: int) -> bytes:

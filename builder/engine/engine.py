@@ -21,7 +21,7 @@ from builder.engine.requests import (
 )
 from builder.engine.upkeep import Upkeep
 from builder.errors import LapstrakeError, UsageError
-from builder.events import BuildDone, Event, EventSink
+from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
@@ -134,7 +134,7 @@ class Engine(Upkeep):
         ).run()
         for reference in references:
             self._catalogue.name(reference, built.image.id)
-        digest = self._deliver(request, references, built, events)
+        digest, warnings = self._deliver(request, references, built, events)
         stored = self._store.images.get(built.image.id)
         done = BuildDone(
             at=time.monotonic() - started,
@@ -153,7 +153,7 @@ class Engine(Upkeep):
             steps=built.steps,
             cached=built.cached,
             seconds=done.at,
-            warnings=built.warnings,
+            warnings=(*built.warnings, *warnings),
         )
         return result, done
 
@@ -244,14 +244,15 @@ class Engine(Upkeep):
         references: tuple[Reference, ...],
         built: Built,
         events: EventSink,
-    ) -> str | None:
-        """Export and push as asked; return the digest of the manifest that was pushed last."""
+    ) -> tuple[str | None, tuple[Diagnostic, ...]]:
+        """Export and push as asked; return the digest of the manifest that was pushed last, and what is to be said."""
         image = built.image
+        warnings = []
         if request.outputs:
             from builder.export.outputs import export
 
             for output in request.outputs:
-                export(
+                warning = export(
                     output.type,
                     output.dest,
                     output.attributes,
@@ -262,6 +263,9 @@ class Engine(Upkeep):
                     self._store,
                     cancelled=self._cancelled,
                 )
+                if warning is not None:
+                    events.emit(Warned(diagnostic=warning))
+                    warnings.append(warning)
         digest = None
         if request.push:
             for number, reference in enumerate(references):
@@ -269,7 +273,7 @@ class Engine(Upkeep):
                     reference, image, events, _PUSH_IDS + number, records=built.records
                 )
                 digest = pushed.digest
-        return digest
+        return digest, tuple(warnings)
 
     def _cancelled(self) -> bool:
         return self._behind.cancellation.cancelled

@@ -9,9 +9,11 @@ from collections.abc import Callable
 import msgspec
 
 from builder.export.destination import refusing, writer
+from builder.export.left_out import LeftOut, Named
+from builder.export.unmade import unmade
 from builder.export.walk import Found, walk
 from builder.layer import attributes, owners
-from builder.layer.entry import Kind
+from builder.layer.entry import Kind, sort_key
 from builder.layer.objects import from_status
 from builder.layer.pack import TarWriter, write_fully
 from runtime.view import mounted
@@ -22,16 +24,18 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PIECE = 1 << 20
+_SET_ID = stat.S_ISUID | stat.S_ISGID
 _KEPT_MODE = 0o777 | stat.S_ISVTX
 
 
 class WriteTar(msgspec.Struct, frozen=True, kw_only=True):
     """Write the root file system that `lowers` make, topmost first, as a tar to the first descriptor.
 
-    `dest` is what messages call it.
+    `dest` is what messages call it, `lists` are the layers' entry lists, the lowest first.
     """
 
     lowers: tuple[str, ...]
+    lists: tuple[str, ...] = ()
     dest: str
 
 
@@ -39,6 +43,7 @@ class WriteDirectory(msgspec.Struct, frozen=True, kw_only=True):
     """Write the same into `root`, an empty directory that nobody else writes to; all becomes the caller's."""
 
     lowers: tuple[str, ...]
+    lists: tuple[str, ...] = ()
     root: str
     dest: str
 
@@ -53,9 +58,14 @@ def write_tar(arguments: object, fds: tuple[int, ...], report: Reporter) -> obje
     request = msgspec.convert(arguments, WriteTar)
     tar = TarWriter(writer(fds[0], request.dest))
     with mounted(request.lowers) as root:
+        waiting = unmade(root, request.lists)[::-1]
         for found in walk(root):
             if not found.left:
+                while waiting and sort_key(waiting[-1].path) < sort_key(found.path):
+                    tar.add_header(waiting.pop())
                 _archive(tar, root, found)
+        while waiting:
+            tar.add_header(waiting.pop())
     digest, size = tar.close()
     return {"digest": digest, "size": size}
 
@@ -79,25 +89,41 @@ def _archive(tar: TarWriter, root: int, found: Found) -> None:
 
 
 def write_directory(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
-    """Do `WriteDirectory`; devices are left out, and set-id bits, which meant another owner.
+    """Do `WriteDirectory`; devices are left out, and set-id bits and capabilities, which meant another owner.
 
-    Returns: `devices`, how many were left out.
+    Returns: `LeftOut`, as plain data.
     Raises: ExportError: it cannot be written.
     """
     del fds, report
     request = msgspec.convert(arguments, WriteDirectory)
-    devices = 0
+    devices, bits, capabilities = Named(), Named(), Named()
     with mounted(request.lowers) as root, refusing(request.dest):
+        for entry in unmade(root, request.lists):
+            devices.add(entry.path)
         target = os.open(request.root, _DIRECTORY)
         try:
             for found in walk(root):
                 if found.kind in (Kind.CHARACTER, Kind.BLOCK):
-                    devices += 1
-                else:
-                    _copy(root, target, found)
+                    devices.add(found.path)
+                    continue
+                _copy(root, target, found)
+                if found.kind is Kind.FILE:
+                    if found.status.st_mode & _SET_ID:
+                        bits.add(found.path)
+                    if _is_capable(root, found.path):
+                        capabilities.add(found.path)
         finally:
             os.close(target)
-    return {"devices": devices}
+    left = LeftOut(devices=devices, set_id=bits, capabilities=capabilities)
+    return msgspec.to_builtins(left)
+
+
+def _is_capable(root: int, path: bytes) -> bool:
+    fd = os.open(path, _READ, dir_fd=root)
+    try:
+        return "security.capability" in attributes.names(fd)
+    finally:
+        os.close(fd)
 
 
 def _copy(root: int, target: int, found: Found) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from builder.diagnostics import Diagnostic
 from builder.dockerfile.suggest import hint
 from builder.errors import UsageError
 from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
@@ -86,19 +87,20 @@ def export(
     store: Store,
     *,
     cancelled: Callable[[], bool] = never,
-) -> None:
+) -> Diagnostic | None:
     """Write an image to `dest`, a host path or `-`; it is there when it is complete, or not at all.
 
     Same image, same bytes, but for gzip, whose bytes are made once and kept.
 
     `cancelled` tells, from time to time, whether to stop.
 
+    Returns: a warning that names what of the image is not there.
     Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `manifest_for`.
         Cancelled.
     """
     request = _request(kind, dest, attributes)
     if request.kind == "image":
-        return
+        return None
     names = references if request.references is None else request.references
     image = Named(id=image_id, config=config, state=state, references=names)
     match request.kind:
@@ -109,7 +111,8 @@ def export(
         case "tar":
             _tar(request, image, store)
         case _:
-            _local(request, image, store)
+            return _local(request, image, store)
+    return None
 
 
 def _request(kind: str, dest: str | None, attributes: Attributes) -> _Request:
@@ -204,21 +207,36 @@ def _docker(request: _Request, image: Named, store: Store, cancelled: Callable[[
 
 
 def _tar(request: _Request, image: Named, store: Store) -> None:
-    arguments = {"lowers": _lowers(image.state, store), "dest": request.dest}
+    arguments = {
+        "lowers": _lowers(image.state, store),
+        "lists": _lists(image.state, store),
+        "dest": request.dest,
+    }
     with writing(request.dest) as fd:
         store.jobs.call("builder.export.flatten:write_tar", arguments, fds=(fd,))
 
 
-def _local(request: _Request, image: Named, store: Store) -> None:
+def _local(request: _Request, image: Named, store: Store) -> Diagnostic | None:
     from builder.export.directory import making
+    from builder.export.left_out import LeftOut
 
     lowers = _lowers(image.state, store)
     with making(request.dest) as directory:
-        arguments = {"lowers": lowers, "root": directory, "dest": request.dest}
-        store.jobs.call("builder.export.flatten:write_directory", arguments)
+        arguments = {
+            "lowers": lowers,
+            "lists": _lists(image.state, store),
+            "root": directory,
+            "dest": request.dest,
+        }
+        left = store.jobs.call("builder.export.flatten:write_directory", arguments)
+    return msgspec.convert(left, LeftOut).warning(request.dest)
 
 
 def _lowers(state: State, store: Store) -> tuple[str, ...]:
     # A layer that comes twice shows nothing where it is lower, and the kernel stacks no directory twice.
     lowers = tuple(dict.fromkeys(store.snapshots.directories(state)))
     return lowers or (store.snapshots.empty(),)
+
+
+def _lists(state: State, store: Store) -> tuple[str, ...]:
+    return tuple([store.layers.entries_path(layer.diff_id) for layer in state.layers])

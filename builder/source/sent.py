@@ -15,6 +15,9 @@ from builder.layer.foreign import tidy
 from builder.layer.read import Member
 from builder.layer.unwrapping import unwrapped
 
+_DEVICES = frozenset(b"34")
+_MOST_DEVICES = 1000
+
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
     """An archive: `head` are bytes of it that were read already, the rest comes from the first descriptor.
@@ -30,15 +33,19 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
     """Unpack a `Sent`, compressed or not; all files belong to whoever builds.
 
+    Returns: `devices`, the paths of those that cannot be made here.
     Raises: ContextError: `context.bad-archive`: it is damaged, hostile, or over a limit.
     """
     del report
     request = msgspec.convert(arguments, Sent)
     os.mkdir(request.root, 0o755)
     owners: dict[str, tuple[int, int]] = {}
+    devices: dict[str, None] = {}
 
     def adjust(member: Member) -> None:
-        _adjust(member, owners)
+        path = _adjust(member, owners)
+        if member.typeflag in _DEVICES and len(devices) < _MOST_DEVICES:
+            devices[path] = None
 
     try:
         apply(
@@ -57,7 +64,7 @@ def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
         ) from error
     with open(f"{request.root}.owners", "wb") as file:
         file.write(msgspec.msgpack.encode(owners))
-    return {}
+    return {"devices": [path for path in devices if not os.path.lexists(f"{request.root}/{path}")]}
 
 
 def _of_it(message: str) -> str:
@@ -65,8 +72,8 @@ def _of_it(message: str) -> str:
     return message.replace("the layer's", "its").replace("the layer", "it")
 
 
-def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
-    """Give a member of an archive to whoever builds, and note whose it was, if not root's."""
+def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> str:
+    """Give a member of an archive to whoever builds, and note whose it was, if not root's; return its path."""
     tidy(member)
     parts = [part for part in member.name.split(b"/") if part not in (b"", b".")]
     path = b"/".join(parts).decode("utf-8", "replace")
@@ -75,6 +82,7 @@ def _adjust(member: Member, owners: dict[str, tuple[int, int]]) -> None:
     else:
         owners.pop(path, None)
     member.uid = member.gid = 0
+    return path
 
 
 class _Rejoined:
