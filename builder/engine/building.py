@@ -318,12 +318,11 @@ class Build:
         try:
             pulled = self._registries().pull(reference, platform, self._events, vertex_id)
         except RegistryError as error:
-            from builder.engine.missing import explained
+            from builder.engine.missing import explain
 
             near = near_stage(needed.reference)
-            raise explained(
-                error, needed, self._catalogue, near, asked=self._request.pull
-            ) from error
+            explain(error, needed, self._catalogue, near, asked=self._request.pull)
+            raise
         return self._take(needed, self._catalogue.open(pulled.image_id))
 
     def _surroundings(self) -> Surroundings:

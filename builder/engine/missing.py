@@ -11,15 +11,15 @@ from builder.oci.reference import Reference
 _SHOWN = 3
 
 
-def explained(
+def explain(
     error: RegistryError,
     needed: Needed,
     catalogue: Catalogue,
     near_stage: str | None,
     *,
     asked: bool,
-) -> RegistryError:
-    """Return the error of a registry, with its place and what the store has; `asked` tells that the store did not count.
+) -> None:
+    """Add to the error of a registry its place and what the store has; `asked` tells that the store did not count.
 
     `near_stage` is the stage that the name may have meant.
     """
@@ -33,11 +33,10 @@ def explained(
             error.notes = (f"the store has it for {image.platform} alone", *error.notes)
     if near_stage is not None:
         error.hint = f"did you mean the stage `{near_stage}`?"
-        return error
+        return
     near = _near(reference, catalogue.names())
     if near:
         error.hint = f"the store has {' and '.join(f'`{each}`' for each in near)}: name one of them"
-    return error
 
 
 def _near(wanted: Reference, names: tuple[Reference, ...]) -> list[str]:
