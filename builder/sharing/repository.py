@@ -18,7 +18,7 @@ from builder.oci.manifest import Index, Manifest
 from builder.oci.mediatypes import CONFIGS
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.registry import transfer
+from builder.registry import backoff, transfer
 from builder.registry.client import RegistryClient
 from builder.sharing.place import Parcel, refuse_foreign
 from builder.sharing.records import EMPTY, EMPTY_CONFIG, layers_manifest, set_name, set_of
@@ -28,6 +28,8 @@ _NAME = 16
 _LAYERS = ".layers"
 _LONGEST_TAG = 128
 _SETS_LIMIT = 2000
+_TRIES = 4
+_UNSETTLED = frozenset({400, 404})
 _LAYERS_AT_ONCE = 10_000
 
 
@@ -131,15 +133,27 @@ class RepositoryPlace:
         self._put_empty()
         if layers:
             kept = layers_manifest(layers[:_LAYERS_AT_ONCE])
-            self._client.put_manifest(self._reference.with_tag(tag + _LAYERS), kept)
-        self._client.put_manifest(self._reference.with_tag(tag), manifest)
+            self._put_manifest(tag + _LAYERS, kept)
+        self._put_manifest(tag, manifest)
 
     def summarise(self, manifest: Manifest, covered: Iterable[str]) -> None:
         """Put a set under the tag itself, unless something else is there by now."""
         del covered
         self._top()
         self._put_empty()
-        self._client.put_manifest(self._reference.with_tag(self._tag), manifest)
+        self._put_manifest(self._tag, manifest)
+
+    def _put_manifest(self, tag: str, manifest: Manifest) -> None:
+        """Put a manifest, again if need be: while several send one blob at once, some registries miss it for a moment."""
+        for failures in range(1, _TRIES + 1):
+            try:
+                self._client.put_manifest(self._reference.with_tag(tag), manifest)
+            except RegistryError as error:
+                if error.status not in _UNSETTLED or failures == _TRIES:
+                    raise
+                backoff.wait(backoff.delay(failures), self._cancelled)
+            else:
+                return
 
     def _put_empty(self) -> None:
         self.put([Parcel(descriptor=EMPTY_CONFIG, open=lambda: io.BytesIO(EMPTY))])

@@ -82,6 +82,20 @@ def test_writers_at_once_lose_nothing(machine: Machine, tmp_path: Path, debian: 
         assert steps(built) == [], number
 
 
+def test_a_manifest_that_is_refused_for_a_moment_is_sent_again(
+    machine: Machine, context: Path, registry: Registry
+) -> None:
+    """Debian's registry does so while several writers send it the same blob."""
+
+    def missing(handler: Handler) -> bool:
+        handler.answer(400)
+        return True
+
+    registry.fault("PUT", "/manifests/", missing, times=2)
+    machine().build(context, DOCKERFILE, cache_to=remote(registry.host, required=True))
+    assert steps(machine().build(context, DOCKERFILE, cache_from=remote(registry.host))) == []
+
+
 def test_cache_mounts_go_along(machine: Machine, context: Path, debian: str) -> None:
     mount = "RUN --mount=type=cache,target=/cache"
     cache = remote(debian, "team/mounts:main", mounts=("all",), required=True)
