@@ -13,6 +13,7 @@ import pytest
 from builder.errors import Cancelled, SourceError
 from builder.graph.operations import GitSource
 from builder.source.checkouts import Checkout, Checkouts
+from builder.source.credentials import credential
 from tests.support.git_server import GitServer, serving
 
 
@@ -341,3 +342,24 @@ def test_a_commit_that_the_server_has_not_is_not_found(
     server.create("one", {"a": "1"})
     error = refused(checkouts, server.url("one"), checksum="1" * 40, fetch_by_commit=True)
     assert error.code in ("source.not-found", "source.git-failed")
+
+
+def test_a_credential_is_in_no_argument_and_no_file_and_is_masked_in_what_git_says(
+    server: GitServer, tmp_path: Path
+) -> None:
+    program = tmp_path / "git"
+    program.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/argv\nenv >&2\nexec git "$@"\n')
+    program.chmod(0o755)
+    told = credential(GitSource(url=server.url("one")), {"GIT_AUTH_TOKEN": b"hunter2-value"}.get)
+    assert told is not None
+    server.create("one", {"a": "1"})
+    server.wants = told.header
+    said: list[bytes] = []
+    where = Checkouts(str(tmp_path / "store"), cancelled=lambda: False, program=str(program))
+    op = GitSource(url=server.url("one"), keep_git_dir=True)
+    checkout = where.fetch(op, said.append, told)
+    assert Path(checkout.directory, "a").read_text() == "1"
+    kept = [path.read_bytes() for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    everything = b"".join((*kept, *said, (tmp_path / "argv").read_bytes()))
+    assert b"Authorization: basic xxxxx" in everything
+    assert not [shape for shape in (*told.shapes, told.header) if shape.encode() in everything]
