@@ -35,8 +35,8 @@ def own_address() -> str:
 
 
 @contextmanager
-def server(address: str) -> Iterator[int]:
-    """Say hello on a port of an address of this host."""
+def server(address: str, greeting: bytes = b"hello\n") -> Iterator[int]:
+    """Say something on a port of an address of this host."""
     with socket.create_server((address, 0)) as listening:
 
         def serve() -> None:
@@ -46,7 +46,7 @@ def server(address: str) -> Iterator[int]:
                 except OSError:
                     return
                 with one:
-                    one.sendall(b"hello\n")
+                    one.sendall(greeting)
                     # Else the end may overtake the greeting on its way through an early pasta.
                     one.settimeout(5)
                     while one.recv(100):
@@ -65,7 +65,7 @@ def test_the_host_is_reached_by_its_address_and_not_on_its_loopback(
     program: str, image: Path, tmp_path: Path
 ) -> None:
     address = own_address()
-    with server(address) as outer, server("127.0.0.1") as inner:
+    with server(address) as outer, server("127.0.0.1", b"inside\n") as inner:
         script = f"""
             timeout 10 nc {address} {outer} </dev/null
             for each in 10.0.2.2 127.0.0.1; do timeout 2 nc $each {inner} </dev/null; done
@@ -83,7 +83,8 @@ def test_the_host_is_reached_by_its_address_and_not_on_its_loopback(
         assert f"`{TUNNEL}` cannot be opened" in found["refused"]
         assert found["hint"].startswith(f"as root, run `chmod 0666 {TUNNEL}`")
     else:
-        assert found["out"].split() == ["hello", "lo", "tap0"], found
+        # An early pasta on a busy machine delivers what it sends again more than once.
+        assert list(dict.fromkeys(found["out"].split())) == ["hello", "lo", "tap0"], found
 
 
 def test_without_a_program_both_are_named(tmp_path: Path) -> None:
