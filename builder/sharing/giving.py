@@ -115,7 +115,7 @@ class Giver:
         records = [each for each in self._records(journal, scope) if not self._known(each)]
         selections = [
             Selection(state, request, contents)
-            for (state, request), contents in journal.selections.items()
+            for (state, request), contents in _selected(journal, self._taken).items()
             if self._reader.selection(state, request) is None
         ]
         bundles = bundles_of(records, selections)
@@ -143,7 +143,7 @@ class Giver:
         if not scope.includes(layer.diff_id) or self._known(record, with_blob=True):
             return record
         try:
-            given = with_times(layer, self._store)
+            given = with_times(record, self._store, self._taken)
             blob = self.put_layer(layer.diff_id, scope.compression)
         except LayerLost:
             return record  # the record alone still tells what follows
@@ -226,6 +226,12 @@ def recorded(journal: Journal, store: Store, taken: SharedCaches | None) -> Iter
             yield msgspec.structs.replace(each.record, base=each.base, layer=bare)
 
 
+def _selected(journal: Journal, taken: SharedCaches | None) -> dict[tuple[str, str], str]:
+    """Return what a build found selected in states, or was told by a cache."""
+    told = {} if taken is None else taken.selections
+    return {**told, **journal.selections}
+
+
 def _local(store: Store, key: str, base: str) -> SharedRecord | None:
     for record in store.cache.lookup(key):
         layer = store.layers.get(record.diff_id)
@@ -241,18 +247,23 @@ def _local(store: Store, key: str, base: str) -> SharedRecord | None:
     return None
 
 
-def with_times(layer: SharedLayer, store: Store) -> SharedLayer:
-    """Return a layer with all that others need to check it.
+def with_times(record: SharedRecord, store: Store, taken: SharedCaches | None) -> SharedLayer:
+    """Return the layer of a record with all that others need to check it.
+
+    The entry list of a layer that came from a cache does not tell which times count: what that cache says is passed on.
 
     Raises: LayerLost: nobody here knows that any more.
     """
+    layer = record.layer
     here = store.layers.get(layer.diff_id)
     if layer.times is not None or here is None or layer.content_id == layer.diff_id[7:]:
         return layer
     try:
         times = counted_times(here, store.layers.entries_path(layer.diff_id))
     except StoreError as error:
-        raise LayerLost(layer.diff_id) from error
+        if taken is None:
+            raise LayerLost(layer.diff_id) from error
+        times = taken.times(record)
     return msgspec.structs.replace(layer, times=times)
 
 
@@ -265,9 +276,9 @@ def inline_bundle(
         layer = record.layer
         if layer.diff_id in result:
             with suppress(LayerLost):
-                layer = with_times(layer, store)
+                layer = with_times(record, store, taken)
         records.append(msgspec.structs.replace(record, layer=layer))
-    selections = [Selection(*key, contents) for key, contents in journal.selections.items()]
+    selections = [Selection(*key, contents) for key, contents in _selected(journal, taken).items()]
     return Bundle(records=tuple(records), selections=tuple(selections))
 
 

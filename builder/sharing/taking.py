@@ -14,6 +14,7 @@ import msgspec
 
 from builder.errors import Cancelled, LapstrakeError, LayerLost
 from builder.graph.keys import CacheKey
+from builder.layer.times import Counted
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import compression_of
 from builder.sharing.checking import check_layer
@@ -61,6 +62,8 @@ class SharedCaches:
         """Layers that are not what they were said to be, or cannot be had."""
         self.brought: dict[str, int] = {}
         """Layers that came, with the bytes that were moved for each."""
+        self.selections: dict[tuple[str, str], str] = {}
+        """What is selected in states whose layers may not be here: the contents, by state and request."""
         self.used = 0
         """How many records were of use."""
 
@@ -98,8 +101,21 @@ class SharedCaches:
         for reader in self._readers:
             found = reader.selection(state, request)
             if found is not None:
+                self.selections[state, request] = found
                 return found
         return None
+
+    def times(self, record: SharedRecord) -> Counted | None:
+        """Return which times count in the layer of a record, as whoever shared it says.
+
+        Raises: LayerLost: no cache knows the layer for this key.
+        """
+        diff_id = record.layer.diff_id
+        for reader in self._readers:
+            for each in reader.records(record.key):
+                if each.layer.diff_id == diff_id and each.layer.blob is not None:
+                    return each.layer.times
+        raise LayerLost(diff_id)
 
     def have(self, state: State) -> None:
         """Have the layers of a state here, several at once.

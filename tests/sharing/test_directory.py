@@ -36,6 +36,34 @@ def test_what_is_here_already_is_not_added_again(
     assert listed(cache) == before
 
 
+@pytest.mark.parametrize("every_step", [False, True], ids=["min", "max"])
+def test_what_was_found_in_one_cache_is_given_to_another_with_its_layers(
+    machine: Machine, context: Path, tmp_path: Path, every_step: bool
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = machine().build(context, DOCKERFILE, cache_to=local(one, every_step=True))
+    passing = machine()
+    passing.build(
+        context, DOCKERFILE, cache_from=local(one), cache_to=local(two, every_step=every_step)
+    )
+    third = machine().build(context, DOCKERFILE, cache_from=local(two))
+    assert steps(third) == []
+    assert third.id == first.id
+
+
+def test_layers_that_came_for_an_image_alone_are_given_by_later_builds(
+    machine: Machine, context: Path, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = machine().build(context, DOCKERFILE, cache_to=local(one, every_step=True))
+    second = machine()
+    second.build(context, DOCKERFILE, cache_from=local(one))
+    second.build(context, DOCKERFILE, cache_from=local(one), cache_to=local(two, every_step=True))
+    third = machine().build(context, DOCKERFILE, cache_from=local(two))
+    assert steps(third) == []
+    assert third.id == first.id
+
+
 def test_layers_of_other_stages_are_brought_only_for_steps_that_stand_on_them(
     machine: Machine, context: Path, tmp_path: Path
 ) -> None:
