@@ -69,7 +69,7 @@ class Recording:
         with self._lock:
             self._log.add(encoded)
             self._held += len(encoded)
-            step = isinstance(event, VertexStarted | VertexDone | VertexFailed)
+            step = isinstance(event, VertexStarted | VertexDone | VertexFailed | VertexLog)
             if self._held > _MOST_HELD or (self._executed and step):
                 self._write()
 
