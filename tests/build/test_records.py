@@ -13,6 +13,7 @@ from builder.engine import recording
 from builder.engine.requests import BuildRequest
 from builder.errors import LapstrakeError
 from builder.events import Event, VertexLog, VertexStarted
+from builder.solve.trail import Executing
 from builder.store.builds import CANCELLED, DONE, FAILED
 from tests.build.workshop import Watch, Workshop
 
@@ -71,6 +72,15 @@ def test_output_is_kept_whole_however_much_there_is(fresh: Workshop, context: Pa
     assert log.decode() == built.watch.output()
     assert log.startswith(b"1\n2\n")
     assert log.endswith(b"\0" * 100_000)
+
+
+def test_what_a_step_said_is_recorded_while_it_still_runs(fresh: Workshop) -> None:
+    builds = fresh.engine._store.builds
+    log = builds.new()
+    record = recording.Recording(log, BuildRequest(context="."), Watch())
+    record.trace(Executing())
+    record.emit(VertexLog(id=1, data=b"said"))
+    assert [each.data for each in recording.events_of(builds, log.id)] == [b"said"]  # type: ignore[attr-defined]
 
 
 def test_a_step_that_never_stops_talking_does_not_fill_the_disk(
