@@ -10,6 +10,7 @@ from builder.cli.invocation import Invocation
 from builder.cli.prune import command as prune
 from builder.cli.prune import confirmed
 from builder.cli.verb import Verb, root_option
+from builder.errors import StoreError
 from builder.ui.size import size
 
 
@@ -28,6 +29,15 @@ for each in (df, prune, info):
     command.add_command(each)
 
 
+def _removed(invocation: Invocation, error: StoreError) -> int | None:
+    """Remove a store that is too damaged to be opened; return the bytes given back, None if it is something else."""
+    if error.code not in {"store.corrupt", "store.unusable"}:
+        return None
+    from builder.engine import Engine
+
+    return Engine.reset_damaged(invocation.settings)
+
+
 @command.command("reset", cls=Verb, short_help="Remove everything that is kept")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.pass_obj
@@ -36,7 +46,13 @@ def reset(invocation: Invocation, *, force: bool) -> None:
     root = invocation.settings.root
     if not (force or confirmed(f"the whole store `{root}`: all images, all cache, all logs")):
         return
-    with invocation.engine() as engine:
-        freed = engine.reset()
+    try:
+        with invocation.engine() as engine:
+            freed = engine.reset()
+    except StoreError as error:
+        removed = _removed(invocation, error)
+        if removed is None:
+            raise
+        freed = removed
     invocation.say(f"Removed {root}")
     invocation.say(f"Total reclaimed space: {size(freed)}")

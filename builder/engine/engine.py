@@ -89,6 +89,23 @@ class Engine(Upkeep):
         finally:
             launcher.close()
 
+    @staticmethod
+    def reset_damaged(settings: Settings, launcher: Launcher | None = None) -> int | None:
+        """Remove a store that cannot be opened; return the bytes given back, None if it is no store at all.
+
+        Raises: StoreError: `store.busy`.
+        """
+        from builder.store.reset import is_damaged_store, reset_damaged
+
+        if not is_damaged_store(settings.root):
+            return None
+        launcher = launcher or Launcher.spawn()
+        try:
+            behind = Behind(launcher, settings.isolation, Cancellation())
+            return reset_damaged(settings.root, behind)
+        finally:
+            launcher.close()
+
     def build(
         self, request: BuildRequest, events: EventSink, stdin: BinaryIO | None = None
     ) -> BuildResult:

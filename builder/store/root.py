@@ -84,7 +84,11 @@ class Store:
         if on_lock is not None:
             on_lock(self._lock)
         self.reserve = Reserve(root)
-        self.db = self._open_index()
+        try:
+            self.db = self._open_index()
+        except BaseException:
+            os.close(self._lock)  # whoever removes what is damaged has to be alone
+            raise
         self.leases = Leases(root)
         self._limit: Limit | None = None
         self.blobs = BlobStore(root, hold=self.leases.hold, room=self.make_room)

@@ -105,3 +105,28 @@ def test_what_nobody_uses_is_pruned_by_either_name(alone: Product) -> None:
 def _first(context: Path) -> Path:
     (context / "Dockerfile").write_text(DOCKERFILE)
     return context
+
+
+@pytest.mark.parametrize("damage", ["index", "header"])
+def test_reset_removes_a_store_that_cannot_be_opened(alone: Product, damage: str) -> None:
+    root = Path(alone.root)
+    if damage == "index":
+        for path in root.glob("index.db*"):
+            path.unlink()
+        (root / "index.db").write_bytes(b"this is no index")
+    else:
+        (root / "store.json").unlink()
+    assert alone.run("images", code=1).stderr.startswith("error[store.")
+    assert alone.run("system", "reset", "-f").stdout.startswith(f"Removed {alone.root}\n")
+    assert not root.exists()
+
+
+def test_reset_removes_nothing_that_was_never_a_store(alone: Product) -> None:
+    other = Path(alone.root).parent / "other"
+    other.mkdir()
+    for name in ("lock", "index.db"):
+        (other / name).write_text("somebody's")
+    os.chown(other, alone.person.uid, alone.person.gid)
+    said = alone.run("--root", other, "system", "reset", "-f", code=1)
+    assert said.stderr.startswith("error[store.")
+    assert {(other / name).read_text() for name in ("lock", "index.db")} == {"somebody's"}

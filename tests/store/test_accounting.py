@@ -108,6 +108,7 @@ def test_steps_say_what_they_were_whose_and_what_they_took(kept: Shelf) -> None:
 
 def test_directories_are_measured_once(kept: Shelf) -> None:
     kept.step(State(), "a", {"f": "x" * BIG})
+    settle(kept.root)
     account(kept.store)
     kept.jobs.called.clear()
     before = kept.store.db.rows("SELECT bytes FROM directories")
