@@ -12,6 +12,7 @@ from typing import assert_never
 
 from runtime import operations as op
 from runtime.beneath import open_beneath
+from runtime.devices import DEVICES
 from runtime.errors import Unsupported
 from runtime.furniture import Furniture
 from runtime.scene import Operation, Scene
@@ -29,14 +30,6 @@ from runtime.spec import (
 from runtime.stubs import Target
 from runtime.syscalls import Syscalls
 
-_DEVICES = (
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-)
 _FROM_PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "uptime", "version")
 """What programs read of proc that is of the machine, as files with what they say now."""
 
@@ -109,7 +102,7 @@ def furnish(calls: Syscalls, furniture: Furniture, spec: ContainerSpec) -> None:
     furniture.put(
         tuple(Target(f"/{name}", real=True) for name in ("proc", "sys", "dev")), prepared={}
     )
-    for name, major, minor in _DEVICES:
+    for name, major, minor in DEVICES:
         furniture.show_device(f"/dev/{name}", os.makedev(major, minor))
     furniture.show_directory("/dev/shm", 0o1777)  # noqa: S108 - of the step's own tree
     for name in _FROM_PROC:

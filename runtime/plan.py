@@ -9,6 +9,7 @@ from typing import assert_never
 
 from runtime import kernel_mounts, mounts
 from runtime import operations as op
+from runtime.devices import DEVICE_LINKS, DEVICES, MORE_DEVICES
 from runtime.errors import SetupFailed, StartFailed
 from runtime.features import Features
 from runtime.scene import Operation
@@ -26,32 +27,6 @@ from runtime.spec import (
 from runtime.stubs import Target
 from runtime.syscalls import ATTR_NOEXEC, ATTR_NOSUID
 
-DEVICES = (
-    ("null", 1, 3),
-    ("zero", 1, 5),
-    ("full", 1, 7),
-    ("random", 1, 8),
-    ("urandom", 1, 9),
-    ("tty", 5, 0),
-)
-# Source: moby/buildkit, util/entitlements/security/security_linux.go.
-MORE_DEVICES = (
-    "kmsg",
-    "cuse",
-    "fuse",
-    "kvm",
-    "net/tun",
-    "loop-control",
-    *(f"loop{number}" for number in range(8)),
-)
-"""What a command is shown besides that may do everything, as far as the host has it."""
-DEVICE_LINKS = (
-    ("fd", "/proc/self/fd"),
-    ("stdin", "/proc/self/fd/0"),
-    ("stdout", "/proc/self/fd/1"),
-    ("stderr", "/proc/self/fd/2"),
-    ("ptmx", "pts/ptmx"),
-)
 # Source: moby, daemon/pkg/oci/defaults.go, "MaskedPaths" and "ReadonlyPaths".
 HIDDEN_IN_PROC = (
     "acpi",

@@ -125,9 +125,12 @@ def debug(
                 on_unset=unset.hear,
             )
             if name is not None:
-                remark = lambda text: tell(_note(text))  # noqa: E731
                 layer = commit(
-                    step, store=store, behind=behind, surroundings=surroundings, remark=remark
+                    step,
+                    store=store,
+                    behind=behind,
+                    surroundings=surroundings,
+                    remark=lambda text: tell(_note(text)),
                 )
                 image = keep(store, name, place.inputs[0], layer, place.run, place.name)
                 tell(_note(f"kept as `{name.familiar()}`, {image[7:19]}"))

@@ -191,8 +191,10 @@ def _below(now: Sequence[Below], before: Sequence[Below] | None) -> Iterable[Dif
         return
     longer, more = (now, True) if len(now) > len(before) else (before, False)
     extra = longer[min(len(now), len(before))]
-    side = {"before": ABSENT} if more else {"after": ABSENT}
-    yield Difference(cause=Cause.BELOW, subject=extra.made_by, **side)  # type: ignore[arg-type]
+    if more:
+        yield Difference(cause=Cause.BELOW, subject=extra.made_by, before=ABSENT)
+    else:
+        yield Difference(cause=Cause.BELOW, subject=extra.made_by, after=ABSENT)
 
 
 def _image(below: Below) -> str:
