@@ -1,9 +1,9 @@
 """What takes the room in a store: every block of the disk once, by kind, image, step, project and cache mount.
 
     images            their layers and documents, those of several images once
-    steps             layers that steps gave and no image has
+    steps             layers that no image has, whether a record leads to them or none does any more
     cache mounts, downloads, checkouts, trees, contexts, builds
-    rest              the index, what is being written, and what nothing refers to
+    rest              the index, and what is being written
 
 An image shares with others what any other image has as well.
 """
@@ -140,16 +140,7 @@ class _Accountant:
         mounts = tuple(self._mounts(pieces))
         kinds = [
             self._image_kind(needs),
-            KindUsage(
-                kind="steps",
-                number=len(steps),
-                bytes=sum(each.bytes for each in steps if not each.images),
-                reclaimable=sum(
-                    each.bytes
-                    for each in pieces
-                    if each.kind is Kind.STEPS and each.name not in self._holders
-                ),
-            ),
+            self._step_kind(steps, pieces, needs),
             *(self._kind(pieces, kind, word) for kind, word in KINDS.items()),
         ]
         (total,) = measure(store, [store.root])
@@ -209,6 +200,20 @@ class _Accountant:
             number=len(self._images),
             bytes=sum(layers.values()) + sum(documents.values()),
             reclaimable=unneeded,
+        )
+
+    def _step_kind(
+        self, steps: tuple[StepUsage, ...], pieces: Iterable[Unit], needs: Needs
+    ) -> KindUsage:
+        loose = self._sizes.layers().difference(self._holders)
+        recorded = {each.layer for each in steps}
+        unneeded = {each.name for each in pieces if each.kind is Kind.STEPS}
+        unneeded |= loose - recorded - needs.layers
+        return KindUsage(
+            kind="steps",
+            number=len(steps),
+            bytes=sum(map(self._sizes.layer, loose)),
+            reclaimable=sum(map(self._sizes.layer, loose & unneeded)),
         )
 
     def _steps(self) -> tuple[StepUsage, ...]:

@@ -37,6 +37,13 @@ class Sizes:
 
     def layer(self, diff_id: str) -> int:
         """Return what the forms of a layer take, its entry list included."""
+        return self._forms().get(diff_id, 0) + self.entries.get(diff_id.partition(":")[2], 0)
+
+    def layers(self) -> frozenset[str]:
+        """Return the diff ids of all layers that there are in any form."""
+        return frozenset(self._forms())
+
+    def _forms(self) -> dict[str, int]:
         if self._of_layer is None:
             found: dict[str, int] = defaultdict(int)
             rows = self._store.db.rows("SELECT diff_id, digest FROM blobs")
@@ -47,7 +54,7 @@ class Sizes:
             ):
                 found[str(layer)] += self.directories.get(str(name), 0)
             self._of_layer = found
-        return self._of_layer.get(diff_id, 0) + self.entries.get(diff_id.partition(":")[2], 0)
+        return self._of_layer
 
     def measured(self, units: Iterable[Unit]) -> list[Unit]:
         """Return the pieces with their sizes."""

@@ -129,6 +129,18 @@ def test_what_prune_gives_back_is_what_was_said(kept: Shelf) -> None:
     assert parts(before) - parts(after) == promised
 
 
+def test_a_layer_that_no_record_leads_to_any_more_is_said_to_be_given_back(kept: Shelf) -> None:
+    base = kept.catalogue.open(kept.pull(sample_image(), "base")).state
+    kept.step(base, "a", {"f": "x" * BIG})
+    again = kept.step(base, "a", {"f": "y" * BIG})
+    before = account(kept.store)
+    number, reclaimable = by_kind(before)["steps"]
+    assert number == reclaimable > 2 * BIG
+    assert [each.layer for each in before.steps] == [again.layers[-1].diff_id]
+    kept.prune()
+    assert parts(before) - parts(account(kept.store)) == reclaimable
+
+
 def parts(found: Account) -> int:
     """Return the bytes of all but the index and the directories of the store itself."""
     return sum(each.bytes for each in found.kinds if each.kind != "rest")
