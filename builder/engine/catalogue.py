@@ -45,7 +45,7 @@ class Catalogue:
 
     def by_reference(self, reference: Reference) -> LocalImage | None:
         """Return the image that a canonical name has here, None when there is none."""
-        name = self._store.images.name(reference.canonical())
+        name = self._named(reference.canonical())
         if name is None and reference.digest is not None:
             return self._by_manifest(reference)
         return None if name is None else self.open(name.image)
@@ -54,7 +54,20 @@ class Catalogue:
         for name in self._store.images.names():
             same = name.reference.startswith(reference.name + ":")
             if same and name.digest == reference.digest:
-                return self.open(name.image)
+                found = self._named(name.reference)
+                if found is not None and found.digest == reference.digest:
+                    return self.open(found.image)
+        return None
+
+    def _named(self, canonical: str) -> StoredName | None:
+        """Return what a name stands for, and keep that here: between the two others may remove it."""
+        name = self._store.images.name(canonical)
+        while name is not None:
+            self._store.leases.hold(name.image)
+            now = self._store.images.name(canonical)
+            if now is None or now.image == name.image:
+                return now
+            name = now
         return None
 
     def open(self, image_id: str) -> LocalImage:
@@ -79,7 +92,7 @@ class Catalogue:
         except ReferenceInvalid:
             reference = None
         if reference is not None:
-            name = self._store.images.name(reference.canonical())
+            name = self._named(reference.canonical())
             if name is not None:
                 return name.image, name
             if reference.digest is not None:
@@ -90,7 +103,10 @@ class Catalogue:
         if 1 <= len(prefix) <= 64 and _HEX.issuperset(prefix):
             images = self._store.images.starting_with(prefix)
             if len(images) == 1:
-                return images[0].id, None
+                self._store.leases.hold(images[0].id)
+                if self._store.images.get(images[0].id) is not None:
+                    return images[0].id, None
+                raise self._unknown(text)
             if images:
                 raise ImageError(
                     f"`{text}` is the beginning of several image ids",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -476,3 +476,36 @@ def test_prune_leaves_alone_what_others_use(kept: Shelf) -> None:
         "Deleted: 1 layer",
     )
     kept.store = one.store
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
+    """A store with the image `base`, where another command prunes as soon as this one has found something."""
+    one, other = Shelf(tmp_path / "store"), Shelf(tmp_path / "store")
+    other.pull(sample_image(), "base")
+
+    def then_pruned(look: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*words: str) -> Any:
+            found = look(*words)
+            if found:
+                shelf.prune(other.store, Pruning(everything=True))
+            return found
+
+        return looked
+
+    for what in ("name", "starting_with", "names"):
+        monkeypatch.setattr(one.store.images, what, then_pruned(getattr(one.store.images, what)))
+    yield one
+    one.store.close()
+    other.store.close()
+
+
+def test_a_name_that_goes_while_it_is_looked_up_is_gone(beside: Shelf) -> None:
+    assert beside.catalogue.by_reference(Reference.parse("base")) is None
+
+
+@pytest.mark.parametrize("by", ["base", "id"])
+def test_an_image_that_goes_while_it_is_looked_up_is_not_found(beside: Shelf, by: str) -> None:
+    (stored,) = beside.store.images.all()
+    with pytest.raises(ImageError, match="no such image"):
+        beside.catalogue.find(by if by == "base" else stored.id)
