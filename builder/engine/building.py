@@ -293,14 +293,15 @@ class Build:
         if self._request.pull:
             return None
         try:
-            image = self._catalogue.by_reference(Reference.parse(needed.reference))
+            wanted = Platform.parse(needed.platform)
+            image = self._catalogue.by_reference(Reference.parse(needed.reference), wanted)
         except StoreError as error:
             familiar = Reference.parse(needed.reference).familiar()
             error.notes = (f"it is the configuration of the base image `{familiar}`", *error.notes)
             error.hint = f"pull it again: `lapstrake pull {familiar}`"
             error.span = needed.span
             raise
-        if image is None or not Platform.parse(needed.platform).matches(image.platform):
+        if image is None or not wanted.matches(image.platform):
             return None
         return self._take(needed, image)
 

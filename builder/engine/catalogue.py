@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +15,7 @@ from builder.oci.document import config_bytes, parse_config
 from builder.oci.mediatypes import OCI_CONFIG, compression_of
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.store.images import StoredImage, StoredName
+from builder.store.images import StoredImage, StoredName, StoredPlatform
 from builder.store.layers import BlobForm, Layer, State, pulled_layer
 from builder.store.root import Store
 
@@ -37,27 +38,65 @@ class LocalImage(msgspec.Struct, frozen=True, kw_only=True):
         return Platform.of(self.config.os, self.config.architecture, self.config.variant)
 
 
+class OfPlatform(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the images that a name stands for; `manifest` is the digest of the one it came with, if it did."""
+
+    platform: Platform
+    image: str
+    manifest: str | None = None
+
+
 class Catalogue:
     """The images of a store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def by_reference(self, reference: Reference) -> LocalImage | None:
-        """Return the image that a canonical name has here, None when there is none."""
-        name = self._named(reference.canonical())
-        if name is None and reference.digest is not None:
-            return self._by_manifest(reference)
-        return None if name is None else self.open(name.image)
+    def by_reference(
+        self, reference: Reference, platform: Platform | None = None
+    ) -> LocalImage | None:
+        """Return the image that a canonical name stands for here, None when there is none.
 
-    def _by_manifest(self, reference: Reference) -> LocalImage | None:
+        With a `platform` it is the best of those that the name stands for; where none of them serves, the one
+        that is meant without it.
+        """
+        name = self._named(reference.canonical())
+        if name is not None:
+            return self.open(self._on(name, platform))
+        return None if reference.digest is None else self._by_manifest(reference, platform)
+
+    def _by_manifest(self, reference: Reference, platform: Platform | None) -> LocalImage | None:
+        """Return the image that a repository has under a digest: of what was pulled, or of one platform of it."""
         for name in self._store.images.names():
-            same = name.reference.startswith(reference.name + ":")
-            if same and name.digest == reference.digest:
+            if not name.reference.startswith((reference.name + ":", reference.name + "@")):
+                continue
+            if name.digest == reference.digest:
                 found = self._named(name.reference)
                 if found is not None and found.digest == reference.digest:
-                    return self.open(found.image)
+                    return self.open(self._on(found, platform))
+            for each in self._store.images.platforms(name.reference):
+                if each.manifest == reference.digest and self._holds(each):
+                    return self.open(each.image)
         return None
+
+    def _on(self, name: StoredName, platform: Platform | None) -> str:
+        """Return the id of the image that a name stands for on a platform, and keep that here."""
+        if platform is None:
+            return name.image
+        ranked = [
+            (rank, each.image, each)
+            for each in self._store.images.platforms(name.reference)
+            if (rank := Platform.parse(each.platform).rank(platform)) is not None
+        ]
+        for _, _, each in sorted(ranked, key=lambda found: found[:2]):
+            if self._holds(each):
+                return each.image
+        return name.image
+
+    def _holds(self, platform: StoredPlatform) -> bool:
+        """Keep an image here, and tell whether it still was."""
+        self._store.leases.hold(platform.image)
+        return self._store.images.get(platform.image) is not None
 
     def _named(self, canonical: str) -> StoredName | None:
         """Return what a name stands for, and keep that here: between the two others may remove it."""
@@ -82,8 +121,10 @@ class Catalogue:
         )
         return LocalImage(id=image_id, config=config, state=State(layers))
 
-    def find(self, text: str) -> tuple[str, StoredName | None]:
+    def find(self, text: str, platform: Platform | None = None) -> tuple[str, StoredName | None]:
         """Return the id, and the name if it was one, that a user means by a name, id or prefix of an id.
+
+        For `platform` see `by_reference`.
 
         Raises: ImageError: `image.not-found`: nothing here is called so; or several ids begin so.
         """
@@ -94,9 +135,9 @@ class Catalogue:
         if reference is not None:
             name = self._named(reference.canonical())
             if name is not None:
-                return name.image, name
+                return self._on(name, platform), name
             if reference.digest is not None:
-                found = self._by_manifest(reference)
+                found = self._by_manifest(reference, platform)
                 if found is not None:
                     return found.id, None
         prefix = text.removeprefix("sha256:")
@@ -184,8 +225,53 @@ class Catalogue:
         return image_id
 
     def name(self, reference: Reference, image_id: str, digest: str | None = None) -> None:
-        """Let a tag name an image."""
+        """Let a tag name an image, on whatever platform; `digest` is that of its manifest or index elsewhere."""
         self._store.images.set_name(StoredName(reference.canonical(), image_id, digest))
+
+    def name_platforms(
+        self, reference: Reference, images: Sequence[OfPlatform], digest: str | None = None
+    ) -> None:
+        """Let a tag stand for several images, one of each platform; without a platform, the host's is meant, or the first."""
+        canonical = reference.canonical()
+        rows = tuple(
+            StoredPlatform(canonical, str(each.platform), each.image, each.manifest)
+            for each in images
+        )
+        self._store.images.set_name(
+            StoredName(canonical, _preferred(rows, images[0].image), digest), rows
+        )
+
+    def add_platform(self, reference: Reference, image: OfPlatform, index: str) -> None:
+        """Let a tag stand for one more image out of the index with that digest; images of other indexes go."""
+        canonical = reference.canonical()
+        with self._store.db.transaction():
+            name = self._store.images.name(canonical)
+            rows = {image.platform: image}
+            if name is not None and name.digest == index:
+                rows = {**rows, **self._known(name), **rows}
+            self.name_platforms(reference, tuple(rows.values()), index)
+
+    def pushed(self, reference: Reference, digest: str) -> None:
+        """Remember the digest of what a registry has now under a name."""
+        self._store.images.set_digest(reference.canonical(), digest)
+
+    def platforms(self, name: StoredName) -> tuple[OfPlatform, ...]:
+        """Return the images that a name stands for, one of each platform, sorted by it."""
+        return tuple(self._known(name).values())
+
+    def _known(self, name: StoredName) -> dict[Platform, OfPlatform]:
+        found = [
+            OfPlatform(
+                platform=Platform.parse(each.platform), image=each.image, manifest=each.manifest
+            )
+            for each in self._store.images.platforms(name.reference)
+        ]
+        if not found:
+            stored = self._store.images.get(name.image)
+            manifest = None if stored is None else stored.manifest
+            platform = self.open(name.image).platform
+            found = [OfPlatform(platform=platform, image=name.image, manifest=manifest)]
+        return {each.platform: each for each in found}
 
     def _size(self, config: ImageConfig) -> int:
         """Return the bytes of an image's layers, unpacked where known, as transferred otherwise."""
@@ -200,6 +286,17 @@ class Catalogue:
             return layer.size
         forms = self._store.layers.blobs(layer.diff_id)
         return forms[0].size if forms else 0
+
+
+def _preferred(rows: Sequence[StoredPlatform], first: str) -> str:
+    """Return the image that is meant where nobody asks for a platform: the host's, or the first."""
+    host = Platform.host()
+    ranked = [
+        (rank, each.image)
+        for each in rows
+        if (rank := Platform.parse(each.platform).rank(host)) is not None
+    ]
+    return min(ranked)[1] if ranked else first
 
 
 def created_seconds(text: str) -> float:

@@ -226,7 +226,7 @@ class Engine(Upkeep):
         from builder.engine.remotes import RemoteSources, secrets_of
 
         def config_of(reference: str, platform: Platform) -> ImageConfig | None:
-            image = self._catalogue.by_reference(Reference.parse(reference))
+            image = self._catalogue.by_reference(Reference.parse(reference), platform)
             return image.config if image is not None and platform.matches(image.platform) else None
 
         secrets = secrets_of(request.secrets)
@@ -331,8 +331,12 @@ class Engine(Upkeep):
         # In one transaction, or somebody may remove the image between the two.
         with self._store.db.transaction():
             image_id, name = self._catalogue.find(source)
-            digest = None if name is None else name.digest
-            self._catalogue.name(_tag(target), image_id, digest)
+            if name is None:
+                self._catalogue.name(_tag(target), image_id)
+            else:
+                self._catalogue.name_platforms(
+                    _tag(target), self._catalogue.platforms(name), name.digest
+                )
 
     def remove_images(self, names: tuple[str, ...], *, force: bool = False) -> tuple[str, ...]:
         """Take names away, and images that have none left; see `shelf.remove`."""

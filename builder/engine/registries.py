@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from builder.engine.catalogue import Catalogue, LocalImage
+from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
 from builder.engine.requests import PullResult, PushResult
 from builder.errors import ImageError
 from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted
@@ -77,7 +77,15 @@ class Registries:
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
         digest = str(pulled.descriptor.digest)
-        catalogue.name(reference, image_id, digest)
+        if pulled.index is None:
+            catalogue.name(reference, image_id, digest)
+        else:
+            image = OfPlatform(
+                platform=catalogue.open(image_id).platform,
+                image=image_id,
+                manifest=str(pulled.manifest.descriptor().digest),
+            )
+            catalogue.add_platform(reference, image, digest)
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=digest))
         return PullResult(reference=reference.canonical(), digest=digest, image_id=image_id)
 
@@ -126,7 +134,7 @@ class Registries:
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
-        Catalogue(self._store).name(reference, image.id, str(sent.digest))
+        Catalogue(self._store).pushed(reference, str(sent.digest))
         return PushResult(
             reference=reference.canonical(), digest=str(sent.digest), size=len(made.raw)
         )

@@ -101,7 +101,7 @@ def _image(
 def _local(catalogue: Catalogue, request: RunRequest, wanted: Platform | None) -> LocalImage | None:
     """Return the image that the store has; None to ask for it elsewhere."""
     try:
-        image = catalogue.open(catalogue.find(request.image)[0])
+        image = catalogue.open(catalogue.find(request.image, wanted)[0])
     except ImageError as error:
         # The notes are the ids that a beginning of several could mean.
         if request.pull == "never" or error.notes or not _may_be_pulled(request.image):

@@ -29,11 +29,15 @@ _NOT_FOUND = "image.not-found"
 
 
 def images(store: Store) -> tuple[ImageRow, ...]:
-    """Return all images, the newest first; one whose configuration is damaged is listed all the same."""
+    """Return all images, the newest first; one whose configuration is damaged is listed all the same.
+
+    Of a name that stands for several platforms, only the image that is meant without one is a row.
+    """
     catalogue = Catalogue(store)
     names: dict[str, list[StoredName]] = {}
     for name in store.images.names():
         names.setdefault(name.image, []).append(name)
+    shown_with_others = store.images.named() - names.keys()
     return tuple(
         ImageRow(
             id=stored.id,
@@ -43,6 +47,7 @@ def images(store: Store) -> tuple[ImageRow, ...]:
             digest=_digest(stored, names.get(stored.id, [])),
         )
         for stored in store.images.all()
+        if stored.id not in shown_with_others
     )
 
 
@@ -184,12 +189,15 @@ def _remove_one(
             hint="remove it by its names, or by `-f` with all of them",
         )
     going = known if name is None else (name,)
+    members = dict.fromkeys((image_id,))
     for each in going:
+        members.update(dict.fromkeys([of.image for of in store.images.platforms(each.reference)]))
         store.images.remove_name(each.reference)
     lines = [f"Untagged: {_familiar(each)}" for each in going]
-    if len(going) == len(known):
-        store.images.remove(image_id)
-        lines.append(f"Deleted: {image_id}")
+    for member in members:
+        if not store.images.names(member):
+            store.images.remove(member)
+            lines.append(f"Deleted: {member}")
     return lines
 
 

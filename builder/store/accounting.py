@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from builder.errors import LapstrakeError
 from builder.graph.keys import KeyPart
-from builder.oci.digest import Digest
-from builder.oci.manifest import Manifest, parse_manifest
 from builder.oci.reference import Reference
-from builder.store.images import StoredImage
-from builder.store.needs import Needs, chain_of
+from builder.store.images import StoredImage, StoredPlatform
+from builder.store.needs import Needs, chain_of, index_blobs, manifest_blobs
 from builder.store.pruning import Kind
 from builder.store.sizes import Sizes, measure
 from builder.store.units import Unit, units
@@ -119,6 +116,9 @@ class _Accountant:
         self._sizes = Sizes(store)
         self._images = store.images.all()
         self._names: dict[str, list[str]] = defaultdict(list)
+        self._platforms: dict[str, list[StoredPlatform]] = defaultdict(list)
+        for each in store.images.platforms():
+            self._platforms[each.image].append(each)
         for name in store.images.names():
             self._names[name.image].append(Reference.parse(name.reference).familiar())
         self._layers: dict[str, frozenset[str]] = {}
@@ -133,7 +133,7 @@ class _Accountant:
     def account(self) -> Account:
         """Put it together."""
         store = self._store
-        needs = Needs(store, frozenset(self._names))
+        needs = Needs(store, store.images.named())
         pieces = self._sizes.measured(units(store, needs))
         images = tuple(self._image(image) for image in self._images)
         steps = self._steps()
@@ -159,17 +159,13 @@ class _Accountant:
     def _documents_of(self, image: StoredImage, known: set[str]) -> frozenset[str]:
         """Return the digests of an image's configuration and manifests, and of blobs that only these list."""
         found = {image.id}
-        if image.manifest is not None:
-            found.add(image.manifest)
-            try:
-                manifest = parse_manifest(self._store.blobs.read(Digest(image.manifest)))
-            except LapstrakeError:
-                return frozenset(found)
-            if isinstance(manifest, Manifest):
-                found |= {str(each.digest) for each in manifest.layers} - known
+        manifests = {each.manifest for each in self._platforms[image.id]} | {image.manifest}
+        for digest in manifests:
+            if digest is not None:
+                found |= manifest_blobs(self._store, digest) - known
         for name in self._store.images.names(image.id):
             if name.digest is not None:
-                found.add(name.digest)
+                found |= index_blobs(self._store, name.digest)
         return frozenset(found)
 
     def _image(self, image: StoredImage) -> ImageUsage:

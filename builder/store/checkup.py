@@ -252,6 +252,11 @@ class _Check:
             if reason and not gone and self._found("name", shown, reason, "removed"):
                 self._store.images.remove_name(name.reference)
 
+        for each in self._store.images.platforms():
+            reason = "" if each.image in known else f"it names no image for {each.platform}"
+            if reason and self._found("name", each.reference, reason, "removed"):
+                self._store.images.remove(each.image)
+
     def _check_leftovers(self) -> None:
         store = self._store
         mine = {os.path.basename(store.snapshots.scratch())}

@@ -89,7 +89,7 @@ class _Collection:
     def choose(self, held: frozenset[str], sizes: Sizes | None) -> None:
         """Decide what goes."""
         store, pruning = self._store, self._pruning
-        named = {name.image for name in store.images.names()}
+        named = store.images.named()
         to_free: int | None = None
         if sizes is not None:
             to_free = pruning.to_free(sizes.total(), available(store.root))

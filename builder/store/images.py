@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from builder.store.db import Database
@@ -25,6 +27,18 @@ class StoredName(msgspec.Struct, frozen=True):
     reference: str
     image: str
     digest: str | None
+
+
+class StoredPlatform(msgspec.Struct, frozen=True):
+    """The image that a name stands for on a platform, as `os/architecture[/variant]`.
+
+    `manifest` is the digest of the manifest that it came with, None for an image that was built here.
+    """
+
+    reference: str
+    platform: str
+    image: str
+    manifest: str | None = None
 
 
 class ImageIndex:
@@ -65,8 +79,18 @@ class ImageIndex:
         return tuple(StoredImage(*row) for row in rows)  # type: ignore[arg-type]  # the schema says so
 
     def remove(self, image_id: str) -> None:
-        """Forget an image; its data stay until nothing refers to them and they are pruned."""
+        """Forget an image; its data stay until nothing refers to them and they are pruned.
+
+        A name that stands for it on one platform keeps those of others; a name without any goes.
+        """
         with self._db.transaction():
+            self._db.execute("DELETE FROM platforms WHERE image = ?", (image_id,))
+            self._db.execute(
+                "UPDATE names SET image = coalesce("
+                "(SELECT image FROM platforms WHERE platforms.reference = names.reference LIMIT 1),"
+                " image) WHERE image = ?",
+                (image_id,),
+            )
             self._db.execute("DELETE FROM names WHERE image = ?", (image_id,))
             self._db.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
@@ -78,21 +102,57 @@ class ImageIndex:
         return None if row is None else StoredName(*row)  # type: ignore[arg-type]  # the schema says so
 
     def names(self, image_id: str | None = None) -> tuple[StoredName, ...]:
-        """Return the names of one image, or all names, sorted."""
-        where, parameters = ("", ()) if image_id is None else (" WHERE image = ?", (image_id,))
+        """Return all names, or those of one image, be it on one platform only; sorted."""
+        where, parameters = "", tuple[str, ...]()
+        if image_id is not None:
+            where = (
+                " WHERE image = ? OR reference IN (SELECT reference FROM platforms WHERE image = ?)"
+            )
+            parameters = (image_id, image_id)
         rows = self._db.rows(
             f"SELECT reference, image, digest FROM names{where} ORDER BY reference",  # noqa: S608  # no input
             parameters,
         )
         return tuple(StoredName(*row) for row in rows)  # type: ignore[arg-type]  # the schema says so
 
-    def set_name(self, name: StoredName) -> None:
-        """Let a reference name an image, whatever it named before."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO names (reference, image, digest) VALUES (?, ?, ?)",
-            (name.reference, name.image, name.digest),
+    def named(self) -> frozenset[str]:
+        """Return the ids of all images that a name stands for, on whatever platform."""
+        rows = self._db.rows("SELECT image FROM names UNION SELECT image FROM platforms")
+        return frozenset(str(image) for (image,) in rows)
+
+    def platforms(self, reference: str | None = None) -> tuple[StoredPlatform, ...]:
+        """Return what a name, or every name, stands for by platform; nothing where it stands for one image."""
+        where, parameters = (
+            ("", ()) if reference is None else (" WHERE reference = ?", (reference,))
         )
+        rows = self._db.rows(
+            "SELECT reference, platform, image, manifest FROM platforms"  # noqa: S608  # no input
+            f"{where} ORDER BY reference, platform",
+            parameters,
+        )
+        return tuple(StoredPlatform(*row) for row in rows)  # type: ignore[arg-type]  # the schema says so
+
+    def set_name(self, name: StoredName, platforms: Iterable[StoredPlatform] = ()) -> None:
+        """Let a reference name an image, and others on other platforms, whatever it named before."""
+        with self._db.transaction():
+            self._db.execute("DELETE FROM platforms WHERE reference = ?", (name.reference,))
+            self._db.execute(
+                "INSERT OR REPLACE INTO names (reference, image, digest) VALUES (?, ?, ?)",
+                (name.reference, name.image, name.digest),
+            )
+            for each in platforms:
+                self._db.execute(
+                    "INSERT OR REPLACE INTO platforms (reference, platform, image, manifest)"
+                    " VALUES (?, ?, ?, ?)",
+                    (name.reference, each.platform, each.image, each.manifest),
+                )
+
+    def set_digest(self, reference: str, digest: str) -> None:
+        """Remember what a registry has under a name; nothing happens if the name is gone."""
+        self._db.execute("UPDATE names SET digest = ? WHERE reference = ?", (digest, reference))
 
     def remove_name(self, reference: str) -> None:
         """Forget a name."""
-        self._db.execute("DELETE FROM names WHERE reference = ?", (reference,))
+        with self._db.transaction():
+            self._db.execute("DELETE FROM platforms WHERE reference = ?", (reference,))
+            self._db.execute("DELETE FROM names WHERE reference = ?", (reference,))

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
+from collections.abc import Callable
 from typing import cast
 
 import msgspec
 
 from builder.errors import LapstrakeError
 from builder.graph.keys import CONTENTS, STATE, KeyPart, framed_digest, state_id
+from builder.oci.closure import closure_of
+from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Manifest, parse_manifest
+from builder.oci.mediatypes import IN_TOTO
 from builder.store.images import StoredImage
 from builder.store.root import Store
 
@@ -58,9 +62,12 @@ class Needs:
         for image in store.images.all():
             if image.id in kept:
                 self.layers.update(self._documents(image))
+        for each in store.images.platforms():
+            if each.image in kept and each.manifest is not None:
+                self.blobs.update(manifest_blobs(store, each.manifest))
         for name in store.images.names():
             if name.image in kept and name.digest is not None:
-                self.blobs.add(name.digest)
+                self.blobs.update(index_blobs(store, name.digest))
         self._need_records(_History(store))
         for digest, diff_id in texts(store, "SELECT digest, diff_id FROM blobs"):
             if diff_id in self.layers:
@@ -69,13 +76,7 @@ class Needs:
     def _documents(self, image: StoredImage) -> Chain:
         self.blobs.add(image.id)
         if image.manifest is not None:
-            self.blobs.add(image.manifest)
-            digest = Digest(image.manifest)
-            with contextlib.suppress(LapstrakeError):
-                manifest = parse_manifest(self._store.blobs.read(digest))
-                # Two images may have different blobs of the same layer; the index knows one of them.
-                if isinstance(manifest, Manifest):
-                    self.blobs.update(str(layer.digest) for layer in manifest.layers)
+            self.blobs.update(manifest_blobs(self._store, image.manifest))
         return chain_of(self._store, image)
 
     def _need_records(self, past: _History) -> None:
@@ -177,6 +178,51 @@ def chain_of(store: Store, image: StoredImage) -> Chain:
         return parse_config(store.blobs.read(Digest(image.id))).diff_ids
     except LapstrakeError:
         return ()
+
+
+def manifest_blobs(store: Store, digest: str) -> set[str]:
+    """Return the digests of a manifest and of its layers; of itself alone if it cannot be read."""
+    found = {digest}
+    with contextlib.suppress(LapstrakeError):
+        manifest = parse_manifest(store.blobs.read(Digest(digest)))
+        # Two images may have different blobs of the same layer; the index knows one of them.
+        if isinstance(manifest, Manifest):
+            found.update(str(layer.digest) for layer in manifest.layers)
+    return found
+
+
+def index_blobs(store: Store, digest: str) -> set[str]:
+    """Return the digests of an index and of what it leads to besides images; of itself alone if it is none, or gone.
+
+    Images of an index are known by themselves: those that have gone are not kept by it.
+    """
+    found = {digest}
+    with contextlib.suppress(LapstrakeError):
+        if not store.blobs.contains(Digest(digest)):
+            return found
+        closure = closure_of(parse_manifest(store.blobs.read(Digest(digest))), _present(store))
+        for document in closure.documents:
+            if not isinstance(document, Manifest):
+                found.add(str(document.descriptor().digest))
+            elif document.artifact_type or is_attestation(document):
+                found.add(str(document.descriptor().digest))
+                found.add(str(document.config.digest))
+                found.update(str(layer.digest) for layer in document.layers)
+    return found
+
+
+def _present(store: Store) -> Callable[[Descriptor], bytes | None]:
+    def read(descriptor: Descriptor) -> bytes | None:
+        if store.blobs.size(descriptor.digest) != descriptor.size:
+            return None
+        return store.blobs.read(descriptor.digest)
+
+    return read
+
+
+def is_attestation(manifest: Manifest) -> bool:
+    """Tell whether a manifest holds statements about an image instead of an image."""
+    return any(layer.media_type == IN_TOTO for layer in manifest.layers)
 
 
 def texts(store: Store, statement: str) -> list[tuple[str, ...]]:

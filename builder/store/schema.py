@@ -6,7 +6,7 @@ Columns and tables are only added, with defaults: a process of the older version
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 TABLES = """
 CREATE TABLE layers (
@@ -28,6 +28,11 @@ CREATE TABLE images (
 CREATE TABLE names (
     reference TEXT PRIMARY KEY, image TEXT NOT NULL, digest TEXT
 ) WITHOUT ROWID;
+CREATE TABLE platforms (
+    reference TEXT NOT NULL, platform TEXT NOT NULL, image TEXT NOT NULL, manifest TEXT,
+    PRIMARY KEY (reference, platform)
+) WITHOUT ROWID;
+CREATE INDEX platforms_by_image ON platforms (image);
 CREATE TABLE records (
     key TEXT NOT NULL, base TEXT NOT NULL, diff_id TEXT NOT NULL, observations BLOB NOT NULL,
     parts BLOB NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
@@ -46,6 +51,13 @@ MIGRATIONS = {
 ALTER TABLE records ADD COLUMN seconds REAL NOT NULL DEFAULT 0;
 ALTER TABLE records ADD COLUMN project TEXT NOT NULL DEFAULT '';
 ALTER TABLE directories ADD COLUMN bytes INTEGER NOT NULL DEFAULT -1;
-"""
+""",
+    2: """
+CREATE TABLE platforms (
+    reference TEXT NOT NULL, platform TEXT NOT NULL, image TEXT NOT NULL, manifest TEXT,
+    PRIMARY KEY (reference, platform)
+) WITHOUT ROWID;
+CREATE INDEX platforms_by_image ON platforms (image);
+""",
 }
 """By version: what makes the next one of it."""

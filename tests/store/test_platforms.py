@@ -1,0 +1,181 @@
+"""A name stands for one image of each platform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from builder.engine import shelf
+from builder.engine.catalogue import Catalogue, OfPlatform
+from builder.oci.config import ImageConfig
+from builder.oci.digest import Digest
+from builder.oci.manifest import Manifest, build_index, build_manifest
+from builder.oci.mediatypes import IN_TOTO, OCI_CONFIG, OCI_EMPTY
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.store.pruning import Pruning
+from builder.store.root import Store
+from tests.support.jobs import JobsHere
+
+APP = Reference.parse("registry.example/app:1")
+AMD, ARM, ARM_V6 = (Platform.parse(text) for text in ("linux/amd64", "linux/arm64", "linux/arm/v6"))
+
+
+class Kept:
+    """A store with images of several platforms."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(str(root), JobsHere())
+        self.catalogue = Catalogue(self.store)
+
+    def image(self, platform: Platform, text: str = "") -> OfPlatform:
+        config = ImageConfig(
+            os=platform.os,
+            architecture=platform.architecture,
+            variant=platform.variant,
+            author=text,
+        )
+        image_id = self.catalogue.add(config)
+        raw = self.store.blobs.read(Digest(image_id))
+        manifest = build_manifest(self.store.blobs.add(raw, media_type=OCI_CONFIG), ())
+        self.store.blobs.add(manifest.raw, media_type=manifest.media_type)
+        self.manifests[image_id] = manifest
+        digest = str(manifest.descriptor().digest)
+        return OfPlatform(platform=platform, image=image_id, manifest=digest)
+
+    @property
+    def manifests(self) -> dict[str, Manifest]:
+        return self.__dict__.setdefault("_manifests", {})
+
+    def on(self, platform: Platform | None) -> str:
+        found = self.catalogue.by_reference(APP, platform)
+        assert found is not None
+        return found.id
+
+    def ids(self) -> set[str]:
+        return {image.id for image in self.store.images.all()}
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Kept]:
+    one = Kept(tmp_path / "store")
+    yield one
+    one.store.close()
+
+
+def test_each_platform_has_its_image_and_the_host_is_meant_without_one(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Platform, "host", lambda: AMD)
+    arm, amd = kept.image(ARM), kept.image(AMD)
+    kept.catalogue.name_platforms(APP, (arm, amd))
+    assert (kept.on(AMD), kept.on(ARM), kept.on(None)) == (amd.image, arm.image, amd.image)
+
+
+def test_where_the_host_has_none_the_first_is_meant(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Platform, "host", lambda: Platform.parse("linux/s390x"))
+    arm, amd = kept.image(ARM), kept.image(AMD)
+    kept.catalogue.name_platforms(APP, (arm, amd))
+    assert kept.on(None) == arm.image
+
+
+def test_a_lower_variant_serves_where_there_is_no_better_one(kept: Kept) -> None:
+    v6 = kept.image(ARM_V6)
+    kept.catalogue.name_platforms(APP, (kept.image(AMD), v6))
+    assert kept.on(Platform.parse("linux/arm/v7")) == v6.image
+
+
+def test_a_second_platform_of_the_same_index_joins_the_first(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.add_platform(APP, amd, "sha256:" + "1" * 64)
+    kept.catalogue.add_platform(APP, arm, "sha256:" + "1" * 64)
+    assert (kept.on(AMD), kept.on(ARM)) == (amd.image, arm.image)
+
+
+def test_another_index_under_the_name_replaces_all_platforms(kept: Kept) -> None:
+    kept.catalogue.add_platform(APP, kept.image(AMD), "sha256:" + "1" * 64)
+    arm = kept.image(ARM)
+    kept.catalogue.add_platform(APP, arm, "sha256:" + "2" * 64)
+    assert kept.on(AMD) == kept.on(ARM) == arm.image
+
+
+def test_a_name_of_one_image_that_came_from_the_index_stays_when_another_platform_comes(
+    kept: Kept,
+) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name(APP, amd.image, "sha256:" + "1" * 64)
+    kept.catalogue.add_platform(APP, arm, "sha256:" + "1" * 64)
+    assert (kept.on(AMD), kept.on(ARM)) == (amd.image, arm.image)
+
+
+def test_naming_one_image_forgets_the_platforms(kept: Kept) -> None:
+    kept.catalogue.name_platforms(APP, (kept.image(AMD), kept.image(ARM)))
+    other = kept.image(AMD, "other")
+    kept.catalogue.name(APP, other.image)
+    assert kept.on(ARM) == other.image
+    assert kept.store.images.platforms() == ()
+
+
+def test_a_platform_is_found_by_the_digest_of_its_manifest(kept: Kept) -> None:
+    arm = kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (kept.image(AMD), arm))
+    found = kept.catalogue.by_reference(Reference.parse(f"registry.example/app@{arm.manifest}"))
+    assert found is not None
+    assert found.id == arm.image
+
+
+def test_images_of_all_platforms_stay_when_what_has_no_name_is_pruned(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    loose = kept.image(AMD, "loose")
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    shelf.prune(kept.store, Pruning())
+    assert kept.ids() == {amd.image, arm.image}
+    for each in (amd, arm):
+        assert each.manifest is not None
+        assert kept.store.blobs.contains(kept.manifests[each.image].descriptor().digest)
+    assert not kept.store.blobs.contains(kept.manifests[loose.image].descriptor().digest)
+
+
+def test_statements_of_an_index_stay_with_its_images(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    statement = kept.store.blobs.add(b'{"_type":"statement"}', media_type=IN_TOTO)
+    empty = kept.store.blobs.add(b"{}", media_type=OCI_EMPTY)
+    about = build_manifest(msgspec.structs.replace(empty, media_type=OCI_CONFIG), (statement,))
+    kept.store.blobs.add(about.raw, media_type=about.media_type)
+    parts = [kept.manifests[each.image].descriptor() for each in (amd, arm)]
+    index = build_index([*parts, about.descriptor()])
+    kept.store.blobs.add(index.raw, media_type=index.media_type)
+    kept.catalogue.name_platforms(APP, (amd, arm), str(index.descriptor().digest))
+    shelf.prune(kept.store, Pruning())
+    for descriptor in (index.descriptor(), about.descriptor(), statement):
+        assert kept.store.blobs.contains(descriptor.digest)
+
+
+def test_removing_the_name_removes_the_images_of_all_platforms(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    other = Reference.parse("other")
+    kept.catalogue.name(other, arm.image)
+    lines = shelf.remove(kept.store, ("registry.example/app:1",), force=False)
+    assert lines == ("Untagged: registry.example/app:1", f"Deleted: {amd.image}")
+    assert kept.ids() == {arm.image}
+
+
+def test_the_list_shows_a_name_of_several_platforms_once(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    (row,) = shelf.images(kept.store)
+    assert row.names == ("registry.example/app:1",)
+
+
+def test_a_removed_image_leaves_the_name_to_other_platforms(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    kept.store.images.remove(kept.on(None))
+    (name,) = kept.store.images.names()
+    assert {name.image} == kept.ids()
