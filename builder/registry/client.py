@@ -189,6 +189,18 @@ class RegistryClient:
                 return response.status == 200
             raise self._refuse(response, reference, Deed.PUSH)
 
+    def manifest_exists(self, reference: Reference, digest: Digest) -> bool:
+        """Tell whether the registry has a manifest or index in this repository; for those who will push.
+
+        False where it does not say: whoever pushes loses little.
+        """
+        path = f"manifests/{digest}"
+        with self._send("HEAD", reference, path, deed=Deed.PUSH, headers=_ACCEPT) as response:
+            if response.status in (401, 403):
+                raise self._refuse(response, reference, Deed.PUSH)
+            named = response.header("docker-content-digest")
+            return response.status == 200 and named in (None, digest)
+
     def upload_blob(
         self,
         reference: Reference,

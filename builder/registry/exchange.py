@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from enum import Enum
 from typing import BinaryIO, Protocol
 
@@ -53,7 +54,7 @@ class Upload(msgspec.Struct, frozen=True, kw_only=True):
     `sent` is called with each number of bytes handed over, and may raise to stop.
     """
 
-    open: Callable[[], BinaryIO]
+    open: Callable[[], AbstractContextManager[BinaryIO]]
     size: int
     sent: Callable[[int], None] = lambda _count: None
 

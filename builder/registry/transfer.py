@@ -2,42 +2,58 @@
 
 A pull stores layers, then the configuration, then the manifest, so that a manifest in the store says that
 all it needs is there. A push goes the same way.
+
+    pull, fetch_closure     registry ──► ContentStore
+    push, push_closure      bytes by digest ──► registry
 """
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO, TypeVar
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import BinaryIO
 
 import msgspec
 
-from builder.errors import Cancelled, RegistryError
-from builder.events import Discard, EventSink, Progress
+from builder.errors import Cancelled
+from builder.events import Discard, EventSink
 from builder.oci import mediatypes
+from builder.oci.closure import Closure, Document, closure_of
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
 from builder.oci.manifest import Index, Manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.registry import backoff
 from builder.registry.client import RegistryClient
+from builder.registry.download import resumed
 from builder.registry.exchange import Cancelled as Question
-from builder.registry.exchange import Upload, never
+from builder.registry.exchange import never
+from builder.registry.meter import Meter
+from builder.registry.parallel import in_parallel
 from builder.registry.resolve import Resolved
+from builder.registry.upload import Outgoing, deliver
 from builder.store.content import ContentStore
+
+__all__ = [
+    "Outgoing",
+    "PulledImage",
+    "fetch",
+    "fetch_closure",
+    "pull",
+    "push",
+    "push_closure",
+    "receive",
+    "send",
+]
 
 DOWNLOADS = 3
 UPLOADS = 5
-_EVERY = 0.1
-_GRACE = 1.0
-"""Seconds that threads have to tidy up once they are stopped."""
+_DOCUMENTS = 6
+"""Documents that are asked for at once."""
 
-_PROGRESS = 1024 * 1024
-"""Bytes which, once they came, make a broken connection count as the first one again."""
-
-Item = TypeVar("Item")
+Open = Callable[[Digest], AbstractContextManager[BinaryIO]]
 
 
 class PulledImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,17 +67,6 @@ class PulledImage(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     config: ImageConfig
     index: bytes | None = None
-
-
-class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """A blob to push; `open` is called once for each try, and not at all when the registry has it.
-
-    `mount_from` is a repository of the same registry that is known to have it.
-    """
-
-    descriptor: Descriptor
-    open: Callable[[], BinaryIO]
-    mount_from: str | None = None
 
 
 def pull(
@@ -102,31 +107,46 @@ def fetch(
 ) -> PulledImage:
     """Fetch what a reference was resolved to: the second half of `pull`."""
     manifest = resolved.manifest
-
-    def fetch_one(layer: Descriptor, stopped: Question) -> None:
-        meter = _Meter(events, vertex_id, layer)
-        # Not read at all, hence not fetched, if the blob is here.
-        chunks = _resumed(client, reference, layer, meter, stopped)
-        blobs.ingest(chunks, media_type=layer.media_type, expected=layer.digest, size=layer.size)
-        meter.finish()
-
-    _in_parallel(fetch_one, _unique(manifest.layers), DOWNLOADS, cancelled)
+    _fetch_blobs(client, reference, manifest.layers, blobs, events, vertex_id, cancelled)
     documents = [(resolved.config_raw, manifest.config), (manifest.raw, manifest.descriptor())]
     if resolved.index is not None:
         documents.append((resolved.index.raw, resolved.index.descriptor()))
     for raw, descriptor in documents:
-        blobs.ingest(
-            (raw,),
-            media_type=descriptor.media_type,
-            expected=descriptor.digest,
-            size=descriptor.size,
-        )
+        _keep(blobs, raw, descriptor)
     return PulledImage(
         descriptor=resolved.descriptor,
         manifest=manifest,
         config=resolved.config,
         index=resolved.index.raw if resolved.index else None,
     )
+
+
+def fetch_closure(
+    client: RegistryClient,
+    reference: Reference,
+    content: ContentStore,
+    events: EventSink,
+    vertex_id: int,
+    *,
+    wanted: Callable[[Descriptor], bool] = lambda _: True,
+    cancelled: Question = never,
+) -> Closure:
+    """Fetch whatever a reference points at, with all that it leads to: other platforms, attestations, artifacts.
+
+    Blobs come first, then the documents, children before parents, the top last; a blob that several need, or
+    that is there already, comes once or not at all. Of an index's children only those that are `wanted` are
+    followed; its own bytes stay. Foreign layers are left where they are. Nothing is read into but manifests and
+    indexes. Progress is told for each blob as an item of the vertex.
+
+    Returns: the closure, whose documents and blobs are all in `content`.
+    Raises: RegistryError, ImageError: something cannot be had, or is not valid. StoreError: bytes do not have
+        their digest, or there is no space. Cancelled.
+    """
+    closure = _closure_at(client, reference, wanted, cancelled)
+    _fetch_blobs(client, reference, closure.blobs(), content, events, vertex_id, cancelled)
+    for document in closure.documents:
+        _keep(content, document.raw, document.descriptor())
+    return closure
 
 
 def push(
@@ -147,22 +167,63 @@ def push(
     Returns: what the reference points at now.
     Raises: RegistryError: the registry refuses it, or cannot be reached. Cancelled.
     """
-
-    def send_one(blob: Outgoing, stopped: Question) -> None:
-        meter = _Meter(events, vertex_id, blob.descriptor)
-        if not client.blob_exists(reference, blob.descriptor.digest):
-            _upload(client, reference, blob, meter, stopped)
-        meter.finish()
-
     wanted = {
         blob.descriptor.digest: blob
         for blob in blobs
         if not mediatypes.is_foreign(blob.descriptor.media_type)
     }
-    _in_parallel(send_one, tuple(wanted.values()), UPLOADS, cancelled)
-    if cancelled():
-        raise Cancelled
+    _send_blobs(client, reference, tuple(wanted.values()), events, vertex_id, cancelled)
     return client.put_manifest(reference, manifest)
+
+
+def push_closure(
+    client: RegistryClient,
+    reference: Reference,
+    closure: Closure,
+    open: Open,
+    events: EventSink,
+    vertex_id: int,
+    *,
+    tags: tuple[str, ...] = (),
+    mount_from: Callable[[Digest], str | None] = lambda _: None,
+    cancelled: Question = never,
+) -> Descriptor:
+    """Publish a closure: blobs first, then the documents by digest, children before parents, the top last.
+
+    The top is put under the reference's tag, or by digest if it has none, and under each of the further `tags`
+    of the same repository. Blobs and documents that the repository has are not sent; of a manifest that it has,
+    the blobs are not asked for. `mount_from` names a repository of the same registry that is known to have a
+    blob. `open` opens a blob of the closure for reading, once for each try. Foreign layers are never sent.
+
+    Returns: what the reference points at now.
+    Raises: RegistryError: the registry refuses it, or cannot be reached. Cancelled. What `open` raises.
+    """
+    present = _present(client, reference, closure.documents, cancelled)
+    missing = tuple([each for each in closure.documents if _digest(each) not in present])
+    blobs = (
+        [
+            Outgoing(
+                descriptor=each,
+                open=partial(open, each.digest),
+                mount_from=mount_from(each.digest),
+            )
+            for each in Closure(documents=missing).blobs()
+        ]
+        if missing
+        else []
+    )
+    _tell_present(closure, blobs, events, vertex_id)
+    _send_blobs(client, reference, blobs, events, vertex_id, cancelled)
+    for document in missing:
+        if document is not closure.top:
+            client.put_manifest(reference.with_digest(_digest(document)), document)
+    top = closure.top
+    names = [reference.with_tag(tag) for tag in dict.fromkeys((reference.tag, *tags)) if tag]
+    for name in names or [reference.with_digest(_digest(top))]:
+        if cancelled():
+            raise Cancelled
+        client.put_manifest(name, top)
+    return top.descriptor()
 
 
 def send(
@@ -176,17 +237,8 @@ def send(
 
     Raises: as `push`.
     """
-    sent: list[int] = []
-
-    def send_one(blob: Outgoing, stopped: Question) -> None:
-        if not client.blob_exists(reference, blob.descriptor.digest):
-            meter = _Meter(Discard(), 0, blob.descriptor)
-            _upload(client, reference, blob, meter, stopped)
-            sent.append(blob.descriptor.size)
-
     wanted = {blob.descriptor.digest: blob for blob in blobs}
-    _in_parallel(send_one, tuple(wanted.values()), UPLOADS, cancelled)
-    return sum(sent)
+    return _send_blobs(client, reference, tuple(wanted.values()), Discard(), 0, cancelled)
 
 
 def receive(
@@ -200,158 +252,98 @@ def receive(
 
     Raises: RegistryError: it cannot be had. Cancelled.
     """
-    return _resumed(client, reference, descriptor, _Meter(Discard(), 0, descriptor), cancelled)
+    return resumed(client, reference, descriptor, Meter(Discard(), 0, descriptor), cancelled)
 
 
-def _resumed(
+def _fetch_blobs(
     client: RegistryClient,
     reference: Reference,
-    descriptor: Descriptor,
-    meter: _Meter,
+    descriptors: Iterable[Descriptor],
+    content: ContentStore,
+    events: EventSink,
+    vertex_id: int,
     cancelled: Question,
-) -> Iterator[bytes]:
-    """Yield a blob's bytes, going on where a connection broke; bounded, even if each try brings a little."""
-    offset = failures = since = 0
-    while True:
-        try:
-            for chunk in client.fetch_blob(reference, descriptor, offset):
-                offset += len(chunk)
-                since += len(chunk)
-                yield chunk
-                meter.add(len(chunk))
-                if cancelled():
-                    raise Cancelled
-        except RegistryError as error:
-            failures = 1 if since >= _PROGRESS else failures + 1
-            since = 0
-            if offset == descriptor.size:
-                return  # all came, only the end of the answer is missing
-            if not error.temporary or failures >= backoff.ATTEMPTS:
-                raise
-            backoff.wait(backoff.delay(failures), cancelled)
-        else:
-            return
+) -> None:
+    def fetch_one(blob: Descriptor, stopped: Question) -> None:
+        meter = Meter(events, vertex_id, blob)
+        # Not read at all, hence not fetched, if the blob is here.
+        chunks = resumed(client, reference, blob, meter, stopped)
+        content.ingest(chunks, media_type=blob.media_type, expected=blob.digest, size=blob.size)
+        meter.finish()
+
+    unique = {descriptor.digest: descriptor for descriptor in descriptors}
+    in_parallel(fetch_one, tuple(unique.values()), DOWNLOADS, cancelled)
 
 
-def _upload(
+def _send_blobs(
     client: RegistryClient,
     reference: Reference,
-    blob: Outgoing,
-    meter: _Meter,
+    blobs: Sequence[Outgoing],
+    events: EventSink,
+    vertex_id: int,
     cancelled: Question,
-) -> None:
-    """Send a blob; after a broken connection begin anew, since nobody knows what arrived."""
+) -> int:
+    sent: list[int] = []
 
-    def sent(count: int) -> None:
-        if cancelled():
-            raise Cancelled
-        meter.add(count)
+    def send_one(blob: Outgoing, stopped: Question) -> None:
+        meter = Meter(events, vertex_id, blob.descriptor)
+        if deliver(client, reference, blob, meter, stopped):
+            sent.append(blob.descriptor.size)
 
-    failures = 0
-    while True:
-        upload = Upload(open=blob.open, size=blob.descriptor.size, sent=sent)
-        try:
-            client.upload_blob(reference, blob.descriptor, upload, mount_from=blob.mount_from)
-        except RegistryError as error:
-            failures += 1
-            if not error.temporary or failures >= backoff.ATTEMPTS:
-                raise
-            meter.restart()
-            backoff.wait(backoff.delay(failures), cancelled)
-        else:
-            return
-
-
-class _Meter:
-    """Progress of one blob, told at most ten times a second."""
-
-    def __init__(self, events: EventSink, vertex_id: int, descriptor: Descriptor) -> None:
-        self._events = events
-        self._vertex_id = vertex_id
-        self._item = f"{descriptor.digest.algorithm}:{descriptor.digest.short}"
-        self._total = descriptor.size
-        self._done = 0
-        self._moved = False
-        self._told = 0.0
-        self._tell()
-
-    def add(self, count: int) -> None:
-        self._done += count
-        self._moved = True
-        if time.monotonic() - self._told >= _EVERY:
-            self._tell()
-
-    def restart(self) -> None:
-        self._done = 0
-
-    def finish(self) -> None:
-        self._done = self._total
-        self._tell(here=not self._moved)
-
-    def _tell(self, *, here: bool = False) -> None:
-        self._told = time.monotonic()
-        progress = Progress(
-            id=self._vertex_id, item=self._item, done=self._done, total=self._total, here=here
-        )
-        self._events.emit(progress)
-
-
-def _unique(descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
-    return tuple({descriptor.digest: descriptor for descriptor in descriptors}.values())
-
-
-def _in_parallel(
-    work: Callable[[Item, Question], None], items: Sequence[Item], threads: int, cancelled: Question
-) -> None:
-    """Do the work for all items; the first failure stops the others and is raised.
-
-    The threads are daemons: one that waits for a silent registry does not keep a cancelled program alive.
-    What it was writing has no name yet, and is swept later.
-    """
-    stop = threading.Event()
-    waiting = list(reversed(items))
-    errors: list[BaseException] = []
-
-    def stopped() -> bool:
-        return stop.is_set() or cancelled()
-
-    def run() -> None:
-        while not stopped():
-            try:
-                item = waiting.pop()
-            except IndexError:
-                return
-            try:
-                work(item, stopped)
-            except BaseException as error:  # noqa: BLE001  raised by the caller's thread
-                errors.append(error)
-                stop.set()
-
-    workers = [
-        threading.Thread(target=run, name=f"registry-{number}", daemon=True)
-        for number in range(min(threads, len(items)))
-    ]
-    try:
-        for worker in workers:
-            worker.start()
-        _join(workers, stopped)
-    finally:
-        stop.set()
-    # Those who were stopped because of another's failure are not the cause of it.
-    failures = [error for error in errors if not isinstance(error, Cancelled)] or errors
-    if failures:
-        raise failures[0]
+    in_parallel(send_one, blobs, UPLOADS, cancelled)
     if cancelled():
         raise Cancelled
+    return sum(sent)
 
 
-def _join(workers: Sequence[threading.Thread], stopped: Question) -> None:
-    """Wait for all; once stopped, only as long as those need who are not stuck in a read."""
-    deadline: float | None = None
-    for worker in workers:
-        while worker.is_alive():
-            worker.join(0.05)
-            if deadline is None and stopped():
-                deadline = time.monotonic() + _GRACE
-            if deadline is not None and time.monotonic() > deadline:
-                return
+def _keep(content: ContentStore, raw: bytes, descriptor: Descriptor) -> None:
+    content.ingest(
+        (raw,), media_type=descriptor.media_type, expected=descriptor.digest, size=descriptor.size
+    )
+
+
+def _closure_at(
+    client: RegistryClient,
+    reference: Reference,
+    wanted: Callable[[Descriptor], bool],
+    cancelled: Question,
+) -> Closure:
+    top = client.fetch_manifest(reference)
+
+    def read(descriptor: Descriptor) -> bytes:
+        if cancelled():
+            raise Cancelled
+        return client.fetch_manifest(reference, descriptor).raw
+
+    return closure_of(top, read, wanted)
+
+
+def _present(
+    client: RegistryClient,
+    reference: Reference,
+    documents: Sequence[Document],
+    cancelled: Question,
+) -> frozenset[Digest]:
+    """Return the digests of the documents that the repository has."""
+    found: set[Digest] = set()
+
+    def ask(document: Document, _stopped: Question) -> None:
+        digest = _digest(document)
+        if client.manifest_exists(reference, digest):
+            found.add(digest)
+
+    in_parallel(ask, documents, _DOCUMENTS, cancelled)
+    return frozenset(found)
+
+
+def _tell_present(
+    closure: Closure, sent: Sequence[Outgoing], events: EventSink, vertex_id: int
+) -> None:
+    going = {each.descriptor.digest for each in sent}
+    for descriptor in closure.blobs():
+        if descriptor.digest not in going:
+            Meter(events, vertex_id, descriptor).finish()
+
+
+def _digest(document: Document) -> Digest:
+    return document.descriptor().digest
