@@ -12,8 +12,13 @@ import pytest
 from runtime.errors import Unsupported
 from runtime.launch import Launcher
 from tests.sandbox.harness import Sandbox, walls
+from tests.support.hosts import MASKED
 from tests.support.rootfs import BUSYBOX, make_rootfs
 from tests.support.unprivileged import missing_for_rootless
+
+collect_ignore = (
+    [] if os.environ.get("LAPSTRAKE_TEST_HOST") == MASKED.name else ["test_hidden_proc.py"]
+)
 
 
 @pytest.fixture(scope="session")

@@ -1,20 +1,15 @@
-"""In a container that hides parts of /proc, a user namespace gets no fresh one: what works, and what is not shown."""
+"""In a container that hides parts of /proc, a user namespace gets no fresh one: what works, and what is not shown.
+
+`test_hosts` starts these inside of a simulated container; elsewhere they are not collected (`conftest`).
+"""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-import pytest
-
 from runtime.spec import Network
 from tests.sandbox.harness import Sandbox
-from tests.support.hosts import MASKED
-
-pytestmark = pytest.mark.skipif(
-    os.environ.get("LAPSTRAKE_TEST_HOST") != MASKED.name,
-    reason="optional: runs in a simulated container",
-)
 
 
 def test_a_command_finds_itself(sandbox: Sandbox) -> None:
