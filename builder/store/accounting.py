@@ -145,7 +145,8 @@ class _Accountant:
         ]
         (total,) = measure(store, [store.root])
         rest = total - sum(each.bytes for each in kinds)
-        kinds.append(KindUsage(kind="rest", number=0, bytes=rest, reclaimable=0))
+        loose = self._sizes.loose(needs.blobs | needs.layers | self._readers.keys())
+        kinds.append(KindUsage(kind="rest", number=0, bytes=rest, reclaimable=loose))
         return Account(
             root=store.root,
             bytes=total,

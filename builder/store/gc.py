@@ -141,6 +141,7 @@ class _Collection:
         layers = self._doomed_layers()
         gone = sum(sizes.layer(diff_id) for diff_id in layers)
         gone += sum(unit.bytes for unit in self._going if unit.kind is not Kind.STEPS)
+        gone += sizes.loose(self._needs.blobs | self._needs.layers)
         self._layers, self._bytes = len(layers), gone
         doomed = self._of(Kind.STEPS)
         self._records = sum(

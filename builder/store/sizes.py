@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
@@ -42,6 +42,14 @@ class Sizes:
     def layers(self) -> frozenset[str]:
         """Return the diff ids of all layers that there are in any form."""
         return frozenset(self._forms())
+
+    def loose(self, needed: Set[str]) -> int:
+        """Return what blobs take that are no layer's and not `needed`, and entry lists of no layer."""
+        rows = self._store.db.rows("SELECT digest FROM blobs")
+        known = {str(digest) for (digest,) in rows} | needed
+        lists = self._store.layers.all_entries() | {each.partition(":")[2] for each in needed}
+        bytes_ = sum(count for digest, count in self.blobs.items() if digest not in known)
+        return bytes_ + sum(count for name, count in self.entries.items() if name not in lists)
 
     def _forms(self) -> dict[str, int]:
         if self._of_layer is None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from builder.engine import shelf
 from builder.store.accounting import Account, account
 from builder.store.layers import State
+from builder.store.pruning import Pruning
 from tests.store.test_shelf import Shelf
 from tests.support.sample_image import sample_image
 
@@ -127,6 +129,14 @@ def test_what_prune_gives_back_is_what_was_said(kept: Shelf) -> None:
     promised = sum(each.reclaimable for each in before.kinds)
     assert promised > BIG
     assert parts(before) - parts(after) == promised
+
+
+def test_documents_of_removed_images_are_said_to_be_given_back(kept: Shelf) -> None:
+    kept.pull(sample_image(), "base")
+    shelf.remove(kept.store, ("base",), force=False)
+    promised = sum(each.reclaimable for each in account(kept.store).kinds)
+    assert shelf.prune(kept.store, Pruning(), dry=True).bytes == promised
+    assert shelf.prune(kept.store, Pruning()).bytes == promised > 0
 
 
 def test_a_layer_that_no_record_leads_to_any_more_is_said_to_be_given_back(kept: Shelf) -> None:
