@@ -13,7 +13,7 @@ from builder.oci.digest import Digest
 HUB = "docker.io"
 DEFAULT_TAG = "latest"
 
-_HUB_API = "registry-1.docker.io"
+HUB_API = "registry-1.docker.io"
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 _ALNUM = _LOWER | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _TAG = _ALNUM | frozenset("_.-")
@@ -70,7 +70,7 @@ class Reference(msgspec.Struct, frozen=True):
     @property
     def api_host(self) -> str:
         """The host (with port) that answers for this registry."""
-        return _HUB_API if self.registry == HUB else self.registry
+        return HUB_API if self.registry == HUB else self.registry
 
     @property
     def selector(self) -> str:

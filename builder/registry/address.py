@@ -96,9 +96,9 @@ def check(
     return origin
 
 
-def allows_plain_http(authority: str, insecure: frozenset[str] = frozenset()) -> bool:
-    """Tell whether a host, with its port, may be spoken to without encryption."""
-    return authority in insecure or is_loopback(_host_part(authority))
+def allows_plain_http(authority: str) -> bool:
+    """Tell whether a host, with its port, may be spoken to without encryption by anybody."""
+    return is_loopback(_host_part(authority))
 
 
 def is_loopback(host: str) -> bool:

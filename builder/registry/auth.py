@@ -39,8 +39,13 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True):
 
     def secrets(self) -> tuple[str, ...]:
         """Return what must never be shown."""
+        from urllib.parse import quote, quote_plus
+
         basic = _base64(self.username, self.password) if self.password else ""
-        return tuple(filter(None, (self.password, self.identity_token, self.registry_token, basic)))
+        # What holds others goes first, or a part of it would stay.
+        plain = filter(None, (basic, self.password, self.identity_token, self.registry_token))
+        spellings = [form for each in plain for form in (quote_plus(each), quote(each), each)]
+        return tuple(dict.fromkeys(spellings))
 
 
 class Challenge(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from builder.diagnostics import Diagnostic
 from builder.errors import ReferenceInvalid, RegistryError
 from builder.oci import mediatypes
 from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
@@ -20,21 +21,41 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry import address
 from builder.registry.auth import Credential
+from builder.registry.endpoint import Endpoint, Need, host_alone
 from builder.registry.exchange import Request, Response, Transport, Upload
 from builder.registry.refusals import Deed, access_denied, broken, refusal
 from builder.registry.resolve import Resolved, resolve
 from builder.registry.session import Anonymous, Credentials, Session
+from builder.registry.ways import Direct, Routes, Ways
 
 _ACCEPT = (("Accept", ", ".join(mediatypes.ACCEPTED)),)
 _MAX_PAGES = 1000
 
 
 class RegistryClient:
-    """All registries, one client; many threads may use it at once."""
+    """All registries, one client; many threads may use it at once.
 
-    def __init__(self, transport: Transport, credentials: Credentials | None = None) -> None:
+    `routes` tell where a repository can be reached: what is fetched comes from the first place that has it, what
+    is sent goes to one.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        credentials: Credentials | None = None,
+        routes: Routes | None = None,
+    ) -> None:
         self._transport = transport
         self._session = Session(transport, credentials or Anonymous())
+        self._ways = Ways(routes or Direct())
+
+    def remarks(self) -> tuple[Diagnostic, ...]:
+        """Return what is to be said about mirrors since the last time."""
+        return self._ways.remarks()
+
+    def blame(self, digest: Digest) -> bool:
+        """Hear that a blob's bytes were not those of its digest; tell whether it is worth asking again."""
+        return self._ways.blame(digest)
 
     def resolve(self, reference: Reference, platform: Platform | None = None) -> Resolved:
         """Find the image that a reference means on a platform; see `builder.registry.resolve`."""
@@ -49,37 +70,42 @@ class RegistryClient:
             malformed.
         """
         digest = expected.digest if expected else reference.digest
-        selector = str(digest) if digest else reference.selector
-        with self._get(reference, f"manifests/{selector}", headers=_ACCEPT) as response:
-            if response.status != 200:
-                raise self._refuse(response, reference, Deed.PULL)
-            raw = response.read(MAX_DOCUMENT)
-            content_type = response.header("content-type") or ""
-            promised = response.header("docker-content-digest")
-        if expected is not None and len(raw) != expected.size:
-            raise broken(reference, f"the manifest has {len(raw)} bytes instead of {expected.size}")
-        _check_digest(reference, raw, digest, promised)
-        return parse_manifest(raw, expected.media_type if expected else content_type)
+
+        def fetch(endpoint: Endpoint) -> Manifest | Index:
+            path = f"manifests/{digest or endpoint.tag or reference.selector}"
+            with self._at(endpoint, "GET", reference, path, headers=_ACCEPT) as response:
+                if response.status != 200:
+                    raise self._refuse(response, reference, Deed.PULL, endpoint)
+                raw = response.read(MAX_DOCUMENT)
+                content_type = response.header("content-type") or ""
+                promised = response.header("docker-content-digest")
+            if expected is not None and len(raw) != expected.size:
+                raise broken(
+                    reference, f"the manifest has {len(raw)} bytes instead of {expected.size}"
+                )
+            _check_digest(reference, raw, digest, promised)
+            return parse_manifest(raw, expected.media_type if expected else content_type)
+
+        return self._ways.attempt(reference, Need.PULL if digest else Need.RESOLVE, fetch)
 
     def head_manifest(self, reference: Reference) -> Descriptor:
         """Return what a reference points at now; cheap, and not counted by registries that limit pulls.
 
         Raises: RegistryError: it is not there.
         """
-        response = self._send("HEAD", reference, f"manifests/{reference.selector}", headers=_ACCEPT)
-        with response:
-            if response.status == 200:
-                digest = response.header("docker-content-digest")
-                length = response.header("content-length") or ""
-                media_type = mediatypes.without_parameters(response.header("content-type") or "")
-                if digest is not None and length.isascii() and length.isdecimal():
-                    return Descriptor(
-                        media_type=media_type,
-                        digest=_digest(reference, digest),
-                        size=int(length[:19]),
-                    )
+
+        def head(endpoint: Endpoint) -> Descriptor | None:
+            path = f"manifests/{reference.digest or endpoint.tag or reference.selector}"
+            with self._at(endpoint, "HEAD", reference, path, headers=_ACCEPT) as response:
+                if response.status == 404 and endpoint.is_mirror:
+                    raise self._refuse(response, reference, Deed.PULL, endpoint)
+                return _described(reference, response) if response.status == 200 else None
+
+        need = Need.PULL if reference.digest else Need.RESOLVE
         # Without the headers, or with a refusal that does not say why: the body knows.
-        return self.fetch_manifest(reference).descriptor()
+        return (
+            self._ways.attempt(reference, need, head) or self.fetch_manifest(reference).descriptor()
+        )
 
     def put_manifest(self, reference: Reference, manifest: Manifest | Index) -> Descriptor:
         """Publish a manifest or index under the reference's tag or digest; what it points to must be there.
@@ -91,7 +117,6 @@ class RegistryClient:
             "PUT",
             reference,
             f"manifests/{reference.selector}",
-            deed=Deed.PUSH,
             headers=(("Content-Type", manifest.media_type),),
             body=manifest.raw,
         )
@@ -111,11 +136,12 @@ class RegistryClient:
         Raises: RegistryError: it is not there, or the list does not end.
         """
         tags: list[str] = []
-        path = f"{_base(reference)}tags/list"
+        endpoint = self._ways.own(reference)
+        path = f"{_base(endpoint)}tags/list"
         for _ in range(_MAX_PAGES):
-            with self._request("GET", reference, path) as response:
+            with self._request("GET", reference, path, endpoint=endpoint) as response:
                 if response.status != 200:
-                    raise self._refuse(response, reference, Deed.PULL)
+                    raise self._refuse(response, reference, Deed.PULL, endpoint)
                 tags += _tags(reference, response.read(MAX_DOCUMENT))
                 following = _next_page(response.header("link"))
             if following is None:
@@ -131,34 +157,26 @@ class RegistryClient:
         Raises: RegistryError: it is not there; temporary, when the connection broke or the body is short.
         """
         headers = (("Range", f"bytes={offset}-"),) if offset else ()
-        response = self._get(reference, f"blobs/{descriptor.digest}", headers=headers)
-        if (
-            response.status == 404
-            and descriptor.urls
-            and mediatypes.is_foreign(descriptor.media_type)
-        ):
-            response.close()
-            response = self._foreign(reference, descriptor, headers)
-        with response:
+
+        def begin(endpoint: Endpoint) -> tuple[Endpoint, Response]:
+            path = f"blobs/{descriptor.digest}"
+            response = self._at(endpoint, "GET", reference, path, headers=headers)
+            foreign = descriptor.urls and mediatypes.is_foreign(descriptor.media_type)
+            if response.status == 404 and foreign:
+                response.close()
+                response = self._foreign(endpoint, descriptor, headers)
             if response.status not in (200, 206):
-                raise self._refuse(
-                    response, reference, Deed.PULL, what=f"blob `{descriptor.digest}`"
-                )
-            # A server without ranges begins anew: what is known already is passed over.
-            position = 0
-            if response.status == 206:
-                position = _range_start(reference, response.header("content-range"), offset)
-            for chunk in response.chunks():
-                fresh = chunk[max(0, offset - position) :]
-                position += len(chunk)
-                if fresh:
-                    yield fresh
-            if position < descriptor.size:
-                raise RegistryError(
-                    f"the connection to {reference.registry} ended early",
-                    temporary=True,
-                    notes=(f"{position} of {descriptor.size} bytes of `{descriptor.digest}` came",),
-                )
+                what = f"blob `{descriptor.digest}`"
+                raise self._refuse(response, reference, Deed.PULL, endpoint, what=what)
+            return endpoint, response
+
+        endpoint, response = self._ways.attempt(reference, Need.PULL, begin)
+        self._ways.comes_from(descriptor.digest, endpoint)
+        try:
+            yield from _from_offset(reference, descriptor, response, offset)
+        except RegistryError:
+            self._ways.stumbled(endpoint)
+            raise
 
     def fetch_document(self, reference: Reference, descriptor: Descriptor) -> bytes:
         """Return a small blob, such as a configuration, verified.
@@ -167,24 +185,27 @@ class RegistryClient:
         """
         if descriptor.size > MAX_DOCUMENT:
             raise broken(reference, f"a document of it is larger than {MAX_DOCUMENT} bytes")
-        response = self._get(reference, f"blobs/{descriptor.digest}")
-        with response:
-            if response.status != 200:
-                raise self._refuse(
-                    response, reference, Deed.PULL, what=f"blob `{descriptor.digest}`"
+
+        def fetch(endpoint: Endpoint) -> bytes:
+            path = f"blobs/{descriptor.digest}"
+            with self._at(endpoint, "GET", reference, path) as response:
+                if response.status != 200:
+                    what = f"blob `{descriptor.digest}`"
+                    raise self._refuse(response, reference, Deed.PULL, endpoint, what=what)
+                raw = response.read(MAX_DOCUMENT)
+            if len(raw) != descriptor.size:
+                raise broken(
+                    reference,
+                    f"`{descriptor.digest}` has {len(raw)} bytes instead of {descriptor.size}",
                 )
-            raw = response.read(MAX_DOCUMENT)
-        if len(raw) != descriptor.size:
-            raise broken(
-                reference,
-                f"`{descriptor.digest}` has {len(raw)} bytes instead of {descriptor.size}",
-            )
-        _check_digest(reference, raw, descriptor.digest, None)
-        return raw
+            _check_digest(reference, raw, descriptor.digest, None)
+            return raw
+
+        return self._ways.attempt(reference, Need.PULL, fetch)
 
     def blob_exists(self, reference: Reference, digest: Digest) -> bool:
         """Tell whether the registry has a blob in this repository; for those who will push."""
-        with self._send("HEAD", reference, f"blobs/{digest}", deed=Deed.PUSH) as response:
+        with self._send("HEAD", reference, f"blobs/{digest}") as response:
             if response.status in (200, 404):
                 return response.status == 200
             raise self._refuse(response, reference, Deed.PUSH)
@@ -195,7 +216,7 @@ class RegistryClient:
         False where it does not say: whoever pushes loses little.
         """
         path = f"manifests/{digest}"
-        with self._send("HEAD", reference, path, deed=Deed.PUSH, headers=_ACCEPT) as response:
+        with self._send("HEAD", reference, path, headers=_ACCEPT) as response:
             if response.status in (401, 403):
                 raise self._refuse(response, reference, Deed.PUSH)
             named = response.header("docker-content-digest")
@@ -244,7 +265,6 @@ class RegistryClient:
                     "POST",
                     reference,
                     f"blobs/uploads/?mount={descriptor.digest}&from={mount_from}",
-                    deed=Deed.PUSH,
                     more_scopes=(f"repository:{mount_from}:pull",),
                 )
                 with response:
@@ -253,7 +273,7 @@ class RegistryClient:
                     location = response.header("location")
                     if response.status == 202 and location is not None:
                         return _absolute(response.url, location)
-        with self._send("POST", reference, "blobs/uploads/", deed=Deed.PUSH) as response:
+        with self._send("POST", reference, "blobs/uploads/") as response:
             location = response.header("location")
             if response.status != 202 or location is None:
                 raise self._refuse(response, reference, Deed.PUSH)
@@ -265,14 +285,20 @@ class RegistryClient:
         Returns: what to keep.
         Raises: RegistryError: it is not accepted.
         """
-        host = Reference(registry, "login").api_host
-        return self._session.login(host, registry, credential)
+        return self._session.login(self._alone(registry), credential)
+
+    def _alone(self, registry: str) -> Endpoint:
+        """Return a registry as such, reached as its repositories are."""
+        place = self._ways.own(Reference(registry, "any"))
+        return msgspec.structs.replace(
+            host_alone(registry, place.trust), scheme=place.scheme, headers=place.headers
+        )
 
     def _foreign(
-        self, reference: Reference, descriptor: Descriptor, headers: tuple[tuple[str, str], ...]
+        self, endpoint: Endpoint, descriptor: Descriptor, headers: tuple[tuple[str, str], ...]
     ) -> Response:
         """Ask the further places of a foreign layer, which learn nothing about us."""
-        registry = self._session.origin(reference.api_host)
+        registry = self._session.origin(endpoint)
         for url in descriptor.urls[:3]:
             address.check(url, registry=registry)
             response = self._transport.send(
@@ -286,10 +312,21 @@ class RegistryClient:
             code="registry.not-found",
         )
 
-    def _get(
-        self, reference: Reference, path: str, *, headers: tuple[tuple[str, str], ...] = ()
+    def _at(
+        self,
+        endpoint: Endpoint,
+        method: str,
+        reference: Reference,
+        path: str,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
-        return self._send("GET", reference, path, headers=headers)
+        """Ask one place for what is to be fetched; `path` is that behind the repository."""
+        if endpoint.namespace:
+            path += f"?ns={endpoint.namespace}"
+        return self._request(
+            method, reference, _base(endpoint) + path, endpoint=endpoint, headers=headers
+        )
 
     def _send(
         self,
@@ -297,19 +334,22 @@ class RegistryClient:
         reference: Reference,
         path: str,
         *,
-        deed: Deed = Deed.PULL,
+        deed: Deed = Deed.PUSH,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | Upload | None = None,
         more_scopes: tuple[str, ...] = (),
     ) -> Response:
+        """Ask the place where images are sent to."""
+        endpoint = self._ways.first(reference, Need.PUSH)
         return self._request(
             method,
             reference,
-            _base(reference) + path,
+            _base(endpoint) + path,
             deed=deed,
             headers=headers,
             body=body,
             more_scopes=more_scopes,
+            endpoint=endpoint,
         )
 
     def _request(
@@ -322,15 +362,16 @@ class RegistryClient:
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | Upload | None = None,
         more_scopes: tuple[str, ...] = (),
+        endpoint: Endpoint | None = None,
     ) -> Response:
-        action = "pull" if deed is Deed.PULL else "pull,push"
+        if endpoint is None:
+            endpoint = self._ways.first(reference, Need.PUSH)
         try:
             return self._session.send(
                 method,
-                reference.api_host,
+                endpoint,
                 path,
-                registry=reference.registry,
-                scopes=(f"repository:{reference.repository}:{action}", *more_scopes),
+                scopes=(f"repository:{endpoint.repository}:{deed.actions}", *more_scopes),
                 headers=headers,
                 body=body,
             )
@@ -342,16 +383,22 @@ class RegistryClient:
             ) from error
 
     def _refuse(
-        self, response: Response, reference: Reference, deed: Deed, *, what: str = ""
+        self,
+        response: Response,
+        reference: Reference,
+        deed: Deed,
+        endpoint: Endpoint | None = None,
+        *,
+        what: str = "",
     ) -> RegistryError:
-        credential = self._session.credential(reference.registry)
+        endpoint = endpoint or self._ways.first(reference, Need.PUSH)
         return refusal(
             response,
             reference,
             deed=deed,
-            secrets=credential.secrets() if credential else (),
+            secrets=self._session.secrets(endpoint),
             what=what,
-            anonymous=credential is None,
+            anonymous=self._session.credential(endpoint) is None,
         )
 
 
@@ -365,8 +412,46 @@ def _absolute(url: str, location: str) -> str:
     return urljoin(url, location)
 
 
-def _base(reference: Reference) -> str:
-    return f"/v2/{reference.repository}/"
+def _base(endpoint: Endpoint) -> str:
+    return f"{endpoint.base}/{endpoint.repository}/"
+
+
+def _described(reference: Reference, response: Response) -> Descriptor | None:
+    """Return what the headers of an answer say; None where they do not say it."""
+    digest = response.header("docker-content-digest")
+    length = response.header("content-length") or ""
+    if digest is None or not (length.isascii() and length.isdecimal()):
+        return None
+    return Descriptor(
+        media_type=mediatypes.without_parameters(response.header("content-type") or ""),
+        digest=_digest(reference, digest),
+        size=int(length[:19]),
+    )
+
+
+def _from_offset(
+    reference: Reference, descriptor: Descriptor, response: Response, offset: int
+) -> Iterator[bytes]:
+    """Yield a blob's bytes from `offset` on, wherever the answer begins.
+
+    Raises: RegistryError: temporary, it ended early.
+    """
+    with response:
+        # A server without ranges begins anew: what is known already is passed over.
+        position = 0
+        if response.status == 206:
+            position = _range_start(reference, response.header("content-range"), offset)
+        for chunk in response.chunks():
+            fresh = chunk[max(0, offset - position) :]
+            position += len(chunk)
+            if fresh:
+                yield fresh
+    if position < descriptor.size:
+        raise RegistryError(
+            f"the connection to {reference.registry} ended early",
+            temporary=True,
+            notes=(f"{position} of {descriptor.size} bytes of `{descriptor.digest}` came",),
+        )
 
 
 def _check_digest(

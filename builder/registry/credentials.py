@@ -40,7 +40,7 @@ class DockerCredentials:
         self._path = Path(directory) / "config.json"
         self._override = override
 
-    def for_host(self, host: str) -> Credential | None:
+    def for_repository(self, host: str, _repository: str = "") -> Credential | None:
         """Return the credential for a registry's host, with its port; None is anonymous.
 
         Raises: RegistryError: the file is malformed, or a helper fails.

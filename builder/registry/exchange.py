@@ -11,6 +11,7 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.registry.address import Origin
+from builder.registry.endpoint import Trust
 
 Cancelled = Callable[[], bool]
 """Asked now and then; true means: stop."""
@@ -63,8 +64,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request on behalf of `registry`, which decides what redirects may lead to.
 
     `authorization` is sent to its own origin only, whatever the address or a redirect says. A request with an
-    `Upload` is tried once; others are repeated when the trouble may pass. One that `stays` does not follow
-    redirects to other origins, since its body is secret.
+    `Upload` is tried once; others are repeated when the trouble may pass, `tries` times at most. One that `stays`
+    does not follow redirects to other origins, since its body is secret. `own_headers` and `trust` are for the
+    registry's own origin.
     """
 
     method: str
@@ -74,6 +76,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes | Upload | None = None
     authorization: Authorization | None = None
     stays: bool = False
+    own_headers: tuple[tuple[str, str], ...] = ()
+    trust: Trust | None = None
+    tries: int | None = None
 
 
 class Response:

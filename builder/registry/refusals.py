@@ -19,6 +19,12 @@ class Deed(Enum):
 
     PULL = "pull"
     PUSH = "push"
+    DELETE = "delete"
+
+    @property
+    def actions(self) -> str:
+        """What a token must allow."""
+        return "pull,push" if self is Deed.PUSH else self.value
 
 
 class _ErrorWire(msgspec.Struct):
@@ -106,7 +112,7 @@ def access_denied(
     if deed is Deed.PULL:
         message = f"pull access denied for `{name}`, repository does not exist or may require `lapstrake login`"
     else:
-        message = f"push access to `{name}` is denied"
+        message = f"{deed.value} access to `{name}` is denied"
     return RegistryError(
         message,
         code="registry.unauthorized",

@@ -1,6 +1,6 @@
 """Requests to one registry at a time, let in as needed: which scheme it speaks, which token it wants.
 
-Tokens are kept per registry and set of scopes, renewed when they end or are refused.
+Tokens are kept per repository and set of scopes, renewed before they end or when they are refused.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Sequence
 from typing import Protocol
+
+import msgspec
 
 from builder.errors import RegistryError
 from builder.registry import address
@@ -22,6 +24,7 @@ from builder.registry.auth import (
     authorize,
     parse_challenges,
 )
+from builder.registry.endpoint import Endpoint
 from builder.registry.exchange import (
     Authorization,
     Request,
@@ -35,20 +38,39 @@ from builder.registry.exchange import (
 _EARLY = 5.0
 """Seconds before its end at which a token is not used any more."""
 
+_RENEWALS = 2
+"""How often one request may be let in anew: its token had ended, and then a wider one was wanted."""
+
+_TOO_NARROW = "insufficient_scope"
+_MIRROR_TRIES = 2
+"""How often something is asked of a mirror: there is another place."""
+
 
 class Credentials(Protocol):
-    """Who we are, by host."""
+    """Who we are, by repository."""
 
-    def for_host(self, host: str, /) -> Credential | None:
-        """Return the credential for a registry's host, with its port; None is anonymous."""
+    def for_repository(self, registry: str, repository: str, /) -> Credential | None:
+        """Return the credential for a repository of a registry's host, with its port; None is anonymous.
+
+        An empty repository asks for the registry as a whole.
+        """
 
 
 class Anonymous:
     """The credentials of those who have none."""
 
-    def for_host(self, _host: str, /) -> Credential | None:
+    def for_repository(self, _registry: str, _repository: str, /) -> Credential | None:
         """Return None."""
         return None
+
+
+class _Subject(msgspec.Struct, frozen=True):
+    """Who asks for what: an origin, the repository whose credential counts, and the scopes that are needed."""
+
+    origin: Origin
+    registry: str
+    repository: str
+    needed: frozenset[str]
 
 
 class Session:
@@ -58,52 +80,61 @@ class Session:
         self._transport = transport
         self._credentials = credentials
         self._lock = threading.RLock()
-        self._origins: dict[str, Origin] = {}
-        self._known: dict[str, Credential | None] = {}
-        self._grants: dict[tuple[Origin, frozenset[str]], tuple[Authorization, float | None]] = {}
-        self._scopes: dict[tuple[Origin, frozenset[str]], tuple[str, ...]] = {}
+        self._origins: dict[tuple[str, str, bool], Origin] = {}
+        self._known: dict[tuple[str, str], Credential | None] = {}
+        self._grants: dict[_Subject, tuple[Authorization, float | None]] = {}
+        self._scopes: dict[_Subject, tuple[str, ...]] = {}
+        self._challenges: dict[Origin, tuple[Challenge, ...]] = {}
+        self._given: set[str] = set()
 
-    def origin(self, host: str) -> Origin:
-        """Return scheme, host and port of a registry: https, unless it is on loopback and speaks http.
+    def origin(self, endpoint: Endpoint) -> Origin:
+        """Return scheme, host and port of a registry: https, unless plain http is allowed and spoken.
 
-        Raises: RegistryError: it is on loopback and speaks neither.
+        Raises: RegistryError: plain http is allowed, and it speaks neither.
         """
+        key = (endpoint.authority, endpoint.scheme, endpoint.trust.plain)
         with self._lock:
-            found = self._origins.get(host)
+            found = self._origins.get(key)
             if found is None:
-                found = self._origins[host] = self._probe(host)
+                found = self._origins[key] = self._probe(endpoint)
             return found
 
-    def credential(self, registry: str) -> Credential | None:
-        """Return who we are to a registry, asked once: a helper may be slow, or ask a person."""
+    def credential(self, endpoint: Endpoint) -> Credential | None:
+        """Return who we are to a repository, asked once: a helper may be slow, or ask a person."""
+        key = (endpoint.registry, endpoint.repository)
         with self._lock:
-            if registry not in self._known:
-                self._known[registry] = self._credentials.for_host(registry)
-            return self._known[registry]
+            if key not in self._known:
+                self._known[key] = self._credentials.for_repository(*key)
+            return self._known[key]
+
+    def secrets(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Return what must never be shown of an answer of this place, were it to repeat what we said."""
+        credential = self.credential(endpoint)
+        with self._lock:
+            tokens = [value.partition(" ")[2] for value in self._given]
+        return (*tokens, *(credential.secrets() if credential else ()))
 
     def send(
         self,
         method: str,
-        host: str,
+        endpoint: Endpoint,
         path: str,
         *,
-        registry: str,
         scopes: Sequence[str],
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | Upload | None = None,
     ) -> Response:
         """Send a request and, when the registry asks who we are, send it again with the answer.
 
-        `path` begins with a slash, or is an absolute address that the registry gave. `registry` is the name
-        under which credentials are kept.
+        `path` begins with a slash, or is an absolute address that the registry gave.
 
         Returns: any answer; 401 and 403 mean that we are not let in even so.
         Raises: RegistryError: there is no answer, or the token service refuses.
         """
-        origin = self.origin(host)
+        origin = self.origin(endpoint)
         url = f"{origin}{path}" if path.startswith("/") else path
-        needed = frozenset(scopes)
-        authorization = self._current(origin, needed)
+        subject = _Subject(origin, endpoint.registry, endpoint.repository, frozenset(scopes))
+        authorization, is_new = self._in_advance(endpoint, subject, scopes)
         request = Request(
             method=method,
             url=url,
@@ -111,91 +142,163 @@ class Session:
             headers=headers,
             body=body,
             authorization=authorization,
+            own_headers=endpoint.headers,
+            trust=endpoint.trust,
+            tries=_MIRROR_TRIES if endpoint.is_mirror else None,
         )
         response = self._transport.send(request)
-        if response.status != 401 or address.origin_of(response.url or url) != origin:
-            return response
-        challenges = parse_challenges(response.headers("www-authenticate"))
-        if not challenges:
-            return response
-        response.close()
-        renewed = self._renew(origin, registry, needed, scopes, challenges, refused=authorization)
-        return self._transport.send(
-            Request(
-                method=method,
-                url=url,
-                registry=origin,
-                headers=headers,
-                body=body,
-                authorization=renewed,
+        for _ in range(_RENEWALS):
+            challenges = self._challenged(response, url, origin)
+            # What was given a moment ago and is refused is refused for good, unless something else is wanted.
+            if not challenges or (is_new and not self._wants_more(subject, challenges)):
+                break
+            response.close()
+            renewed = self._renew(
+                endpoint, subject, scopes, challenges, refused=request.authorization
             )
-        )
+            request, is_new = msgspec.structs.replace(request, authorization=renewed), True
+            response = self._transport.send(request)
+        return response
 
-    def login(self, host: str, registry: str, credential: Credential) -> Credential:
+    def login(self, endpoint: Endpoint, credential: Credential) -> Credential:
         """Show a credential to a registry.
 
         Returns: what to keep: the credential, or an identity token that stands for it.
         Raises: RegistryError: `registry.unauthorized` when it is not accepted.
         """
-        origin = self.origin(host)
-        request = Request(method="GET", url=f"{origin}/v2/", registry=origin)
-        with self._transport.send(request) as response:
-            status, challenges = (
-                response.status,
-                parse_challenges(response.headers("www-authenticate")),
-            )
+        status, challenges = self.ask(endpoint)
         if status == 200:
             return credential
         if status != 401:
             raise RegistryError(
-                f"{registry} does not answer as registries do (status {status})",
+                f"{endpoint.registry} does not answer as registries do (status {status})",
                 code="registry.protocol",
                 status=status,
             )
-        grant = self._grant(origin, challenges, credential, (), offline=True)
-        checked = Request(
-            method="GET", url=f"{origin}/v2/", registry=origin, authorization=grant.authorization
-        )
-        with self._transport.send(checked) as response:
-            if response.status != 200:
-                raise RegistryError(
-                    f"{registry} does not accept this user name and password",
-                    code="registry.unauthorized",
-                    status=response.status,
-                    hint="check both; some registries want an access token instead of the password",
-                )
+        grant = self._grant(endpoint, challenges, credential, (), offline=True)
+        status, _ = self.ask(endpoint, grant.authorization)
+        if status != 200:
+            raise RegistryError(
+                f"{endpoint.registry} does not accept this user name and password",
+                code="registry.unauthorized",
+                status=status,
+                hint="check both; some registries want an access token instead of the password",
+            )
         if grant.identity_token:
             return Credential(username=credential.username, identity_token=grant.identity_token)
         return credential
 
-    def _probe(self, host: str) -> Origin:
-        if not self._transport.allows_plain_http(host):
-            return address.registry_origin(host, "https")
-        plain = address.registry_origin(host, "http")
+    def ask(
+        self, endpoint: Endpoint, authorization: Authorization | None = None
+    ) -> tuple[int, tuple[Challenge, ...]]:
+        """Return the status with which a registry answers the question for its version, and its challenges.
+
+        Raises: RegistryError: there is no answer.
+        """
+        origin = self.origin(endpoint)
+        request = Request(
+            method="GET",
+            url=f"{origin}{endpoint.base}/",
+            registry=origin,
+            authorization=authorization,
+            own_headers=endpoint.headers,
+            trust=endpoint.trust,
+        )
+        with self._transport.send(request) as response:
+            return response.status, parse_challenges(response.headers("www-authenticate"))
+
+    def _probe(self, endpoint: Endpoint) -> Origin:
+        authority = endpoint.authority
+        if endpoint.scheme:
+            return address.registry_origin(authority, endpoint.scheme)
+        if self._transport.allows_plain_http(authority) and not endpoint.trust.plain:
+            return self._plain_first(endpoint)
+        if endpoint.trust.plain:
+            return self._encrypted_first(endpoint)
+        return address.registry_origin(authority, "https")
+
+    def _plain_first(self, endpoint: Endpoint) -> Origin:
+        """Try plain http, then https: on loopback TLS is rare."""
+        plain = address.registry_origin(endpoint.authority, "http")
         try:
-            with self._transport.send(
-                Request(method="GET", url=f"{plain}/v2/", registry=plain)
-            ) as response:
-                # Go's servers say 400 to those who speak http where TLS is spoken.
-                speaks_tls = response.status == 400
+            # Go's servers say 400 to those who speak http where TLS is spoken.
+            speaks_tls = self._speaks(endpoint, plain) == 400
         except Unreachable as error:
             if error.trouble is not Trouble.BROKEN:
                 raise
             speaks_tls = True
-        return address.registry_origin(host, "https") if speaks_tls else plain
+        return address.registry_origin(endpoint.authority, "https") if speaks_tls else plain
 
-    def _current(self, origin: Origin, needed: frozenset[str]) -> Authorization | None:
+    def _encrypted_first(self, endpoint: Endpoint) -> Origin:
+        """Try https, whatever the certificate, then plain http, as Docker does for insecure registries."""
+        encrypted = address.registry_origin(endpoint.authority, "https")
+        try:
+            self._speaks(endpoint, encrypted, tries=1)
+        except RegistryError as first:
+            plain = address.registry_origin(endpoint.authority, "http")
+            try:
+                self._speaks(endpoint, plain)
+            except RegistryError as second:
+                second.notes = (f"with TLS: {first.message}", *first.notes, *second.notes)
+                raise
+            return plain
+        return encrypted
+
+    def _speaks(self, endpoint: Endpoint, origin: Origin, tries: int | None = None) -> int:
+        request = Request(
+            method="GET",
+            url=f"{origin}{endpoint.base}/",
+            registry=origin,
+            trust=endpoint.trust,
+            tries=tries or (_MIRROR_TRIES if endpoint.is_mirror else None),
+        )
+        with self._transport.send(request) as response:
+            return response.status
+
+    def _in_advance(
+        self, endpoint: Endpoint, subject: _Subject, scopes: Sequence[str]
+    ) -> tuple[Authorization | None, bool]:
+        """Return a valid authorisation and whether it is new; it is asked for where it is known how.
+
+        A body is then not sent in vain, and a request is saved.
+        """
         with self._lock:
-            authorization, deadline = self._grants.get((origin, needed), (None, None))
+            current = self._current(subject)
+            challenges = self._challenges.get(subject.origin)
+            if current is not None or challenges is None:
+                return current, False
+        try:
+            return self._renew(endpoint, subject, scopes, challenges, refused=None), True
+        except RegistryError as error:
+            if error.code != "registry.unauthorized":
+                raise
+            # Perhaps nobody wants to know: then it goes without, and else it is asked for again.
+            return None, False
+
+    def _challenged(self, response: Response, url: str, origin: Origin) -> tuple[Challenge, ...]:
+        """Return the challenges of a registry that asks who we are, or for a wider token; none of others."""
+        if response.status not in (401, 403) or address.origin_of(response.url or url) != origin:
+            return ()
+        challenges = parse_challenges(response.headers("www-authenticate"))
+        if response.status == 403:
+            return tuple([each for each in challenges if each.parameter("error") == _TOO_NARROW])
+        return challenges
+
+    def _wants_more(self, subject: _Subject, challenges: Sequence[Challenge]) -> bool:
+        with self._lock:
+            return not set(_scopes(challenges)) <= set(self._scopes.get(subject, ()))
+
+    def _current(self, subject: _Subject) -> Authorization | None:
+        with self._lock:
+            authorization, deadline = self._grants.get(subject, (None, None))
             if deadline is not None and time.monotonic() > deadline:
                 return None
             return authorization
 
     def _renew(
         self,
-        origin: Origin,
-        registry: str,
-        needed: frozenset[str],
+        endpoint: Endpoint,
+        subject: _Subject,
         scopes: Sequence[str],
         challenges: Sequence[Challenge],
         *,
@@ -203,25 +306,27 @@ class Session:
     ) -> Authorization:
         """Return a new authorisation; threads that were refused together ask together."""
         with self._lock:
-            current = self._current(origin, needed)
-            if current is not None and current != refused:
+            current = self._current(subject)
+            asked = _scopes(challenges)
+            known = self._scopes.get(subject, ())
+            if current is not None and current != refused and set(asked) <= set(known):
                 return current
-            known = self._scopes.get((origin, needed), ())
-            asked = tuple(
-                scope for challenge in challenges for scope in challenge.parameter("scope").split()
-            )
-            wanted = tuple(dict.fromkeys((*scopes, *asked, *known)))
-            self._scopes[origin, needed] = wanted
-            grant = self._grant(origin, challenges, self.credential(registry), wanted)
+            # Some token services read the first scope only: what is missing goes before what we had.
+            missing = [scope for scope in asked if scope not in known] if known else []
+            wanted = tuple(dict.fromkeys((*missing, *scopes, *asked, *known)))
+            self._scopes[subject] = wanted
+            grant = self._grant(endpoint, challenges, self.credential(endpoint), wanted)
             deadline = None
             if grant.lifetime is not None:
                 deadline = time.monotonic() + grant.lifetime - _EARLY
-            self._grants[origin, needed] = (grant.authorization, deadline)
+            self._grants[subject] = (grant.authorization, deadline)
+            self._given.add(grant.authorization.value)
+            self._challenges[subject.origin] = tuple(map(_without_scope, challenges))
             return grant.authorization
 
     def _grant(
         self,
-        origin: Origin,
+        endpoint: Endpoint,
         challenges: Sequence[Challenge],
         credential: Credential | None,
         scopes: Sequence[str],
@@ -230,7 +335,7 @@ class Session:
     ) -> Grant:
         flow = authorize(
             challenges,
-            registry=origin,
+            registry=self.origin(endpoint),
             credential=credential,
             scopes=scopes,
             offline=offline,
@@ -239,9 +344,20 @@ class Session:
         try:
             request = next(flow)
             while True:
-                with self._transport.send(request) as response:
+                known = msgspec.structs.replace(request, trust=endpoint.trust)
+                with self._transport.send(known) as response:
                     answer = Answer(response.status, response.read(MAX_ANSWER))
                 request = flow.send(answer)
         except StopIteration as stop:
             grant: Grant = stop.value
             return grant
+
+
+def _scopes(challenges: Sequence[Challenge]) -> tuple[str, ...]:
+    return tuple([word for each in challenges for word in each.parameter("scope").split()])
+
+
+def _without_scope(challenge: Challenge) -> Challenge:
+    """Return what a challenge says of all repositories."""
+    kept = [pair for pair in challenge.parameters if pair[0] in ("realm", "service")]
+    return Challenge(challenge.scheme, tuple(kept))

@@ -13,6 +13,7 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.registry import address, backoff
+from builder.registry.endpoint import ORDINARY, Trust
 from builder.registry.exchange import (
     Cancelled,
     Request,
@@ -53,13 +54,13 @@ _SYSTEM_BUNDLES = (
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach registries. `ca_bundle` is a host path, None is the system's own.
 
-    `proxies` are the usual variables by name (`HTTPS_PROXY`, `NO_PROXY`, in either case). `insecure` are hosts,
-    with ports, that may be spoken to in plain http; `any_plain` calls all of them so. Timeouts are in seconds.
+    `proxies` are the usual variables by name (`HTTPS_PROXY`, `NO_PROXY`, in either case). `trust` tells how a host,
+    with its port, is known; `any_plain` lets all be spoken to in plain http. Timeouts are in seconds.
     """
 
     ca_bundle: str | None = None
     proxies: tuple[tuple[str, str], ...] = ()
-    insecure: frozenset[str] = frozenset()
+    trust: Callable[[str], Trust] = lambda _authority: ORDINARY
     any_plain: bool = False
     user_agent: str = "lapstrake"
     connect_timeout: float = 10.0
@@ -79,20 +80,20 @@ class HttpTransport:
         self._options = options or Options()
         self._cancelled = cancelled
         self._wait = wait
-        self._session: requests.Session | None = None
+        self._sessions: dict[Trust, requests.Session] = {}
         self._proxies = {name.lower(): value for name, value in self._options.proxies}
 
     def allows_plain_http(self, host: str) -> bool:
         """Tell whether a host, with its port, may be spoken to without encryption."""
-        plain = self._options.any_plain
-        return plain or address.allows_plain_http(host.lower(), self._options.insecure)
+        options, host = self._options, host.lower()
+        return options.any_plain or address.allows_plain_http(host) or options.trust(host).plain
 
     def send(self, request: Request) -> Response:
         """Send a request, following redirects and repeating what may be repeated; the caller closes.
 
         Raises: RegistryError: there is no answer, or an address that may not be contacted.
         """
-        attempts = 1 if isinstance(request.body, Upload) else backoff.ATTEMPTS
+        attempts = 1 if isinstance(request.body, Upload) else request.tries or backoff.ATTEMPTS
         failures = 0
         while True:
             pause: float | None = None
@@ -131,7 +132,10 @@ class HttpTransport:
             headers.update(request.headers)
             if request.authorization is not None and request.authorization.origin == origin:
                 headers["Authorization"] = request.authorization.value
-            response = self._once(method, url, headers, body)
+            if origin == request.registry:
+                headers.update(request.own_headers)
+            trust = self._trust(origin, request)
+            response = self._once(method, url, headers, body, trust)
             location = response.header("location")
             if response.status not in _REDIRECTS or location is None:
                 return response
@@ -146,13 +150,25 @@ class HttpTransport:
             code="registry.protocol",
         )
 
+    def _trust(self, origin: address.Origin, request: Request) -> Trust:
+        """Return how the host of one address is known; what holds for the registry holds nowhere else."""
+        if origin == request.registry and request.trust is not None:
+            return request.trust
+        return self._options.trust(origin.authority)
+
     def _once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Upload | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Upload | None,
+        trust: Trust,
     ) -> Response:
         import requests
         import urllib3
 
-        session = self._connect()
+        # What is said without TLS needs no connections of its own.
+        session = self._connect(ORDINARY if url.startswith("http:") else trust)
         shown = f"{method} {address.redact(url)}"
         data = (_Body(body) if body.size else b"") if isinstance(body, Upload) else body
         try:
@@ -162,7 +178,7 @@ class HttpTransport:
                 stream=True,
                 allow_redirects=False,
                 timeout=(self._options.connect_timeout, self._options.read_timeout),
-                verify=self._bundle(),
+                verify=(self._bundle() or True) if trust.is_default else trust.verified,
                 proxies=self._proxies_for(url),
             )
         except requests.exceptions.SSLError as error:
@@ -184,8 +200,9 @@ class HttpTransport:
             close=answer.close,
         )
 
-    def _connect(self) -> requests.Session:
-        if self._session is None:
+    def _connect(self, trust: Trust) -> requests.Session:
+        kind = ORDINARY if trust.is_default else trust
+        if kind not in self._sessions:
             from http.cookiejar import DefaultCookiePolicy
 
             import requests
@@ -195,15 +212,20 @@ class HttpTransport:
             # it again, where a later change would forget it.
             session.trust_env = False
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-            adapter = requests.adapters.HTTPAdapter(
-                pool_connections=8, pool_maxsize=10, max_retries=0
-            )
+            if kind.is_default:
+                adapter = requests.adapters.HTTPAdapter(
+                    pool_connections=8, pool_maxsize=10, max_retries=0
+                )
+            else:
+                from builder.registry.handshake import adapter_for
+
+                adapter = adapter_for(kind, self._bundle())
             session.mount("https://", adapter)
             session.mount("http://", adapter)
-            self._session = session
-        return self._session
+            self._sessions[kind] = session
+        return self._sessions[kind]
 
-    def _bundle(self) -> str | bool:
+    def _bundle(self) -> str | None:
         from pathlib import Path
 
         chosen = self._options.ca_bundle
@@ -215,7 +237,7 @@ class HttpTransport:
                 )
             return chosen
         # The system's bundle knows the authorities that an administrator added; requests' own does not.
-        return next((path for path in _SYSTEM_BUNDLES if Path(path).exists()), True)
+        return next((path for path in _SYSTEM_BUNDLES if Path(path).exists()), None)
 
     def _proxies_for(self, url: str) -> dict[str, str]:
         origin = address.origin_of(url)
@@ -307,7 +329,7 @@ def _untrusted(url: str, shown: str, error: Exception) -> RegistryError:
         f"the identity of `{host}` cannot be verified",
         request=shown,
         notes=(fact,),
-        hint="point `SSL_CERT_FILE` at a bundle that holds the registry's authority",
+        hint=f"put its authority's certificate into `/etc/docker/certs.d/{host}/ca.crt`",
     )
 
 

@@ -50,7 +50,7 @@ class Keyring:
         self.known = known
         self.asked: list[str] = []
 
-    def for_host(self, host: str, /) -> Credential | None:
+    def for_repository(self, host: str, _repository: str, /) -> Credential | None:
         self.asked.append(host)
         return self.known.get(host)
 

@@ -16,6 +16,7 @@ import pytest
 from builder.errors import RegistryError
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
+from builder.registry.endpoint import INSECURE, ORDINARY, Endpoint, host_alone
 from builder.registry.exchange import Request
 from builder.registry.session import Session
 from builder.registry.transport import HttpTransport, Options
@@ -97,13 +98,14 @@ def test_a_server_that_answers_400_to_plain_http_is_taken_for_a_tls_one(
 ) -> None:
     registry.fault("GET", "/v2/", faults.status(400))
     session = Session(HttpTransport(wait=waits), Keyring({}))
-    assert session.origin(registry.host).scheme == "https"
+    assert session.origin(host_alone(registry.host)).scheme == "https"
 
 
 def test_elsewhere_plain_http_is_never_tried(waits: Waits) -> None:
     session = Session(HttpTransport(wait=waits), Keyring({}))
-    assert session.origin("registry.example").scheme == "https"
-    insecure = HttpTransport(Options(insecure=frozenset({"old.example:5000"})), wait=waits)
+    assert session.origin(host_alone("registry.example")).scheme == "https"
+    trust = {"old.example:5000": INSECURE}
+    insecure = HttpTransport(Options(trust=lambda host: trust.get(host, ORDINARY)), wait=waits)
     assert insecure.allows_plain_http("old.example:5000")
     assert not insecure.allows_plain_http("old.example")
 
@@ -130,15 +132,18 @@ def test_a_proxy_is_used_for_hosts_that_it_covers(waits: Waits) -> None:
                 ("http_proxy", f"http://{proxy.host}"),
                 ("NO_PROXY", "direct.example,10.0.0.0/8"),
             ),
-            insecure=frozenset({"far.example"}),
         )
         transport = HttpTransport(options, wait=waits)
         session = Session(transport, Keyring({}))
-        session.send(
-            "GET", "far.example", "/v2/x/tags/list", registry="far.example", scopes=()
-        ).close()
+        plain = Endpoint(
+            registry="far.example",
+            authority="far.example",
+            repository="x",
+            scheme="http",
+            trust=INSECURE,
+        )
+        session.send("GET", plain, "/v2/x/tags/list", scopes=()).close()
         assert [seen.path for seen in proxy.requests] == [
-            "http://far.example/v2/",
             "http://far.example/v2/x/tags/list",
         ]
         for url in (
@@ -159,7 +164,7 @@ def test_cookies_are_neither_kept_nor_sent(registry: Registry, waits: Waits) -> 
 
     transport = HttpTransport(wait=waits)
     session = Session(transport, Keyring({}))
-    origin = session.origin(registry.host)
+    origin = session.origin(host_alone(registry.host))
     registry.fault("GET", "/v2/", act)
     for _ in range(2):
         transport.send(Request(method="GET", url=f"{origin}/v2/", registry=origin)).close()

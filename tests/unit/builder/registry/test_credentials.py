@@ -51,12 +51,12 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_file_everybody_is_anonymous(tmp_path: Path) -> None:
-    assert DockerCredentials(tmp_path / "none").for_host("ghcr.io") is None
+    assert DockerCredentials(tmp_path / "none").for_repository("ghcr.io", "") is None
 
 
 def test_an_entry_is_decoded(tmp_path: Path) -> None:
     credentials = keep(tmp_path, auths={"localhost:5000": {"auth": encoded()}})
-    assert credentials.for_host("localhost:5000") == ADA
+    assert credentials.for_repository("localhost:5000", "") == ADA
 
 
 @pytest.mark.parametrize(
@@ -64,19 +64,19 @@ def test_an_entry_is_decoded(tmp_path: Path) -> None:
 )
 def test_hosts_match_exactly(tmp_path: Path, host: str) -> None:
     credentials = keep(tmp_path, auths={"localhost:5000": {"auth": encoded()}})
-    assert credentials.for_host(host) is None
+    assert credentials.for_repository(host, "") is None
 
 
 @pytest.mark.parametrize(
     "key", ["https://ghcr.io", "https://ghcr.io/v1/", "http://ghcr.io/v2", "ghcr.io"]
 )
 def test_old_spellings_of_a_host_are_known(tmp_path: Path, key: str) -> None:
-    assert keep(tmp_path, auths={key: {"auth": encoded()}}).for_host("ghcr.io") == ADA
+    assert keep(tmp_path, auths={key: {"auth": encoded()}}).for_repository("ghcr.io", "") == ADA
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
 def test_the_hub_has_a_name_of_its_own(tmp_path: Path, host: str) -> None:
-    assert keep(tmp_path, auths={HUB_KEY: {"auth": encoded()}}).for_host(host) == ADA
+    assert keep(tmp_path, auths={HUB_KEY: {"auth": encoded()}}).for_repository(host, "") == ADA
 
 
 def test_tokens_are_told_from_passwords(tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_tokens_are_told_from_passwords(tmp_path: Path) -> None:
             "d.io": None,
         },
     )
-    assert credentials.for_host("a.io") == Credential(username="ada", identity_token="I")
-    assert credentials.for_host("b.io") == Credential(registry_token="R")
-    assert credentials.for_host("c.io") is None
-    assert credentials.for_host("d.io") is None
+    assert credentials.for_repository("a.io", "") == Credential(username="ada", identity_token="I")
+    assert credentials.for_repository("b.io", "") == Credential(registry_token="R")
+    assert credentials.for_repository("c.io", "") is None
+    assert credentials.for_repository("d.io", "") is None
 
 
 def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
     )
     override = json.dumps({"auths": {"a.io": {"auth": encoded()}}})
     credentials = DockerCredentials(tmp_path, override=override)
-    assert credentials.for_host("a.io") == ADA
-    assert credentials.for_host("b.io") == Credential(username="file", password="f")
+    assert credentials.for_repository("a.io", "") == ADA
+    assert credentials.for_repository("b.io", "") == Credential(username="file", password="f")
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
 def test_a_malformed_file_is_said_without_its_contents(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(RegistryError) as caught:
-        DockerCredentials(tmp_path).for_host("a.io")
+        DockerCredentials(tmp_path).for_repository("a.io", "")
     assert caught.value.code == "registry.config"
     assert "%%%" not in repr((caught.value, caught.value.notes))
 
 
 def test_an_empty_file_is_an_absent_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("")
-    assert DockerCredentials(tmp_path).for_host("a.io") is None
+    assert DockerCredentials(tmp_path).for_repository("a.io", "") is None
 
 
 def test_what_is_stored_is_found_again_and_only_the_owner_may_read_it(tmp_path: Path) -> None:
@@ -135,8 +135,10 @@ def test_what_is_stored_is_found_again_and_only_the_owner_may_read_it(tmp_path: 
     credentials = DockerCredentials(directory)
     assert credentials.store("localhost:5000", ADA) == str(directory / "config.json")
     credentials.store("docker.io", Credential(username="ada", identity_token="I"))
-    assert credentials.for_host("localhost:5000") == ADA
-    assert credentials.for_host("docker.io") == Credential(username="ada", identity_token="I")
+    assert credentials.for_repository("localhost:5000", "") == ADA
+    assert credentials.for_repository("docker.io", "") == Credential(
+        username="ada", identity_token="I"
+    )
     assert stat.S_IMODE((directory / "config.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert os.listdir(directory) == ["config.json"]
@@ -170,7 +172,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
 def test_forgetting_tells_whether_there_was_something(tmp_path: Path) -> None:
     credentials = keep(tmp_path, auths={"https://a.io/v1/": {"auth": encoded()}})
     assert credentials.erase("a.io")
-    assert credentials.for_host("a.io") is None
+    assert credentials.for_repository("a.io", "") is None
     assert not credentials.erase("a.io")
 
 
@@ -184,22 +186,22 @@ def test_a_helper_gets_the_host_on_its_standard_input(helper: Path) -> None:
         json.dumps({"ServerURL": "x", "Username": "ada", "Secret": "pa:ss"})
     )
     credentials = keep(helper / "docker", credHelpers={"a.io": "fake"})
-    assert credentials.for_host("a.io") == ADA
+    assert credentials.for_repository("a.io", "") == ADA
     assert (helper / "asked").read_text() == "a.io"
     assert (helper / "calls").read_text() == "get\n"
-    assert credentials.for_host("b.io") is None
+    assert credentials.for_repository("b.io", "") is None
     assert (helper / "calls").read_text() == "get\n"
 
 
 def test_a_store_serves_all_hosts_and_the_hub_by_its_key(helper: Path) -> None:
     (helper / "secret").write_text(json.dumps({"Username": "<token>", "Secret": "I"}))
     credentials = keep(helper / "docker", credsStore="fake")
-    assert credentials.for_host("docker.io") == Credential(identity_token="I")
+    assert credentials.for_repository("docker.io", "") == Credential(identity_token="I")
     assert (helper / "asked").read_text() == HUB_KEY
 
 
 def test_a_helper_that_knows_nothing_leaves_us_anonymous(helper: Path) -> None:
-    assert keep(helper / "docker", credsStore="fake").for_host("a.io") is None
+    assert keep(helper / "docker", credsStore="fake").for_repository("a.io", "") is None
 
 
 def test_a_password_in_a_helper_is_not_written_to_the_file(helper: Path) -> None:
@@ -211,25 +213,25 @@ def test_a_password_in_a_helper_is_not_written_to_the_file(helper: Path) -> None
     assert json.loads((helper / "secret").read_text()) == {
         "ServerURL": "a.io", "Username": "ada", "Secret": "pa:ss"
     }  # fmt: skip
-    assert credentials.for_host("a.io") == ADA
+    assert credentials.for_repository("a.io", "") == ADA
     assert credentials.erase("a.io")
-    assert credentials.for_host("a.io") is None
+    assert credentials.for_repository("a.io", "") is None
 
 
 @pytest.mark.parametrize("name", ["../evil", "a b", "x;rm", "$(x)", "/bin/sh"])
 def test_a_helper_with_a_strange_name_is_not_started(tmp_path: Path, name: str) -> None:
     with pytest.raises(RegistryError, match="malformed"):
-        keep(tmp_path, credsStore=name).for_host("a.io")
+        keep(tmp_path, credsStore=name).for_repository("a.io", "")
 
 
 def test_a_helper_that_is_missing_or_fails_is_named(helper: Path) -> None:
     with pytest.raises(RegistryError, match="docker-credential-absent") as caught:
-        keep(helper / "docker", credsStore="absent").for_host("a.io")
+        keep(helper / "docker", credsStore="absent").for_repository("a.io", "")
     assert caught.value.notes == ("it is not installed",)
     (helper / "bin/docker-credential-fake").write_text("#!/bin/sh\necho locked; exit 3\n")
     with pytest.raises(RegistryError) as caught:
-        keep(helper / "docker", credsStore="fake").for_host("a.io")
+        keep(helper / "docker", credsStore="fake").for_repository("a.io", "")
     assert (caught.value.code, caught.value.notes) == ("registry.helper", ("locked",))
     (helper / "bin/docker-credential-fake").write_text("#!/bin/sh\necho not json\n")
     with pytest.raises(RegistryError, match="fails"):
-        keep(helper / "docker", credsStore="fake").for_host("a.io")
+        keep(helper / "docker", credsStore="fake").for_repository("a.io", "")
