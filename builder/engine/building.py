@@ -39,7 +39,7 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
-from builder.oci.edit import append_history, append_layer, with_whole_history
+from builder.oci.edit import Inherited, append_history, append_layer, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import LOCAL, Settings
@@ -67,9 +67,14 @@ MAIN = "context"
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made: the image, how many steps it took, and the records that are to go into the image."""
+    """What a build made: the image, how many steps it took, and the records that are to go into the image.
+
+    `inherited` is how much of it its base image gave, `epoch` the time in seconds that it was given, if it was.
+    """
 
     image: LocalImage
+    inherited: Inherited
+    epoch: int | None
     steps: int
     cached: int
     warnings: tuple[Diagnostic, ...]
@@ -252,12 +257,24 @@ class Build:
             verify=self._request.verify_cache,
             normalize=self._request.cache_normalize,
         ).solve()
-        image = self._image(plan, solved)
+        epoch = self._epoch(plan)
+        image = self._image(plan, solved, epoch)
         for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
             remarks = (*remarks, remark)
         warnings = (*beginning.warnings, *plan.warnings, *remarks)
-        return Built(image=image, steps=solved.steps, cached=solved.cached, warnings=warnings)
+        return Built(
+            image=image,
+            inherited=Inherited.of(with_whole_history(plan.config)),
+            epoch=epoch,
+            steps=solved.steps,
+            cached=solved.cached,
+            warnings=warnings,
+        )
+
+    def _epoch(self, plan: Plan) -> int | None:
+        """Return the time that the image gets: the build argument wins over the environment, which Docker passes on as one."""
+        return self._settings.source_date_epoch if plan.epoch is None else plan.epoch
 
     def _unused_secrets(self, graph: Graph) -> tuple[Diagnostic, ...]:
         if self._secrets is None:
@@ -346,11 +363,9 @@ class Build:
 
         return certificates(self._settings.ca_certs)
 
-    def _image(self, plan: Plan, solved: Solved) -> LocalImage:
+    def _image(self, plan: Plan, solved: Solved, epoch: int | None) -> LocalImage:
         config = with_whole_history(plan.config)
         times = _times(config, plan, solved)
-        # The build argument wins over the environment, which Docker passes on as one.
-        epoch = self._settings.source_date_epoch if plan.epoch is None else plan.epoch
         if epoch is not None:
             times = [rfc3339(epoch)] * len(times)
         for step, time in zip(plan.history, times, strict=True):

@@ -2,15 +2,20 @@
 
 A compressed blob that was pulled is sent on as it came, whatever compression is wanted. Everything else is
 made from what the store has, checked against the diff id while it is packed, and remembered.
+
+Where the same bytes must come out on every machine, gzip is made by zlib (`Making.ANYWHERE`), and of a layer that was built, no
+blob that came from elsewhere serves.
 """
 
 from __future__ import annotations
 
 import os
+from enum import Enum
 
 import msgspec
 
 from builder.errors import LapstrakeError, LayerLost
+from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Compression, Family
 from builder.store.forms import means_damage, unique_name
@@ -18,12 +23,37 @@ from builder.store.layers import BlobForm, Layer, State
 from builder.store.root import Store
 
 
+class Making(Enum):
+    """How layers are compressed: as fast as this processor can, or so that every machine comes to the same bytes."""
+
+    FAST = "fast"
+    ANYWHERE = "anywhere"
+
+    def recipe(self, compression: Compression) -> str:
+        """Return what tells a blob that is made like this from the usual one of the same compression."""
+        return _RECIPES[compression] if self is Making.ANYWHERE else ""
+
+
+_RECIPES = {Compression.NONE: "", Compression.GZIP: "zlib", Compression.ZSTD: "zstandard"}
+
+
+def making_for(config: ImageConfig) -> Making:
+    """Return how the layers of an image are compressed: the same everywhere if its time was given, not read off a clock.
+
+    A clock tells parts of a second. This is said by the image itself, so that all who have it come to the same.
+    """
+    given = bool(config.created) and "." not in config.created
+    return Making.ANYWHERE if given else Making.FAST
+
+
 class _Packed(msgspec.Struct, frozen=True):
     digest: str
     compressed_size: int
 
 
-def layer_blobs(state: State, store: Store, compression: Compression) -> tuple[BlobForm, ...]:
+def layer_blobs(
+    state: State, store: Store, compression: Compression, making: Making = Making.FAST
+) -> tuple[BlobForm, ...]:
     """Return a blob for each layer, bottom first; all of them are in the store afterwards.
 
     Raises: StoreError: `store.corrupt`: no form of a layer is left; `store.no-space`.
@@ -32,23 +62,35 @@ def layer_blobs(state: State, store: Store, compression: Compression) -> tuple[B
     found: dict[str, BlobForm] = {}
     missing: list[Layer] = []
     for layer in layers.values():
-        form = present(layer, store, compression)
+        form = present(layer, store, compression, making)
         if form is None:
             missing.append(layer)
         else:
             found[layer.diff_id] = form
-    for layer, form in zip(missing, _made(missing, store, compression), strict=True):
+    for layer, form in zip(missing, _made(missing, store, compression, making), strict=True):
         found[layer.diff_id] = form
     return tuple(found[layer.diff_id] for layer in state.layers)
 
 
-def present(layer: Layer, store: Store, compression: Compression) -> BlobForm | None:
+def present(
+    layer: Layer, store: Store, compression: Compression, making: Making = Making.FAST
+) -> BlobForm | None:
     """Return the blob that serves where `compression` is wanted, None when there is none yet."""
     forms = _usable(layer, store)
-    kept = next((form for form in forms if form.pulled and form.compression != "none"), None)
-    if kept is not None:
-        return kept
-    return next((form for form in forms if form.compression == compression.value), None)
+    if making is Making.FAST or _came_with_an_image(layer):
+        kept = next((form for form in forms if form.pulled and form.compression != "none"), None)
+        if kept is not None:
+            return kept
+    recipe = making.recipe(compression)
+    return next(
+        (form for form in forms if form.compression == compression.value and form.recipe == recipe),
+        None,
+    )
+
+
+def _came_with_an_image(layer: Layer) -> bool:
+    """Tell whether a layer was pulled or loaded: what was built here is identified by its contents."""
+    return layer.content_id == layer.diff_id.partition(":")[2]
 
 
 def plain_tar(layer: Layer, store: Store) -> tuple[str, bool]:
@@ -61,8 +103,8 @@ def plain_tar(layer: Layer, store: Store) -> tuple[str, bool]:
     digest = Digest(layer.diff_id)
     if store.blobs.contains(digest):
         return store.blobs.path(digest), False
-    path = _temporary(store)
-    _pack(layer, store, Compression.NONE, path)
+    path = temporary(store)
+    _pack(layer, store, Compression.NONE, Making.FAST, path)
     return path, True
 
 
@@ -71,14 +113,16 @@ def _usable(layer: Layer, store: Store) -> tuple[BlobForm, ...]:
     return tuple(form for form in forms if store.blobs.size(Digest(form.digest)) == form.size)
 
 
-def _made(layers: list[Layer], store: Store, compression: Compression) -> list[BlobForm]:
+def _made(
+    layers: list[Layer], store: Store, compression: Compression, making: Making
+) -> list[BlobForm]:
     if len(layers) <= 1:
-        return [_make(layer, store, compression) for layer in layers]
+        return [_make(layer, store, compression, making) for layer in layers]
     from concurrent.futures import ThreadPoolExecutor
 
     # The work is done by processes behind the launcher; the threads wait for them.
     with ThreadPoolExecutor(min(len(layers), os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(_make, layer, store, compression) for layer in layers]
+        futures = [pool.submit(_make, layer, store, compression, making) for layer in layers]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -86,29 +130,42 @@ def _made(layers: list[Layer], store: Store, compression: Compression) -> list[B
             raise
 
 
-def _make(layer: Layer, store: Store, compression: Compression) -> BlobForm:
-    path = _temporary(store)
-    packed = _pack(layer, store, compression, path)
+def _make(layer: Layer, store: Store, compression: Compression, making: Making) -> BlobForm:
+    path = temporary(store)
+    packed = _pack(layer, store, compression, making, path)
     # Nothing checks a compressed blob again before it is sent, so it has to outlive a crash whole.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
     store.blobs.adopt(path, Digest(packed.digest))
-    form = BlobForm(
-        digest=packed.digest,
-        size=packed.compressed_size,
-        media_type=Family.OCI.layer(compression),
-        compression=compression.value,
-        pulled=False,
-    )
+    form = blob_form(packed.digest, packed.compressed_size, compression, making)
     store.layers.add_blob(layer.diff_id, form)
     return form
 
 
-def _pack(layer: Layer, store: Store, compression: Compression, path: str) -> _Packed:
+def blob_form(digest: str, size: int, compression: Compression, making: Making) -> BlobForm:
+    """Return the form of a layer that was made here."""
+    return BlobForm(
+        digest=digest,
+        size=size,
+        media_type=Family.OCI.layer(compression),
+        compression=compression.value,
+        pulled=False,
+        recipe=making.recipe(compression),
+    )
+
+
+def _pack(
+    layer: Layer, store: Store, compression: Compression, making: Making, path: str
+) -> _Packed:
     """Write a blob of a layer to `path` from the first form that agrees with the diff id."""
     refused: list[str] = []
-    for job, arguments in _ways(layer, store):
-        arguments |= {"path": path, "compression": compression.value, "expected": layer.diff_id}
+    for job, arguments in ways(layer, store):
+        arguments |= {
+            "path": path,
+            "compression": compression.value,
+            "expected": layer.diff_id,
+            "reproducible": making is Making.ANYWHERE,
+        }
         try:
             return msgspec.convert(store.jobs.call(f"builder.layer.jobs:{job}", arguments), _Packed)
         except LapstrakeError as error:
@@ -120,7 +177,7 @@ def _pack(layer: Layer, store: Store, compression: Compression, path: str) -> _P
     raise LayerLost(layer.diff_id, notes=tuple(refused))
 
 
-def _ways(layer: Layer, store: Store) -> list[tuple[str, dict[str, object]]]:
+def ways(layer: Layer, store: Store) -> list[tuple[str, dict[str, object]]]:
     """Return the jobs that can make a blob of a layer, the cheapest first."""
     forms = sorted(_usable(layer, store), key=lambda form: form.compression != "none")
     ways: list[tuple[str, dict[str, object]]] = [
@@ -142,5 +199,6 @@ def _ways(layer: Layer, store: Store) -> list[tuple[str, dict[str, object]]]:
     return ways
 
 
-def _temporary(store: Store) -> str:
+def temporary(store: Store) -> str:
+    """Return the host path of a file that may be made, and adopted by the store."""
     return f"{store.snapshots.scratch()}/{unique_name()}.layer"

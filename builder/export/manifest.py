@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.errors import StoreError
-from builder.export.forms import layer_blobs
+from builder.export.forms import Making, layer_blobs, making_for
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
@@ -28,7 +28,7 @@ def manifest_for(
     own = _own_manifest(image_id, config, store, compression)
     if own is not None:
         return own
-    made = oci_manifest(image_id, state, store, compression)
+    made = oci_manifest(image_id, state, store, compression, making_for(config))
     descriptor = store.blobs.add(made.raw, media_type=made.media_type)
     stored = store.images.get(image_id)
     if stored is not None:
@@ -36,9 +36,11 @@ def manifest_for(
     return made
 
 
-def oci_manifest(image_id: str, state: State, store: Store, compression: Compression) -> Manifest:
+def oci_manifest(
+    image_id: str, state: State, store: Store, compression: Compression, making: Making
+) -> Manifest:
     """Make a manifest in OCI media types, which nothing remembers; see `manifest_for`."""
-    forms = layer_blobs(state, store, compression)
+    forms = layer_blobs(state, store, compression, making)
     layers = [
         Descriptor(
             media_type=Family.OCI.layer(Compression(form.compression)),
@@ -82,21 +84,28 @@ def _own_manifest(
         return None
     if len(manifest.layers) != len(config.diff_ids):
         return None
+    recipe = making_for(config).recipe(compression)
     serves = all(
-        _serves(descriptor, diff_id, store, compression)
+        _serves(descriptor, diff_id, store, compression, recipe)
         for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
     )
     return manifest if serves else None
 
 
-def _serves(descriptor: Descriptor, diff_id: str, store: Store, compression: Compression) -> bool:
-    """Tell whether a layer is here, and either of the wanted compression or none of our making."""
+def _serves(
+    descriptor: Descriptor, diff_id: str, store: Store, compression: Compression, recipe: str
+) -> bool:
+    """Tell whether a layer is here, and either compressed as wanted or none of our making."""
     if store.blobs.size(descriptor.digest) != descriptor.size:
         return False
-    if compression_of(descriptor.media_type) is compression:
+    made = [
+        form.recipe
+        for form in store.layers.blobs(diff_id)
+        if form.digest == str(descriptor.digest) and not form.pulled
+    ]
+    if not made:
         return True
-    forms = store.layers.blobs(diff_id)
-    return not any(form.digest == descriptor.digest and not form.pulled for form in forms)
+    return compression_of(descriptor.media_type) is compression and recipe in made
 
 
 def is_oci(manifest: Manifest) -> bool:

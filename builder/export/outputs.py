@@ -180,12 +180,15 @@ def _oci(request: _Request, image: Named, store: Store, cancelled: Callable[[], 
     from builder.export.archive import write_directory, write_tar
     from builder.export.directory import making
     from builder.export.existing import locked_index, with_images
+    from builder.export.forms import making_for
     from builder.export.layout import descriptors_of, layout_parts
     from builder.export.manifest import is_oci, manifest_for, oci_manifest
 
     manifest = manifest_for(image.id, image.config, image.state, store, request.compression)
     if not is_oci(manifest):
-        manifest = oci_manifest(image.id, image.state, store, request.compression)
+        manifest = oci_manifest(
+            image.id, image.state, store, request.compression, making_for(image.config)
+        )
     descriptors = descriptors_of([(image, manifest)])
     if request.tar:
         index = with_images(None, descriptors, request.dest)

@@ -52,28 +52,26 @@ class CommitUpper(msgspec.Struct, frozen=True, kw_only=True):
     user: str = ""
 
 
-class PackLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """Write the blob of a layer to `path`, from its entry list and directory form.
+class WriteBlob(msgspec.Struct, frozen=True, kw_only=True):
+    """Write the blob of a layer to `path`; `expected` is the diff id that must come out."""
 
-    `expected` is the diff id that must come out.
-    """
-
-    entries_path: str
-    root: str
     path: str
     compression: str = "none"
     expected: str | None = None
     reproducible: bool = False
 
 
-class CompressLayer(msgspec.Struct, frozen=True, kw_only=True):
-    """Write the blob of a layer to `path`, from another blob of it."""
+class PackLayer(WriteBlob, frozen=True, kw_only=True):
+    """Write the blob of a layer from its entry list and directory form."""
+
+    entries_path: str
+    root: str
+
+
+class CompressLayer(WriteBlob, frozen=True, kw_only=True):
+    """Write the blob of a layer from another blob of it."""
 
     blob: str
-    path: str
-    compression: str
-    expected: str | None = None
-    reproducible: bool = False
 
 
 class VerifyDirectory(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,7 +117,7 @@ def apply_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
     )
     with translated(), open(fd, "rb", buffering=0) as file:
         scan = apply(
-            _uncompressed(file, request.compression),
+            uncompressed(file, request.compression),
             request.root,
             lowers=request.lowers,
             entries_path=request.entries_path,
@@ -168,7 +166,7 @@ def pack_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> obj
     def produce(write: Callable[[bytes], object]) -> tuple[str, int]:
         return pack_directory(request.entries_path, request.root, write, report=report)
 
-    return _write_blob(request, produce)
+    return write_blob(request, produce)
 
 
 def compress_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
@@ -182,7 +180,7 @@ def compress_layer(arguments: object, fds: tuple[int, ...], report: Reporter) ->
         digest = hashlib.sha256()
         size = reported = 0
         with open(request.blob, "rb", buffering=0) as file:
-            stream = _uncompressed(file, "auto")
+            stream = uncompressed(file, "auto")
             while data := stream.read(1 << 20):
                 digest.update(data)
                 size += len(data)
@@ -192,7 +190,7 @@ def compress_layer(arguments: object, fds: tuple[int, ...], report: Reporter) ->
                     report(size)
         return "sha256:" + digest.hexdigest(), size
 
-    return _write_blob(request, produce)
+    return write_blob(request, produce)
 
 
 def verify_directory(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
@@ -263,7 +261,8 @@ def translated() -> Iterator[None]:
         ) from error
 
 
-def _uncompressed(file: Readable, compression: str) -> Readable:
+def uncompressed(file: Readable, compression: str) -> Readable:
+    """Return a reader of what is in a blob; `auto` looks at it to see how it is compressed."""
     from builder.layer.compress import Compression, decompressor, recognise
 
     if compression != "auto":
@@ -286,10 +285,15 @@ class _Rejoined:
         return data
 
 
-def _write_blob(
-    request: PackLayer | CompressLayer,
+def write_blob(
+    request: WriteBlob,
     produce: Callable[[Callable[[bytes], object]], tuple[str, int]],
 ) -> dict[str, object]:
+    """Write a blob, compressed as asked for, of the tar stream that `produce` makes; it appears when it is complete.
+
+    Returns: `diff_id`, `size`, and `digest`, `compressed_size` of the blob.
+    Raises: LayerError: `layer.changed`: another diff id comes out. StoreError: the disk is full.
+    """
     from builder.layer.compress import Compression, Compressor
     from builder.layer.writer import remove_if_there, writing
 

@@ -26,8 +26,11 @@ def pack_directory(
     write: Callable[[bytes], object] | None = None,
     *,
     report: Report | None = None,
+    adjust: Callable[[Entry], Entry] = lambda entry: entry,
 ) -> tuple[str, int]:
     """Write the tar stream of the layer whose directory form is `root`; every file is verified on the way.
+
+    `adjust` may change what is said of an entry, but for its path, kind and data.
 
     Returns: the diff id and the size in bytes.
     Raises: LayerError: a file is missing or is not what the entry list says (code `layer.changed`).
@@ -38,11 +41,11 @@ def pack_directory(
     try:
         for entry in _in_tar_order(entries_path):
             if entry.kind is not Kind.FILE:
-                tar.add_header(entry)
+                tar.add_header(adjust(entry))
                 continue
             fd = _open(tree, entry)
             try:
-                if tar.add_file(entry, fd) != entry.digest:
+                if tar.add_file(adjust(entry), fd) != entry.digest:
                     raise changed(entry.path)
             finally:
                 os.close(fd)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from builder.oci.config import History, ImageConfig
@@ -9,6 +10,18 @@ from builder.oci.digest import Digest
 
 UNRECORDED = History(comment="unrecorded layer")
 """What stands for a layer whose image does not say how it came to be."""
+
+
+class Inherited(Struct, frozen=True, kw_only=True):
+    """How much of an image came with its base: that many layers from the bottom, and lines of history."""
+
+    layers: int = 0
+    lines: int = 0
+
+    @classmethod
+    def of(cls, base: ImageConfig) -> Inherited:
+        """Return how much an image has from this base, whose history is whole."""
+        return cls(layers=len(base.diff_ids), lines=len(base.history))
 
 
 def append_layer(config: ImageConfig, diff_id: Digest, history: History) -> ImageConfig:

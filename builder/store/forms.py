@@ -72,7 +72,7 @@ class LayerForms:
         unusable: LapstrakeError | None = None
         for form in self.layers.blobs(layer.diff_id):
             if self.blobs.size(Digest(form.digest)) is None:
-                self.layers.drop_blob(layer.diff_id, form.compression)
+                self.layers.drop_blob(layer.diff_id, form.variant)
                 continue
             try:
                 return make(form)
@@ -115,7 +115,7 @@ class LayerForms:
         if self.blobs.contains(digest) and self.blobs.verify(digest):
             return False
         self.blobs.remove(digest)
-        self.layers.drop_blob(layer.diff_id, form.compression)
+        self.layers.drop_blob(layer.diff_id, form.variant)
         return True
 
     def _any_directory(self, diff_id: str) -> str | None:

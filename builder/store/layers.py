@@ -58,13 +58,22 @@ class State(msgspec.Struct, frozen=True):
 
 
 class BlobForm(msgspec.Struct, frozen=True):
-    """A form of a layer that is a blob; `compression` is `none`, `gzip` or `zstd`."""
+    """A form of a layer that is a blob; `compression` is `none`, `gzip` or `zstd`.
+
+    `recipe` tells how it was compressed where that is not the usual way, whose bytes are others.
+    """
 
     digest: str
     size: int
     media_type: str
     compression: str
     pulled: bool
+    recipe: str = ""
+
+    @property
+    def variant(self) -> str:
+        """What no two blobs of a layer share: the compression, and `:` with the recipe if there is one."""
+        return f"{self.compression}:{self.recipe}" if self.recipe else self.compression
 
 
 class LayerIndex:
@@ -190,8 +199,9 @@ class LayerIndex:
             (diff_id,),
         )
         return tuple(
-            BlobForm(str(digest), int(str(size)), str(media), str(compression), bool(pulled))
-            for digest, size, media, compression, pulled in rows
+            BlobForm(str(digest), int(str(size)), str(media), compression, bool(pulled), recipe)
+            for digest, size, media, variant, pulled in rows
+            for compression, _, recipe in (str(variant).partition(":"),)
         )
 
     def add_blob(self, diff_id: str, form: BlobForm) -> None:
@@ -201,13 +211,13 @@ class LayerIndex:
             " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (diff_id, compression) DO UPDATE SET"
             " digest = excluded.digest, size = excluded.size, media_type = excluded.media_type,"
             " pulled = excluded.pulled WHERE pulled = 0",
-            (diff_id, form.compression, form.digest, form.size, form.media_type, form.pulled),
+            (diff_id, form.variant, form.digest, form.size, form.media_type, form.pulled),
         )
 
-    def drop_blob(self, diff_id: str, compression: str) -> None:
+    def drop_blob(self, diff_id: str, variant: str) -> None:
         """Forget a blob form that is damaged or gone."""
         self._db.execute(
-            "DELETE FROM blobs WHERE diff_id = ? AND compression = ?", (diff_id, compression)
+            "DELETE FROM blobs WHERE diff_id = ? AND compression = ?", (diff_id, variant)
         )
 
 

@@ -1,0 +1,153 @@
+"""An image whose own layers hold no time after a given one: another image, with other diff ids.
+
+What came with the base image is never touched: neither its layers, nor its lines of history.
+
+Source: BuildKit, docs/build-repro.md, `rewrite-timestamp`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+
+import msgspec
+
+from builder.errors import LapstrakeError, LayerLost
+from builder.export.forms import Making, blob_form, temporary, ways
+from builder.export.layout import Named
+from builder.graph.keys import framed_digest
+from builder.oci.config import ImageConfig
+from builder.oci.digest import Digest
+from builder.oci.document import config_bytes
+from builder.oci.edit import Inherited
+from builder.oci.mediatypes import OCI_CONFIG, Compression
+from builder.store.forms import means_damage, unique_name
+from builder.store.layers import Layer, State
+from builder.store.root import Store
+
+
+class _Clamped(msgspec.Struct, frozen=True):
+    diff_id: str
+    size: int
+    digest: str
+    compressed_size: int
+    count: int
+
+
+def rewritten(
+    image: Named, inherited: Inherited, store: Store, *, epoch: int, compression: Compression
+) -> Named:
+    """Return the image without times after `epoch`, seconds since 1970: of its files, of its history, of itself.
+
+    The layers are remembered, so that to ask again costs nothing. Blobs of new layers are made in `compression`; its
+    configuration is among the blobs, but the image is not listed among those of the store.
+
+    Raises: StoreError: no form of a layer is left; the disk is full. LayerError: a layer is malformed.
+    """
+    layers = list(image.state.layers)
+    for number in range(inherited.layers, len(layers)):
+        layers[number] = _layer(layers[number], store, epoch, compression)
+    config = msgspec.structs.replace(
+        with_times(image.config, inherited, epoch),
+        diff_ids=tuple([layer.diff_id for layer in layers]),
+    )
+    stored = store.blobs.add(config_bytes(config), media_type=OCI_CONFIG)
+    return msgspec.structs.replace(
+        image, id=str(stored.digest), config=config, state=State(tuple(layers))
+    )
+
+
+def with_times(config: ImageConfig, inherited: Inherited, epoch: int) -> ImageConfig:
+    """Return a configuration that says of its own lines of history, and of itself, nothing after `epoch`."""
+    latest = _text(epoch)
+    history = [
+        line
+        if number < inherited.lines or not _is_after(line.created, epoch)
+        else msgspec.structs.replace(line, created=latest)
+        for number, line in enumerate(config.history)
+    ]
+    created = latest if _is_after(config.created, epoch) else config.created
+    return msgspec.structs.replace(config, history=tuple(history), created=created)
+
+
+def _is_after(text: str, epoch: int) -> bool:
+    """Tell whether a time is later; one that is missing or cannot be read is."""
+    try:
+        return datetime.datetime.fromisoformat(text).timestamp() > epoch
+    except ValueError:
+        return True
+
+
+def _text(epoch: int) -> str:
+    moment = datetime.datetime.fromtimestamp(epoch, tz=datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _layer(layer: Layer, store: Store, epoch: int, compression: Compression) -> Layer:
+    """Return the layer without times after `epoch`: itself, if it has none."""
+    if layer.empty:
+        return layer
+    key = framed_digest(("layer-without-times-after/1", layer.diff_id, epoch))
+    known = store.cache.parsed(key)
+    if known is not None:
+        found = store.layers.get(known.decode())
+        if found is not None and store.snapshots.usable(found):
+            return found
+    made = _made(layer, store, epoch, compression)
+    store.cache.remember_parsed(key, made.diff_id.encode())
+    return made
+
+
+def _made(layer: Layer, store: Store, epoch: int, compression: Compression) -> Layer:
+    refused: list[str] = []
+    listed = store.layers.entries_path(layer.diff_id)
+    for _, way in ways(layer, store):
+        path, entries = temporary(store), f"{store.snapshots.scratch()}/{unique_name()}.entries"
+        arguments = {
+            "entries_path": listed,
+            **way,
+            "epoch": epoch,
+            "path": path,
+            "clamped": entries,
+            "compression": compression.value,
+            "reproducible": True,
+        }
+        try:
+            done = store.jobs.call("builder.layer.clamp:clamp_layer", arguments)
+        except LapstrakeError as error:
+            if not means_damage(error):
+                raise
+            refused.append(error.message)
+        else:
+            made = msgspec.convert(done, _Clamped)
+            return _settled(layer, made, path, entries, compression, store)
+    store.snapshots.forget(layer)
+    raise LayerLost(layer.diff_id, notes=tuple(refused))
+
+
+def _settled(
+    layer: Layer, made: _Clamped, path: str, entries: str, compression: Compression, store: Store
+) -> Layer:
+    """Put a layer that was made into the store, and its blob; no step of a build is ever given it.
+
+    Its contents may be those of a layer that a step made, but its times are not: so its content id is its own.
+    """
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+    with store.snapshots.settling(made.diff_id):
+        known = store.layers.get(made.diff_id)
+        if known is None:
+            known = Layer(
+                made.diff_id,
+                made.diff_id.partition(":")[2],
+                made.size,
+                made.count,
+                layer.created,
+            )
+            if made.count >= 0:
+                os.rename(entries, store.layers.entries_path(made.diff_id))
+            store.layers.add(known)
+        store.blobs.adopt(path, Digest(made.digest))
+        form = blob_form(made.digest, made.compressed_size, compression, Making.ANYWHERE)
+        store.layers.add_blob(made.diff_id, form)
+    return known
