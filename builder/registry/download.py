@@ -22,12 +22,14 @@ def resumed(
     descriptor: Descriptor,
     meter: Meter,
     cancelled: Question,
+    offset: int = 0,
 ) -> Iterator[bytes]:
-    """Yield a blob's bytes, going on where a connection broke; bounded, even if each try brings a little.
+    """Yield a blob's bytes from `offset` on, going on where a connection broke; bounded, even if each try brings a little.
 
     Raises: RegistryError: it cannot be had. Cancelled.
     """
-    offset = failures = since = 0
+    failures = since = 0
+    meter.restart(offset)
     while True:
         try:
             for chunk in client.fetch_blob(reference, descriptor, offset):

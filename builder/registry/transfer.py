@@ -9,10 +9,11 @@ all it needs is there. A push goes the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -26,6 +27,7 @@ from builder.oci.digest import Digest
 from builder.oci.manifest import Index, Manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
+from builder.registry import backoff
 from builder.registry.client import RegistryClient
 from builder.registry.download import resumed
 from builder.registry.exchange import Cancelled as Question
@@ -34,7 +36,10 @@ from builder.registry.meter import Meter
 from builder.registry.parallel import in_parallel
 from builder.registry.resolve import Resolved
 from builder.registry.upload import Outgoing, deliver
-from builder.store.content import ContentStore
+from builder.store.content import ContentStore, Receiver
+
+if TYPE_CHECKING:
+    from builder.store.arrival import Arrival
 
 __all__ = [
     "Outgoing",
@@ -52,6 +57,9 @@ DOWNLOADS = 3
 UPLOADS = 5
 _DOCUMENTS = 6
 """Documents that are asked for at once."""
+
+_PAUSE = 0.1
+"""Seconds after which is looked again whether another process has received a blob."""
 
 Open = Callable[[Digest], AbstractContextManager[BinaryIO]]
 
@@ -103,11 +111,15 @@ def fetch(
     events: EventSink,
     vertex_id: int,
     *,
+    arrivals: Mapping[Digest, Arrival] = MappingProxyType({}),
     cancelled: Question = never,
 ) -> PulledImage:
-    """Fetch what a reference was resolved to: the second half of `pull`."""
+    """Fetch what a reference was resolved to: the second half of `pull`.
+
+    Each of the `arrivals` is told how the layer with that digest comes.
+    """
     manifest = resolved.manifest
-    _fetch_blobs(client, reference, manifest.layers, blobs, events, vertex_id, cancelled)
+    _fetch_blobs(client, reference, manifest.layers, blobs, events, vertex_id, cancelled, arrivals)
     documents = [(resolved.config_raw, manifest.config), (manifest.raw, manifest.descriptor())]
     if resolved.index is not None:
         documents.append((resolved.index.raw, resolved.index.descriptor()))
@@ -263,13 +275,21 @@ def _fetch_blobs(
     events: EventSink,
     vertex_id: int,
     cancelled: Question,
+    arrivals: Mapping[Digest, Arrival] = MappingProxyType({}),
 ) -> None:
     def fetch_one(blob: Descriptor, stopped: Question) -> None:
         meter = Meter(events, vertex_id, blob)
-        # Not read at all, hence not fetched, if the blob is here.
-        chunks = resumed(client, reference, blob, meter, stopped)
-        content.ingest(chunks, media_type=blob.media_type, expected=blob.digest, size=blob.size)
+        arrival = arrivals.get(blob.digest)
+        try:
+            fetch = partial(resumed, client, reference, blob, meter, stopped)
+            _keep_blob(content, blob, fetch, stopped, arrival)
+        except BaseException:
+            if arrival is not None:
+                arrival.end(believed=False)
+            raise
         meter.finish()
+        if arrival is not None:
+            arrival.end(believed=True)
 
     unique = {descriptor.digest: descriptor for descriptor in descriptors}
     in_parallel(fetch_one, tuple(unique.values()), DOWNLOADS, cancelled)
@@ -294,6 +314,27 @@ def _send_blobs(
     if cancelled():
         raise Cancelled
     return sum(sent)
+
+
+def _keep_blob(
+    content: ContentStore,
+    blob: Descriptor,
+    fetch: Callable[[int], Iterator[bytes]],
+    stopped: Question,
+    arrival: Arrival | None,
+) -> None:
+    """Have a blob in a store; it is not fetched if it is there."""
+    if not isinstance(content, Receiver):
+        content.ingest(fetch(0), media_type=blob.media_type, expected=blob.digest, size=blob.size)
+        return
+    content.receive(
+        fetch,
+        media_type=blob.media_type,
+        expected=blob.digest,
+        size=blob.size,
+        pause=lambda: backoff.wait(_PAUSE, stopped),
+        arrival=arrival,
+    )
 
 
 def _keep(content: ContentStore, raw: bytes, descriptor: Descriptor) -> None:

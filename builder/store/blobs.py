@@ -2,7 +2,7 @@
 
     ROOT/oci-layout
     ROOT/blobs/sha256/<hex>    complete, verified, on disk
-    ROOT/tmp/blob-<random>     being written; flocked by its writer, so one without a lock is litter
+    ROOT/tmp                   being written, see `unfinished`
 
 Source: OCI image-spec, image-layout.md and descriptor.md.
 """
@@ -11,16 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.errors import ReferenceInvalid, StoreError
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.sha256 import sha256
-from builder.store.ours import BLOB, unused
+from builder.store.unfinished import Unfinished, create, fill, mismatch, part_of, sweep
+
+if TYPE_CHECKING:
+    from builder.store.arrival import Arrival
 
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -120,16 +122,61 @@ class BlobStore:
             limit = size if limit is None else min(limit, size)
         with _space_checked():
             self._prepare()
-            with _Temporary(self._temporary) as temporary:
+            with create(self._temporary) as temporary:
                 digest, written = _write(
                     chunks, temporary.descriptor, expected=expected, limit=limit
                 )
                 if size is not None and written != size:
-                    raise _mismatch(f"{size} bytes were promised, {written} came", expected)
+                    raise mismatch(f"{size} bytes were promised, {written} came", expected)
                 if expected is not None and digest != expected:
-                    raise _mismatch(f"its content has the digest `{digest}`", expected)
+                    raise mismatch(f"its content has the digest `{digest}`", expected)
                 self._commit(temporary, digest)
         return Descriptor(media_type=media_type, digest=digest, size=written)
+
+    def receive(
+        self,
+        fetch: Callable[[int], Iterable[bytes]],
+        *,
+        media_type: str,
+        expected: Digest,
+        size: int,
+        pause: Callable[[], None],
+        arrival: Arrival | None = None,
+    ) -> Descriptor:
+        """Write a blob that comes from far away: `fetch(n)` gives its bytes from the n-th on.
+
+        As `ingest`, but what came before `fetch` failed stays, for whoever receives the same blob next, also in
+        another process. While another one receives it, `pause` is called again and again; it may raise. A blob
+        that turns out wrong is dropped, and fetched anew once. `arrival` is told how it comes.
+
+        Raises: StoreError: `store.digest-mismatch` or `store.no-space`; nothing is kept. What `fetch` and
+            `pause` raise is passed on.
+        """
+        described = Descriptor(media_type=media_type, digest=expected, size=size)
+        with _space_checked():
+            self._prepare()
+            part = None
+            while part is None:
+                self._hold(expected)
+                if self.size(expected) == size:
+                    return described
+                part = part_of(self._temporary, expected, pause)
+            with part:
+                if self._room is not None:
+                    self._room(max(0, size - os.fstat(part.descriptor).st_size))
+                try:
+                    fill(part.descriptor, fetch, expected, size, arrival)
+                except OSError:
+                    part.kept = False  # a full disk has better use for the room
+                    raise
+                except StoreError as error:
+                    if error.code != "store.digest-mismatch":
+                        raise
+                    os.ftruncate(part.descriptor, 0)
+                    part.kept = False
+                    fill(part.descriptor, fetch, expected, size, arrival)
+                self._commit(part, expected)
+        return described
 
     def add(self, data: bytes, *, media_type: str) -> Descriptor:
         """Write a small blob, such as a document, that is at hand as a whole."""
@@ -185,16 +232,14 @@ class BlobStore:
         self._prepare()
         os.rename(path, self.path(digest))
 
-    def sweep(self) -> int:
+    def sweep(self, *, parts: bool = False) -> int:
         """Delete what writers that died left behind; those alive hold a lock and are left alone.
 
-        Returns: the number of files deleted.
+        What came of a blob stays for a while, so that a pull may go on from there, unless `parts` go too.
+
+        Returns: the bytes given back.
         """
-        try:
-            paths = unused(self._root, "tmp", ())
-        except FileNotFoundError:
-            return 0
-        return sum(_sweep_one(path) for path in paths if os.path.basename(path).startswith(BLOB))
+        return sum(sweep(self._root, parts=parts))
 
     def _prepare(self) -> None:
         layout = os.path.join(self._root, "oci-layout")
@@ -202,11 +247,11 @@ class BlobStore:
             return
         os.makedirs(os.path.join(self._root, "blobs", "sha256"), exist_ok=True)
         os.makedirs(self._temporary, exist_ok=True)
-        with _Temporary(self._temporary) as temporary:
+        with create(self._temporary) as temporary:
             os.write(temporary.descriptor, LAYOUT)
             temporary.rename(layout)
 
-    def _commit(self, temporary: _Temporary, digest: Digest) -> None:
+    def _commit(self, temporary: Unfinished, digest: Digest) -> None:
         os.fsync(temporary.descriptor)
         self._hold(digest)
         target = self.path(digest)
@@ -223,41 +268,6 @@ class BlobStore:
 
 def _nothing_held(_digest: str) -> None:
     """Stand for leases where there are none."""
-
-
-class _Temporary:
-    """A locked file under a random name, unlinked at the end of the `with` unless it was renamed."""
-
-    def __init__(self, directory: str) -> None:
-        self._directory = directory
-        self._path: str | None = None
-        self.descriptor = -1
-
-    def __enter__(self) -> _Temporary:
-        while True:
-            path = os.path.join(self._directory, BLOB + os.urandom(8).hex())
-            try:
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-            except FileNotFoundError:
-                os.makedirs(self._directory, exist_ok=True)
-                continue
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # A sweeper may have come between the two calls; its victim has no name any more.
-            if os.fstat(descriptor).st_nlink:
-                self._path, self.descriptor = path, descriptor
-                return self
-            os.close(descriptor)
-
-    def rename(self, target: str) -> None:
-        assert self._path is not None
-        os.rename(self._path, target)
-        self._path = None
-
-    def __exit__(self, *_: object) -> None:
-        if self._path is not None:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path)
-        os.close(self.descriptor)
 
 
 @contextlib.contextmanager
@@ -287,7 +297,7 @@ def _write(
     for chunk in chunks:
         written += len(chunk)
         if limit is not None and written > limit:
-            raise _mismatch(f"more than the {limit} bytes promised came", expected)
+            raise mismatch(f"more than the {limit} bytes promised came", expected)
         digest.update(chunk)
         view = memoryview(chunk)
         while view:
@@ -301,25 +311,3 @@ def _hex(algorithm: str, data: bytes) -> str:
     import hashlib
 
     return hashlib.new(algorithm, data).hexdigest()
-
-
-def _mismatch(fact: str, expected: Digest | None) -> StoreError:
-    name = f"`{expected}`" if expected else "the blob"
-    return StoreError(
-        f"{name} is not what it should be", code="store.digest-mismatch", notes=(fact,)
-    )
-
-
-def _sweep_one(path: str) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

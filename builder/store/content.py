@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
+
+if TYPE_CHECKING:
+    from builder.store.arrival import Arrival
 
 
 class ContentStore(Protocol):
@@ -41,3 +44,20 @@ class ContentStore(Protocol):
         Returns: what points at the blob.
         Raises: StoreError: `store.digest-mismatch` or `store.no-space`; nothing is kept.
         """
+
+
+@runtime_checkable
+class Receiver(Protocol):
+    """A content store that keeps what came of a blob, so that whoever fetches it next goes on from there."""
+
+    def receive(
+        self,
+        fetch: Callable[[int], Iterable[bytes]],
+        *,
+        media_type: str,
+        expected: Digest,
+        size: int,
+        pause: Callable[[], None],
+        arrival: Arrival | None = None,
+    ) -> Descriptor:
+        """Write a blob of which `fetch(n)` gives the bytes from the n-th on; see `BlobStore.receive`."""

@@ -193,7 +193,7 @@ class _Collection:
     def move(self) -> None:
         """Take out of the way what the index does not mention, and what else goes."""
         store = self._store
-        store.blobs.sweep()
+        self._bytes += store.blobs.sweep(parts=True)
         known = self._needs.blobs | {name for (name,) in texts(store, "SELECT digest FROM blobs")}
         for digest in store.blobs.digests():
             if digest not in known:

@@ -18,6 +18,9 @@ HEADER = "header-"
 BLOB = "blob-"
 """The same of a blob; random digits follow."""
 
+PART = "part-"
+"""The same of a blob that a later pull may go on with; its algorithm and digits follow."""
+
 _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
@@ -51,6 +54,9 @@ def is_ours(room: str, name: str) -> bool:
         case "tmp":
             if name.startswith(BLOB):
                 return _is_hex(name.removeprefix(BLOB), 16)
+            if name.startswith(PART):
+                algorithm, _, digits = name.removeprefix(PART).partition("-")
+                return _is_hex(digits, {"sha256": 64, "sha512": 128}.get(algorithm, 0))
             return name.startswith(HEADER) and name.removeprefix(HEADER).isdecimal()
         case _:
             return False
@@ -99,4 +105,4 @@ def _holds_files(path: str) -> bool:
 
 
 def _is_hex(text: str, length: int) -> bool:
-    return len(text) == length and _HEX.issuperset(text)
+    return len(text) == length > 0 and _HEX.issuperset(text)

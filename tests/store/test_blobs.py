@@ -240,7 +240,7 @@ def test_what_a_killed_writer_left_is_swept_and_a_living_one_is_left_alone(
         assert blobs.sweep() == 0
         assert len(leftovers(tmp_path)) == 1
         writer.send_signal(signal.SIGKILL)
-    assert blobs.sweep() == 1
+    assert blobs.sweep() > 0
     assert leftovers(tmp_path) == []
     assert blobs.digests() == []
 
