@@ -51,6 +51,7 @@ from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Planned, Trace
 from builder.solve.trail import planned as planned_trail
 from builder.solve.translate import Behind
+from builder.store.images import Origin
 from builder.store.layers import State
 from builder.store.root import Store
 
@@ -272,6 +273,16 @@ class Build:
             warnings=warnings,
         )
 
+    def _origin(self, plan: Plan) -> Origin:
+        """Return what the image stands on; a layout on this machine is nobody else's to look up."""
+        if plan.base is None or (self._named is not None and self._named.is_layout(plan.base)):
+            return Origin()
+        given = Reference.parse(plan.base).digest
+        if given is not None:
+            return Origin(base=plan.base, digest=str(given))
+        name = self._store.images.name(plan.base)
+        return Origin(base=plan.base, digest=None if name is None else name.digest)
+
     def _epoch(self, plan: Plan) -> int | None:
         """Return the time that the image gets: the build argument wins over the environment, which Docker passes on as one."""
         return self._settings.source_date_epoch if plan.epoch is None else plan.epoch
@@ -373,6 +384,7 @@ class Build:
         created = config.created if epoch is None else rfc3339(epoch)
         config = msgspec.structs.replace(config, created=created or rfc3339(plan.made))
         image_id = self._catalogue.add(config)
+        self._store.images.set_origin(image_id, self._origin(plan))
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)

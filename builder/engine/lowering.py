@@ -43,7 +43,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     """What is to be executed, and what the image says of itself; see `dockerfile.lower.Lowered`.
 
     `made` is when this was worked out, in seconds since the epoch: the time of an image without layers of its
-    own, which has no records to take it from.
+    own, which has no records to take it from. `base` is the canonical reference of the image that it stands on.
     """
 
     graph: Graph
@@ -52,6 +52,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     warnings: tuple[Diagnostic, ...]
     epoch: int | None = None
     made: float = 0.0
+    base: str | None = None
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         """Return the digest of the question and of the code that answers it: hex."""
         return framed_digest(
             (
-                "plan/4",
+                "plan/5",
                 _code(),
                 self.source.name,
                 self.source.text.encode("utf-8", "surrogateescape"),
@@ -185,6 +186,7 @@ def _worked_out(
         tuple(msgspec.structs.replace(each, source=None) for each in lowered.warnings),
         lowered.epoch,
         time.time(),
+        None if lowered.base is None else lowered.base.reference,
     )
     encode = msgspec.msgpack.encode
     cache.remember_parsed(digest, encode(list(ids)))

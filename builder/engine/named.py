@@ -71,6 +71,10 @@ class NamedContexts:
         layout = self._layouts.get(reference)
         return None if layout is None else load(layout, Platform.parse(platform), store)
 
+    def is_layout(self, reference: str) -> bool:
+        """Tell whether a canonical reference stands for a layout on this machine."""
+        return reference in self._layouts
+
     def _read(self, name: str, value: str) -> _Given:
         if value.startswith(_DOCKER_IMAGE):
             return _Given(IMAGE + value.removeprefix(_DOCKER_IMAGE))

@@ -41,6 +41,26 @@ class StoredPlatform(msgspec.Struct, frozen=True):
     manifest: str | None = None
 
 
+class Claim(msgspec.Struct, frozen=True, array_like=True):
+    """What a build claims of its image: the type of an in-toto predicate and its JSON, and in which form it goes with it."""
+
+    type: str
+    predicate: bytes
+    form: str
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where an image that was built here came from: what its last build says of it.
+
+    `base` is the canonical reference of the image that it stands on, None without one; `digest` that of the manifest or
+    index which this named, None where nobody knows.
+    """
+
+    base: str | None = None
+    digest: str | None = None
+    claims: tuple[Claim, ...] = ()
+
+
 class ImageIndex:
     """What the database knows of images."""
 
@@ -92,7 +112,26 @@ class ImageIndex:
                 (image_id,),
             )
             self._db.execute("DELETE FROM names WHERE image = ?", (image_id,))
+            self._db.execute("DELETE FROM origins WHERE image = ?", (image_id,))
             self._db.execute("DELETE FROM images WHERE id = ?", (image_id,))
+
+    def set_origin(self, image_id: str, origin: Origin) -> None:
+        """Remember where an image came from; nothing is written if that is known."""
+        if self.origin(image_id) != origin:
+            self._db.execute(
+                "INSERT OR REPLACE INTO origins (image, base, digest, statements) VALUES (?, ?, ?, ?)",
+                (image_id, origin.base, origin.digest, msgspec.msgpack.encode(origin.claims)),
+            )
+
+    def origin(self, image_id: str) -> Origin | None:
+        """Return where an image came from, None of one that was not built here."""
+        row = self._db.row(
+            "SELECT base, digest, statements FROM origins WHERE image = ?", (image_id,)
+        )
+        if row is None:
+            return None
+        claims = _CLAIMS.decode(row[2])  # type: ignore[arg-type]  # the schema says so
+        return Origin(row[0], row[1], claims)  # type: ignore[arg-type]  # the schema says so
 
     def name(self, reference: str) -> StoredName | None:
         """Return what a canonical reference names."""
@@ -156,3 +195,6 @@ class ImageIndex:
         with self._db.transaction():
             self._db.execute("DELETE FROM platforms WHERE reference = ?", (reference,))
             self._db.execute("DELETE FROM names WHERE reference = ?", (reference,))
+
+
+_CLAIMS = msgspec.msgpack.Decoder(tuple[Claim, ...])

@@ -6,7 +6,7 @@ Columns and tables are only added, with defaults: a process of the older version
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 TABLES = """
 CREATE TABLE layers (
@@ -33,6 +33,9 @@ CREATE TABLE platforms (
     PRIMARY KEY (reference, platform)
 ) WITHOUT ROWID;
 CREATE INDEX platforms_by_image ON platforms (image);
+CREATE TABLE origins (
+    image TEXT PRIMARY KEY, base TEXT, digest TEXT, statements BLOB NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE records (
     key TEXT NOT NULL, base TEXT NOT NULL, diff_id TEXT NOT NULL, observations BLOB NOT NULL,
     parts BLOB NOT NULL, created REAL NOT NULL, used REAL NOT NULL,
@@ -58,6 +61,11 @@ CREATE TABLE platforms (
     PRIMARY KEY (reference, platform)
 ) WITHOUT ROWID;
 CREATE INDEX platforms_by_image ON platforms (image);
+""",
+    3: """
+CREATE TABLE origins (
+    image TEXT PRIMARY KEY, base TEXT, digest TEXT, statements BLOB NOT NULL
+) WITHOUT ROWID;
 """,
 }
 """By version: what makes the next one of it."""
