@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.engine.catalogue import Catalogue
+from builder.engine.moving import Moving
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
@@ -19,7 +20,6 @@ from builder.engine.requests import (
     PushResult,
     RunRequest,
 )
-from builder.engine.upkeep import Upkeep
 from builder.errors import LapstrakeError, UsageError
 from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
@@ -45,7 +45,7 @@ _PUSH_IDS = 100_000
 """Where the ids of the vertices that pushes are shown as begin: behind those of any graph."""
 
 
-class Engine(Upkeep):
+class Engine(Moving):
     """One open store and one launcher. Use `Engine.open` as a context manager."""
 
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:

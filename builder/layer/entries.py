@@ -16,7 +16,7 @@ import msgspec
 from builder.errors import StoreError
 from builder.layer.entry import CONTENT_ID_PREFIX, Entry, Kind, identity, sort_key
 
-_MAGIC = b"lapstrake entries 1\n"
+MAGIC = b"lapstrake entries 1\n"
 _BATCH_ENTRIES = 512
 _BATCH_XATTRS = 1 << 20
 _FRAME_LIMIT = 64 << 20
@@ -35,7 +35,7 @@ class EntriesWriter:
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = open(path + ".partial", "wb")  # noqa: SIM115 - lives as long as the writer
-        self._file.write(_MAGIC)
+        self._file.write(MAGIC)
         self._digest = hashlib.sha256(CONTENT_ID_PREFIX)
         self._batch: list[Entry] = []
         self._xattrs = 0
@@ -106,23 +106,21 @@ def read_entries(path: str) -> Iterator[Entry]:
     Raises: StoreError: the file is not such a list or is cut off.
     """
     with open(path, "rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise _corrupt(path)
+        if file.read(len(MAGIC)) != MAGIC:
+            raise corrupt(path)
         seen = 0
         while True:
-            length = int.from_bytes(head := file.read(4), "little")
-            if len(head) < 4 or length > _FRAME_LIMIT:
-                raise _corrupt(path)
+            length = frame_length(file.read(4), path)
             if length == 0:
                 break
             try:
                 batch = _BATCH.decode(file.read(length))
             except msgspec.MsgspecError as error:
-                raise _corrupt(path) from error
+                raise corrupt(path) from error
             seen += len(batch)
             yield from batch
         if _end(file.read(256), path)[0] != seen:
-            raise _corrupt(path)
+            raise corrupt(path)
 
 
 def read_summary(path: str) -> tuple[str, int]:
@@ -131,24 +129,34 @@ def read_summary(path: str) -> tuple[str, int]:
     Raises: StoreError: the file is not such a list or is cut off.
     """
     with open(path, "rb") as file:
-        if file.read(len(_MAGIC)) != _MAGIC:
-            raise _corrupt(path)
-        while length := int.from_bytes(head := file.read(4), "little"):
+        if file.read(len(MAGIC)) != MAGIC:
+            raise corrupt(path)
+        while length := frame_length(file.read(4), path):
             file.seek(length, os.SEEK_CUR)
-        if len(head) < 4:
-            raise _corrupt(path)
         count, content_id = _end(file.read(256), path)
         return content_id, count
+
+
+def frame_length(head: bytes, path: str) -> int:
+    """Return how many bytes a frame has whose head was read, 0 behind the last one.
+
+    Raises: StoreError: the list is cut off here, or is none.
+    """
+    length = int.from_bytes(head, "little")
+    if len(head) < 4 or length > _FRAME_LIMIT:
+        raise corrupt(path)
+    return length
 
 
 def _end(data: bytes, path: str) -> tuple[int, str]:
     try:
         return _END.decode(data)
     except msgspec.MsgspecError as error:
-        raise _corrupt(path) from error
+        raise corrupt(path) from error
 
 
-def _corrupt(path: str) -> StoreError:
+def corrupt(path: str) -> StoreError:
+    """Return what to say of a file that is no entry list, or is cut off."""
     return StoreError(
         f"the entry list `{path}` is damaged",
         hint="remove the image that it belongs to and pull or build it again",

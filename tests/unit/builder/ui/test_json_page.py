@@ -9,6 +9,9 @@ from pathlib import Path
 from builder.diagnostics import SourceFile, Span
 from builder.engine.calls import Checked, call
 from builder.engine.contexts import Beginning
+from builder.engine.differences import FileDifference as FileChange
+from builder.engine.differences import LayersOf
+from builder.engine.moving import Comparison
 from builder.engine.requests import CallRequest
 from builder.events import (
     Cause,
@@ -20,13 +23,14 @@ from builder.events import (
     VertexDone,
     VertexStarted,
 )
+from builder.layer.entry import Entry, Kind
 from builder.solve.context import LocalContext
-from builder.ui import explained
+from builder.ui import differences, explained
 from builder.ui.calls import as_json
 from builder.ui.rawjson import render_diagnostic
 
 PAGE = (Path(__file__).parents[4] / "docs/json.md").read_text()
-[EXPLAINED, DIAGNOSTIC, CHECK] = [
+[EXPLAINED, DIFFERENCE, DIAGNOSTIC, CHECK] = [
     json.loads(text) for text in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
 ]
 
@@ -68,6 +72,19 @@ def test_the_page_shows_a_step_that_is_not_cached_as_it_is() -> None:
         VertexDone(id=3, outcome=Outcome.EXECUTED, note="2 files, 4 bytes"),
     ]
     assert json.loads(explained.as_json(explained.steps_of(events)[3])) == EXPLAINED
+
+
+def test_the_page_shows_a_file_that_differs_as_it_is() -> None:
+    before = Entry(b"etc/passwd", Kind.FILE, 0o644)
+    after = Entry(b"etc/passwd", Kind.FILE, 0o600)
+    found = Comparison(
+        layers=LayersOf(shared=0, before=(), after=()),
+        configuration=(),
+        files=iter([FileChange(before=before, after=after)]),
+    )
+    pieces: list[str] = []
+    assert differences.show_json(found, pieces.append)
+    assert json.loads("".join(pieces))["files"] == [DIFFERENCE]
 
 
 def test_the_page_names_every_cause() -> None:
