@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
 from builder.engine.requests import PullResult, PushResult
 from builder.errors import ImageError
 from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted
-from builder.oci.mediatypes import Compression
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
@@ -105,27 +105,25 @@ class Registries:
         Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push`.
         """
         from builder.errors import LapstrakeError
-        from builder.export.manifest import manifest_for
+        from builder.export.package import Packed, Wanted, package
         from builder.registry import transfer
 
         events.emit(VertexStarted(id=vertex_id, name=f"push {reference.familiar()}"))
         try:
-            made = manifest_for(image.id, image.config, image.state, self._store, Compression.GZIP)
+            packed = Packed(id=image.id, config=image.config, state=image.state)
             if records is not None:
-                from builder.sharing.inline import with_records
+                from builder.sharing.inline import annotation_of
 
-                made = with_records(made, records, image.config.diff_ids)
-            outgoing = [
-                transfer.Outgoing(
-                    descriptor=descriptor, open=partial(self._store.blobs.open, descriptor.digest)
+                diff_ids = image.config.diff_ids
+                packed = msgspec.structs.replace(
+                    packed, records=lambda layers: annotation_of(records, layers, diff_ids)
                 )
-                for descriptor in (made.config, *made.layers)
-            ]
-            sent = transfer.push(
+            closure = package((packed,), Wanted(names=(reference,)), self._store)
+            sent = transfer.push_closure(
                 self.client(),
                 reference,
-                made,
-                outgoing,
+                closure,
+                self._store.blobs.open,
                 events,
                 vertex_id,
                 cancelled=self._cancelled,
@@ -135,9 +133,7 @@ class Registries:
             raise
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
         Catalogue(self._store).pushed(reference, str(sent.digest))
-        return PushResult(
-            reference=reference.canonical(), digest=str(sent.digest), size=len(made.raw)
-        )
+        return PushResult(reference=reference.canonical(), digest=str(sent.digest), size=sent.size)
 
     def login(self, registry: str, username: str, password: str) -> str:
         """Check credentials with a registry, then keep them; return where they were kept.

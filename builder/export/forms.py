@@ -1,6 +1,6 @@
 """Layers as blobs: the one that is there, or one made on demand, several at once.
 
-A compressed blob that was pulled is sent on as it came, whatever compression is wanted. Everything else is
+A compressed blob that was pulled is sent on as it came, unless another compression is forced. Everything else is
 made from what the store has, checked against the diff id while it is packed, and remembered.
 
 Where the same bytes must come out on every machine, gzip is made by zlib (`Making.ANYWHERE`), and of a layer that was built, no
@@ -10,12 +10,11 @@ blob that came from elsewhere serves.
 from __future__ import annotations
 
 import os
-from enum import Enum
 
 import msgspec
 
 from builder.errors import LapstrakeError, LayerLost
-from builder.oci.config import ImageConfig
+from builder.export.wanted import LayerForm, Making
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Compression, Family
 from builder.store.forms import means_damage, unique_name
@@ -23,37 +22,12 @@ from builder.store.layers import BlobForm, Layer, State
 from builder.store.root import Store
 
 
-class Making(Enum):
-    """How layers are compressed: as fast as this processor can, or so that every machine comes to the same bytes."""
-
-    FAST = "fast"
-    ANYWHERE = "anywhere"
-
-    def recipe(self, compression: Compression) -> str:
-        """Return what tells a blob that is made like this from the usual one of the same compression."""
-        return _RECIPES[compression] if self is Making.ANYWHERE else ""
-
-
-_RECIPES = {Compression.NONE: "", Compression.GZIP: "zlib", Compression.ZSTD: "zstandard"}
-
-
-def making_for(config: ImageConfig) -> Making:
-    """Return how the layers of an image are compressed: the same everywhere if its time was given, not read off a clock.
-
-    A clock tells parts of a second. This is said by the image itself, so that all who have it come to the same.
-    """
-    given = bool(config.created) and "." not in config.created
-    return Making.ANYWHERE if given else Making.FAST
-
-
 class _Packed(msgspec.Struct, frozen=True):
     digest: str
     compressed_size: int
 
 
-def layer_blobs(
-    state: State, store: Store, compression: Compression, making: Making = Making.FAST
-) -> tuple[BlobForm, ...]:
+def layer_blobs(state: State, store: Store, wanted: LayerForm) -> tuple[BlobForm, ...]:
     """Return a blob for each layer, bottom first; all of them are in the store afterwards.
 
     Raises: StoreError: `store.corrupt`: no form of a layer is left; `store.no-space`.
@@ -62,30 +36,26 @@ def layer_blobs(
     found: dict[str, BlobForm] = {}
     missing: list[Layer] = []
     for layer in layers.values():
-        form = present(layer, store, compression, making)
+        form = present(layer, store, wanted)
         if form is None:
             missing.append(layer)
         else:
             found[layer.diff_id] = form
-    for layer, form in zip(missing, _made(missing, store, compression, making), strict=True):
+    for layer, form in zip(missing, _made(missing, store, wanted), strict=True):
         found[layer.diff_id] = form
     return tuple(found[layer.diff_id] for layer in state.layers)
 
 
-def present(
-    layer: Layer, store: Store, compression: Compression, making: Making = Making.FAST
-) -> BlobForm | None:
-    """Return the blob that serves where `compression` is wanted, None when there is none yet."""
+def present(layer: Layer, store: Store, wanted: LayerForm) -> BlobForm | None:
+    """Return the blob that serves where layers are `wanted` so, None when there is none yet."""
     forms = _usable(layer, store)
-    if making is Making.FAST or _came_with_an_image(layer):
-        kept = next((form for form in forms if form.pulled and form.compression != "none"), None)
-        if kept is not None:
-            return kept
-    recipe = making.recipe(compression)
-    return next(
-        (form for form in forms if form.compression == compression.value and form.recipe == recipe),
-        None,
-    )
+    if wanted.making is Making.FAST or _came_with_an_image(layer):
+        for form in forms:
+            serves = not wanted.force or form.compression == wanted.compression.value
+            if form.pulled and form.compression != Compression.NONE.value and serves:
+                return form
+    variant = (wanted.compression.value, wanted.recipe)
+    return next((form for form in forms if (form.compression, form.recipe) == variant), None)
 
 
 def _came_with_an_image(layer: Layer) -> bool:
@@ -104,7 +74,7 @@ def plain_tar(layer: Layer, store: Store) -> tuple[str, bool]:
     if store.blobs.contains(digest):
         return store.blobs.path(digest), False
     path = temporary(store)
-    _pack(layer, store, Compression.NONE, Making.FAST, path)
+    _pack(layer, store, LayerForm(compression=Compression.NONE), path)
     return path, True
 
 
@@ -113,16 +83,14 @@ def _usable(layer: Layer, store: Store) -> tuple[BlobForm, ...]:
     return tuple(form for form in forms if store.blobs.size(Digest(form.digest)) == form.size)
 
 
-def _made(
-    layers: list[Layer], store: Store, compression: Compression, making: Making
-) -> list[BlobForm]:
+def _made(layers: list[Layer], store: Store, wanted: LayerForm) -> list[BlobForm]:
     if len(layers) <= 1:
-        return [_make(layer, store, compression, making) for layer in layers]
+        return [_make(layer, store, wanted) for layer in layers]
     from concurrent.futures import ThreadPoolExecutor
 
     # The work is done by processes behind the launcher; the threads wait for them.
     with ThreadPoolExecutor(min(len(layers), os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(_make, layer, store, compression, making) for layer in layers]
+        futures = [pool.submit(_make, layer, store, wanted) for layer in layers]
         try:
             return [future.result() for future in futures]
         except BaseException:
@@ -130,41 +98,40 @@ def _made(
             raise
 
 
-def _make(layer: Layer, store: Store, compression: Compression, making: Making) -> BlobForm:
+def _make(layer: Layer, store: Store, wanted: LayerForm) -> BlobForm:
     path = temporary(store)
-    packed = _pack(layer, store, compression, making, path)
+    packed = _pack(layer, store, wanted, path)
     # Nothing checks a compressed blob again before it is sent, so it has to outlive a crash whole.
     with open(path, "rb") as file:
         os.fsync(file.fileno())
     store.blobs.adopt(path, Digest(packed.digest))
-    form = blob_form(packed.digest, packed.compressed_size, compression, making)
+    form = blob_form(packed.digest, packed.compressed_size, wanted)
     store.layers.add_blob(layer.diff_id, form)
     return form
 
 
-def blob_form(digest: str, size: int, compression: Compression, making: Making) -> BlobForm:
+def blob_form(digest: str, size: int, made: LayerForm) -> BlobForm:
     """Return the form of a layer that was made here."""
     return BlobForm(
         digest=digest,
         size=size,
-        media_type=Family.OCI.layer(compression),
-        compression=compression.value,
+        media_type=Family.OCI.layer(made.compression),
+        compression=made.compression.value,
         pulled=False,
-        recipe=making.recipe(compression),
+        recipe=made.recipe,
     )
 
 
-def _pack(
-    layer: Layer, store: Store, compression: Compression, making: Making, path: str
-) -> _Packed:
+def _pack(layer: Layer, store: Store, wanted: LayerForm, path: str) -> _Packed:
     """Write a blob of a layer to `path` from the first form that agrees with the diff id."""
     refused: list[str] = []
     for job, arguments in ways(layer, store):
         arguments |= {
             "path": path,
-            "compression": compression.value,
+            "compression": wanted.compression.value,
+            "level": wanted.level,
             "expected": layer.diff_id,
-            "reproducible": making is Making.ANYWHERE,
+            "reproducible": wanted.making is Making.ANYWHERE,
         }
         try:
             return msgspec.convert(store.jobs.call(f"builder.layer.jobs:{job}", arguments), _Packed)

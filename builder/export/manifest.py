@@ -1,58 +1,112 @@
-"""The manifest of an image: its own where it came with one, otherwise made here and remembered."""
+"""The manifest of one image: its own where it came with one and that serves, otherwise made here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import msgspec
 
-from builder.errors import StoreError
-from builder.export.forms import Making, layer_blobs, making_for
+from builder.errors import StoreError, UsageError
+from builder.export.forms import layer_blobs
+from builder.export.wanted import AnnotationPlace, LayerForm, Pairs, Wanted, making_for
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest, build_manifest, parse_manifest
-from builder.oci.mediatypes import OCI_CONFIG, Compression, Family, compression_of, family_of
+from builder.oci.mediatypes import Family, compression_of, family_of
+from builder.oci.platform import Platform
 from builder.store.layers import State
 from builder.store.root import Store
 
 
-def manifest_for(
-    image_id: str, config: ImageConfig, state: State, store: Store, compression: Compression
-) -> Manifest:
-    """Return a manifest whose configuration and layers are all among the blobs of the store.
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
+    """What is claimed of an image: the predicate of an in-toto statement, as JSON."""
 
-    An image that was pulled keeps its manifest, byte for byte. Otherwise layers get the wanted compression,
-    but those that were pulled compressed stay as they came; all descriptors are of the OCI family.
+    predicate_type: str
+    predicate: bytes
+
+
+class Packed(msgspec.Struct, frozen=True, kw_only=True):
+    """An image of the store that is to leave it.
+
+    `records` returns annotations that depend on what its layers became: descriptors, bottom first.
+    """
+
+    id: str
+    config: ImageConfig
+    state: State
+    statements: tuple[Statement, ...] = ()
+    records: Callable[[Sequence[Descriptor]], Pairs] | None = None
+
+    @property
+    def platform(self) -> Platform:
+        """The platform that it is for."""
+        return Platform.of(
+            self.config.os, self.config.architecture, self.config.variant, self.config.os_version
+        )
+
+
+def manifest_of(image: Packed, wanted: Wanted, store: Store) -> Manifest:
+    """Return a manifest; it, its configuration and its layers are all among the blobs of the store.
+
+    An image that was pulled and of which nothing else is wanted keeps its manifest, byte for byte.
 
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
-    own = _own_manifest(image_id, config, store, compression)
-    if own is not None:
+    form = msgspec.structs.replace(wanted.layers, making=making_for(image.config))
+    own = _own_manifest(image, form, store)
+    annotations = wanted.annotated(AnnotationPlace.MANIFEST, image.platform)
+    as_it_is = not annotations and image.records is None
+    if own is not None and as_it_is and wanted.family in (None, family_of(own.media_type)):
         return own
-    made = oci_manifest(image_id, state, store, compression, making_for(config))
+    layers = own.layers if own is not None else _layers(image, form, store)
+    made = _made(image, layers, wanted.family or Family.OCI, annotations, store)
     descriptor = store.blobs.add(made.raw, media_type=made.media_type)
-    stored = store.images.get(image_id)
-    if stored is not None:
-        store.images.add(msgspec.structs.replace(stored, manifest=str(descriptor.digest)))
+    if own is None and as_it_is and wanted.family is not Family.DOCKER and not wanted.layers.force:
+        stored = store.images.get(image.id)
+        if stored is not None:
+            store.images.add(msgspec.structs.replace(stored, manifest=str(descriptor.digest)))
     return made
 
 
-def oci_manifest(
-    image_id: str, state: State, store: Store, compression: Compression, making: Making
+def _layers(image: Packed, form: LayerForm, store: Store) -> tuple[Descriptor, ...]:
+    return tuple(
+        [
+            Descriptor(media_type=made.media_type, digest=Digest(made.digest), size=made.size)
+            for made in layer_blobs(image.state, store, form)
+        ]
+    )
+
+
+def _made(
+    image: Packed,
+    layers: Sequence[Descriptor],
+    family: Family,
+    annotations: Pairs,
+    store: Store,
 ) -> Manifest:
-    """Make a manifest in OCI media types, which nothing remembers; see `manifest_for`."""
-    forms = layer_blobs(state, store, compression, making)
-    layers = [
-        Descriptor(
-            media_type=Family.OCI.layer(Compression(form.compression)),
-            digest=Digest(form.digest),
-            size=form.size,
-        )
-        for form in forms
-    ]
-    return build_manifest(config_descriptor(image_id, store), layers)
+    layers = [_of_family(each, family) for each in layers]
+    if image.records is not None:
+        annotations = tuple(sorted((*annotations, *image.records(layers))))
+    return build_manifest(config_descriptor(image.id, store, family), layers, annotations)
 
 
-def config_descriptor(image_id: str, store: Store) -> Descriptor:
+def _of_family(layer: Descriptor, family: Family) -> Descriptor:
+    """Return a layer's descriptor in a family of media types; a foreign layer that is here becomes any other."""
+    compression = compression_of(layer.media_type)
+    if compression is None:
+        raise UsageError(f"`{layer.media_type}` is not the media type of a layer")
+    # Docker's manifests have no annotations.
+    annotations = layer.annotations if family is Family.OCI else ()
+    return Descriptor(
+        media_type=family.layer(compression),
+        digest=layer.digest,
+        size=layer.size,
+        annotations=annotations,
+    )
+
+
+def config_descriptor(image_id: str, store: Store, family: Family = Family.OCI) -> Descriptor:
     """Return what points at an image's configuration.
 
     Raises: StoreError: it is gone.
@@ -64,50 +118,39 @@ def config_descriptor(image_id: str, store: Store) -> Descriptor:
             f"the configuration of image {digest.short} is gone",
             hint="pull or build the image again",
         )
-    return Descriptor(media_type=OCI_CONFIG, digest=digest, size=size)
+    return Descriptor(media_type=family.config, digest=digest, size=size)
 
 
-def _own_manifest(
-    image_id: str, config: ImageConfig, store: Store, compression: Compression
-) -> Manifest | None:
-    """Return the manifest that the image came with or was last sent with, if it still serves."""
-    stored = store.images.get(image_id)
+def _own_manifest(image: Packed, form: LayerForm, store: Store) -> Manifest | None:
+    """Return the manifest that the image came with or was last sent with, if its layers still serve."""
+    stored = store.images.get(image.id)
     if stored is None or stored.manifest is None:
         return None
     digest = Digest(stored.manifest)
     if not store.blobs.contains(digest):
         return None
     manifest = parse_manifest(store.blobs.read(digest))
-    if not isinstance(manifest, Manifest) or str(manifest.config.digest) != image_id:
+    if not isinstance(manifest, Manifest) or str(manifest.config.digest) != image.id:
         return None
     if store.blobs.size(manifest.config.digest) != manifest.config.size:
         return None
-    if len(manifest.layers) != len(config.diff_ids):
+    diff_ids = image.config.diff_ids
+    if len(manifest.layers) != len(diff_ids):
         return None
-    recipe = making_for(config).recipe(compression)
-    serves = all(
-        _serves(descriptor, diff_id, store, compression, recipe)
-        for descriptor, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
-    )
+    pairs = zip(manifest.layers, diff_ids, strict=True)
+    serves = all(_serves(descriptor, diff_id, store, form) for descriptor, diff_id in pairs)
     return manifest if serves else None
 
 
-def _serves(
-    descriptor: Descriptor, diff_id: str, store: Store, compression: Compression, recipe: str
-) -> bool:
-    """Tell whether a layer is here, and either compressed as wanted or none of our making."""
+def _serves(descriptor: Descriptor, diff_id: str, store: Store, wanted: LayerForm) -> bool:
+    """Tell whether a layer is here, and either as wanted or none of our making."""
     if store.blobs.size(descriptor.digest) != descriptor.size:
         return False
-    made = [
-        form.recipe
-        for form in store.layers.blobs(diff_id)
-        if form.digest == str(descriptor.digest) and not form.pulled
-    ]
-    if not made:
-        return True
-    return compression_of(descriptor.media_type) is compression and recipe in made
-
-
-def is_oci(manifest: Manifest) -> bool:
-    """Tell whether a manifest has OCI media types."""
-    return family_of(manifest.media_type) is Family.OCI
+    forms = [form for form in store.layers.blobs(diff_id) if form.digest == descriptor.digest]
+    made = [form for form in forms if not form.pulled]
+    if made:
+        return any(
+            (form.compression, form.recipe) == (wanted.compression.value, wanted.recipe)
+            for form in made
+        )
+    return not wanted.force or compression_of(descriptor.media_type) is wanted.compression

@@ -12,7 +12,7 @@ from builder.errors import UsageError
 from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
 from builder.export.layout import Named
 from builder.oci.config import ImageConfig
-from builder.oci.mediatypes import Compression
+from builder.oci.mediatypes import Compression, Family
 from builder.oci.reference import Reference
 from builder.store.layers import State
 from builder.store.root import Store
@@ -95,7 +95,7 @@ def export(
     `cancelled` tells, from time to time, whether to stop.
 
     Returns: a warning that names what of the image is not there.
-    Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `manifest_for`.
+    Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `package`.
         Cancelled.
     """
     request = _request(kind, dest, attributes)
@@ -180,15 +180,13 @@ def _oci(request: _Request, image: Named, store: Store, cancelled: Callable[[], 
     from builder.export.archive import write_directory, write_tar
     from builder.export.directory import making
     from builder.export.existing import locked_index, with_images
-    from builder.export.forms import making_for
     from builder.export.layout import descriptors_of, layout_parts
-    from builder.export.manifest import is_oci, manifest_for, oci_manifest
+    from builder.export.package import Packed, Wanted, package
+    from builder.export.wanted import LayerForm
 
-    manifest = manifest_for(image.id, image.config, image.state, store, request.compression)
-    if not is_oci(manifest):
-        manifest = oci_manifest(
-            image.id, image.state, store, request.compression, making_for(image.config)
-        )
+    wanted = Wanted(layers=LayerForm(compression=request.compression), family=Family.OCI)
+    packed = Packed(id=image.id, config=image.config, state=image.state)
+    (manifest,) = package((packed,), wanted, store).manifests
     descriptors = descriptors_of([(image, manifest)])
     if request.tar:
         index = with_images(None, descriptors, request.dest)

@@ -13,8 +13,9 @@ import os
 import msgspec
 
 from builder.errors import LapstrakeError, LayerLost
-from builder.export.forms import Making, blob_form, temporary, ways
-from builder.export.layout import Named
+from builder.export.forms import blob_form, temporary, ways
+from builder.export.manifest import Packed
+from builder.export.wanted import LayerForm, Making
 from builder.graph.keys import framed_digest
 from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
@@ -35,8 +36,8 @@ class _Clamped(msgspec.Struct, frozen=True):
 
 
 def rewritten(
-    image: Named, inherited: Inherited, store: Store, *, epoch: int, compression: Compression
-) -> Named:
+    image: Packed, inherited: Inherited, store: Store, *, epoch: int, compression: Compression
+) -> Packed:
     """Return the image without times after `epoch`, seconds since 1970: of its files, of its history, of itself.
 
     The layers are remembered, so that to ask again costs nothing. Blobs of new layers are made in `compression`; its
@@ -148,6 +149,7 @@ def _settled(
                 os.rename(entries, store.layers.entries_path(made.diff_id))
             store.layers.add(known)
         store.blobs.adopt(path, Digest(made.digest))
-        form = blob_form(made.digest, made.compressed_size, compression, Making.ANYWHERE)
+        wanted = LayerForm(compression=compression, making=Making.ANYWHERE)
+        form = blob_form(made.digest, made.compressed_size, wanted)
         store.layers.add_blob(made.diff_id, form)
     return known

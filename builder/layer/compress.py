@@ -115,7 +115,7 @@ class _ZstdReader:
 class Compressor:
     """Compresses what is written and hands it on to `write`, hashing it on the way.
 
-    `reproducible` makes gzip's bytes depend on the input alone, at several times the cost.
+    `reproducible` makes gzip's bytes depend on the input alone, at several times the cost; so does a `level`.
     """
 
     def __init__(
@@ -123,13 +123,14 @@ class Compressor:
         write: Callable[[bytes], object],
         compression: Compression,
         *,
+        level: int | None = None,
         reproducible: bool = False,
     ) -> None:
         self._write = write
         self._digest = hashlib.sha256()
         self._size = 0
         self._held = bytearray()
-        self._deflate = _deflater(compression, reproducible=reproducible)
+        self._deflate = _deflater(compression, level, reproducible=reproducible)
 
     def _emit(self, data: bytes) -> None:
         if data:
@@ -166,14 +167,14 @@ class Compressor:
         return "sha256:" + self._digest.hexdigest(), self._size
 
 
-def _deflater(compression: Compression, *, reproducible: bool) -> Any:
+def _deflater(compression: Compression, level: int | None, *, reproducible: bool) -> Any:
     match compression:
         case Compression.NONE:
             return None
-        case Compression.GZIP if reproducible:
+        case Compression.GZIP if reproducible or level is not None:
             import zlib
 
-            return zlib.compressobj(_ZLIB_LEVEL, zlib.DEFLATED, 31)
+            return zlib.compressobj(_ZLIB_LEVEL if level is None else level, zlib.DEFLATED, 31)
         case Compression.GZIP:
             from isal import isal_zlib
 
@@ -183,5 +184,5 @@ def _deflater(compression: Compression, *, reproducible: bool) -> Any:
 
             # One worker: bytes differ between none and some, but not with their number.
             return zstandard.ZstdCompressor(
-                level=_ZSTD_LEVEL, threads=1, write_checksum=True
+                level=_ZSTD_LEVEL if level is None else level, threads=1, write_checksum=True
             ).compressobj()

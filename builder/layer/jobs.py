@@ -57,6 +57,7 @@ class WriteBlob(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     compression: str = "none"
+    level: int | None = None
     expected: str | None = None
     reproducible: bool = False
 
@@ -305,7 +306,9 @@ def write_blob(
                 diff_id, size = produce(write)
                 digest, compressed_size = diff_id, size
             else:
-                compressor = Compressor(write, compression, reproducible=request.reproducible)
+                compressor = Compressor(
+                    write, compression, level=request.level, reproducible=request.reproducible
+                )
                 diff_id, size = produce(compressor.write)
                 digest, compressed_size = compressor.close()
         if request.expected not in (None, diff_id):

@@ -97,8 +97,13 @@ def build_manifest(
     config: Descriptor,
     layers: Sequence[Descriptor],
     annotations: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+    *,
+    artifact_type: str = "",
+    subject: Descriptor | None = None,
 ) -> Manifest:
     """Make a manifest in the family of the configuration's media type; equal input gives equal bytes.
+
+    What is no image has an `artifact_type`, and points at its `subject` where it is about something.
 
     Raises: ImageError: a layer is of the other family.
     """
@@ -117,12 +122,18 @@ def build_manifest(
     }
     if pairs:
         document["annotations"] = dict(pairs)
+    if artifact_type:
+        document["artifactType"] = artifact_type
+    if subject is not None:
+        document["subject"] = subject.document()
     return Manifest(
         raw=_encode(document),
         media_type=family.manifest,
         config=config,
         layers=tuple(layers),
         annotations=pairs,
+        subject=subject,
+        artifact_type=artifact_type,
     )
 
 

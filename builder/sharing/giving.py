@@ -11,6 +11,7 @@ import msgspec
 
 from builder.errors import LayerLost, StoreError
 from builder.export.forms import layer_blobs
+from builder.export.wanted import LayerForm
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest
@@ -163,7 +164,7 @@ class Giver:
         layer = self._store.layers.get(diff_id)
         if layer is None:
             raise LayerLost(diff_id)
-        (form,) = layer_blobs(State((layer,)), self._store, compression)
+        (form,) = layer_blobs(State((layer,)), self._store, LayerForm(compression=compression))
         digest = Digest(form.digest)
         descriptor = Descriptor(media_type=form.media_type, digest=digest, size=form.size)
         parcel = Parcel(descriptor=descriptor, open=partial(self._store.blobs.open, digest))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from builder.errors import ImageError
-from builder.oci.manifest import Manifest, build_manifest
+from builder.oci.descriptor import Descriptor
+from builder.oci.manifest import Manifest
 from builder.sharing.records import Blob, Bundle, SharedRecord, decoded, encoded
 
 RECORDS = "dev.lapstrake.cache.records"
@@ -20,14 +21,16 @@ _LIMIT = 1 << 20
 """Bytes of an annotation: some registries end manifests at 4 MiB."""
 
 
-def with_records(manifest: Manifest, bundle: Bundle, diff_ids: Iterable[str]) -> Manifest:
-    """Return a manifest with records; `diff_ids` are those of its layers, in order.
+def annotation_of(
+    bundle: Bundle, layers: Sequence[Descriptor], diff_ids: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """Return records as annotations of a manifest with these layers; `diff_ids` are theirs, in order.
 
     Raises: ImageError: they are too many.
     """
     blobs = {
         diff_id: Blob(str(layer.digest), layer.size, layer.media_type)
-        for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
+        for diff_id, layer in zip(diff_ids, layers, strict=True)
     }
     records = tuple([_with_blob(record, blobs) for record in bundle.records])
     data = base64.b64encode(encoded(msgspec.structs.replace(bundle, records=records))).decode()
@@ -36,8 +39,7 @@ def with_records(manifest: Manifest, bundle: Bundle, diff_ids: Iterable[str]) ->
             f"the records of this build take {len(data)} bytes, more than fit into an image",
             hint="use --cache-to type=registry",
         )
-    annotations = {**dict(manifest.annotations), RECORDS: data}
-    return build_manifest(manifest.config, manifest.layers, annotations)
+    return ((RECORDS, data),)
 
 
 def _with_blob(record: SharedRecord, blobs: dict[str, Blob]) -> SharedRecord:

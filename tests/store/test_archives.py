@@ -29,9 +29,9 @@ from builder.errors import (
     StoreError,
     UsageError,
 )
-from builder.export.manifest import manifest_for
+from builder.export.manifest import Packed, manifest_of
+from builder.export.wanted import Wanted
 from builder.oci.digest import Digest
-from builder.oci.mediatypes import Compression
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
 from tests.support.sample_image import SampleImage, noise, sample_image, tar
@@ -184,7 +184,8 @@ def test_an_imported_tar_is_kept_byte_for_byte(
 def test_an_imported_image_can_be_unpacked_and_is_compressed_when_sent(store: Store) -> None:
     image = Catalogue(store).open(imported(store, BOTTOM))
     assert contents(store, image.id) == {"bin/sh", "etc/passwd"}
-    manifest = manifest_for(image.id, image.config, image.state, store, Compression.GZIP)
+    packed = Packed(id=image.id, config=image.config, state=image.state)
+    manifest = manifest_of(packed, Wanted(), store)
     data = Path(store.blobs.path(manifest.layers[0].digest)).read_bytes()
     assert gzip.decompress(data) == BOTTOM
 
@@ -411,7 +412,8 @@ def test_a_layout_keeps_its_manifest(store: Store) -> None:
     named = descriptor_of(sample, annotations={"io.containerd.image.name": "docker.io/library/a:1"})
     assert load(store, archive(layout_of(sample, named))) == ("a:1",)
     image = Catalogue(store).open(str(sample.manifest.config.digest))
-    manifest = manifest_for(image.id, image.config, image.state, store, Compression.GZIP)
+    packed = Packed(id=image.id, config=image.config, state=image.state)
+    manifest = manifest_of(packed, Wanted(), store)
     assert manifest.raw == sample.manifest.raw
 
 

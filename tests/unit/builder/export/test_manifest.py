@@ -10,7 +10,8 @@ import pytest
 
 from builder.engine.catalogue import LocalImage
 from builder.errors import StoreError
-from builder.export.manifest import manifest_for
+from builder.export.manifest import Packed, manifest_of
+from builder.export.wanted import LayerForm, Wanted
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest
 from builder.oci.mediatypes import OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Compression, Family, family_of
@@ -27,7 +28,8 @@ def put(name: str, data: bytes = b"data"):
 
 
 def made(store: Store, image: LocalImage, compression: Compression = Compression.GZIP) -> Manifest:
-    return manifest_for(image.id, image.config, image.state, store, compression)
+    packed = Packed(id=image.id, config=image.config, state=image.state)
+    return manifest_of(packed, Wanted(layers=LayerForm(compression=compression)), store)
 
 
 @pytest.mark.parametrize("family", list(Family))

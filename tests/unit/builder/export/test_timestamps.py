@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from builder.engine.catalogue import LocalImage
-from builder.export.layout import Named
-from builder.export.manifest import manifest_for
+from builder.export.manifest import Packed, manifest_of
 from builder.export.timestamps import rewritten, with_times
+from builder.export.wanted import LayerForm, Wanted
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.edit import Inherited
@@ -34,8 +34,8 @@ def put(name: str, data: bytes = b"data"):
 
 def without_late_times(
     store: Store, image: LocalImage, layers: int = 0, epoch: int = EPOCH
-) -> Named:
-    named = Named(id=image.id, config=image.config, state=image.state)
+) -> Packed:
+    named = Packed(id=image.id, config=image.config, state=image.state)
     inherited = Inherited(layers=layers, lines=layers)
     return rewritten(named, inherited, store, epoch=epoch, compression=Compression.GZIP)
 
@@ -47,7 +47,7 @@ def test_files_of_the_own_layers_get_the_time_and_the_base_keeps_its(store: Stor
     found = without_late_times(store, image, count)
     assert found.config.diff_ids[:count] == base.config.diff_ids
     assert not set(found.config.diff_ids[count:]) & set(image.config.diff_ids)
-    manifest = manifest_for(found.id, found.config, found.state, store, Compression.GZIP)
+    manifest = manifest_of(found, Wanted(), store)
     for layer in manifest.layers[count:]:
         with tarfile.open(store.blobs.path(layer.digest)) as archive:
             assert {member.mtime for member in archive} == {EPOCH}
@@ -56,7 +56,7 @@ def test_files_of_the_own_layers_get_the_time_and_the_base_keeps_its(store: Stor
 
 def test_gzip_is_what_zlib_makes_of_it_on_every_processor(store: Store) -> None:
     found = without_late_times(store, built(store, put("a", b"text " * 100_000)))
-    manifest = manifest_for(found.id, found.config, found.state, store, Compression.GZIP)
+    manifest = manifest_of(found, Wanted(), store)
     blob = Path(store.blobs.path(manifest.layers[0].digest)).read_bytes()
     deflate = zlib.compressobj(6, zlib.DEFLATED, 31)
     assert blob == deflate.compress(zlib.decompress(blob, 31)) + deflate.flush()
@@ -78,7 +78,7 @@ def test_what_was_removed_meanwhile_is_made_again(store: Store) -> None:
         store.blobs.remove(Digest(form.digest))
     again = without_late_times(store, image)
     assert again.id == first.id
-    manifest = manifest_for(again.id, again.config, again.state, store, Compression.ZSTD)
+    manifest = manifest_of(again, Wanted(layers=LayerForm(compression=Compression.ZSTD)), store)
     assert store.blobs.verify(manifest.layers[0].digest)
 
 
