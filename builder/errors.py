@@ -10,7 +10,7 @@
     ├── ReferenceInvalid           reference.invalid
     ├── ImageError                 image.*: invalid not-found in-use
     ├── RegistryError              registry.*: unauthorized not-found rate-limited unavailable protocol
-    │                              config helper
+    │                              config helper blocked
     ├── SourceError                source.*: unavailable not-found unauthorized checksum-mismatch too-large
     │                              git-failed no-git
     ├── StoreError                 store.*: digest-mismatch busy newer-schema no-space limit foreign-map corrupt

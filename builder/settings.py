@@ -31,7 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All that the environment decides; paths are host paths, empty variables count as not set.
 
     `proxies` are the proxy variables in the spelling in which they were found, as name and value.
-    `source_date_epoch` is in seconds, `max_size` in bytes. `ca_certs` are files with certificates that are trusted as well, by steps too.
+    `config_home` and `home` are the user's directories, `session_auth` is the `auth.json` that containers' programs write.
+    `auth_file` is read in the place of all files with credentials; `ci_credentials` are host, user, password and the name
+    of the variable. `insecure_registries` are hosts with ports. `source_date_epoch` is in seconds, `max_size` in bytes. `ca_certs` are files with certificates that are trusted as well, by steps too.
     """
 
     root: str
@@ -48,6 +50,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     source_date_epoch: int | None = None
     default_platform: str | None = None
     docker_auth_config: str | None = None
+    home: str = ""
+    config_home: str = ""
+    session_auth: str = ""
+    auth_file: str | None = None
+    ci_credentials: tuple[tuple[str, str, str, str], ...] = ()
+    registries_conf: str | None = None
+    insecure_registries: tuple[str, ...] = ()
     proxies: tuple[tuple[str, str], ...] = ()
     max_size: int | None = None
 
@@ -56,6 +65,7 @@ class _File(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=T
     """What a file of settings may say."""
 
     max_size: str | None = None
+    insecure_registries: list[str] = []
 
 
 def read(
@@ -77,6 +87,7 @@ def read(
     def text(name: str) -> str | None:
         return environ.get(name) or None
 
+    said = [(path, _said(path, content)) for path, content in files]
     return Settings(
         root=_root(environ, euid, home, root),
         docker_config=text("DOCKER_CONFIG") or f"{home}/.docker",
@@ -92,13 +103,20 @@ def read(
         source_date_epoch=_epoch(text("SOURCE_DATE_EPOCH")),
         default_platform=text("DOCKER_DEFAULT_PLATFORM"),
         docker_auth_config=text("DOCKER_AUTH_CONFIG"),
+        home=home,
+        config_home=_config_home(environ, home),
+        session_auth=_session_auth(environ, euid, home),
+        auth_file=text("REGISTRY_AUTH_FILE"),
+        ci_credentials=_ci_credentials(environ),
+        registries_conf=text("CONTAINERS_REGISTRIES_CONF"),
+        insecure_registries=_insecure(text("LAPSTRAKE_INSECURE_REGISTRIES") or "", said),
         proxies=tuple(
             (spelling, environ[spelling])
             for name in _PROXIES
             for spelling in (name, name.lower())
             if environ.get(spelling)
         ),
-        max_size=_max_size(text("LAPSTRAKE_MAX_SIZE"), files),
+        max_size=_max_size(text("LAPSTRAKE_MAX_SIZE"), said),
     )
 
 
@@ -110,8 +128,7 @@ def current(root: str | None = None) -> Settings:
 
 def _files(home: str) -> Iterable[tuple[str, str]]:
     """Yield the files of settings that there are: of the machine, then of the user."""
-    own = os.environ.get("XDG_CONFIG_HOME", "")
-    for directory in ("/etc", own if own.startswith("/") else f"{home}/.config"):
+    for directory in ("/etc", _config_home(os.environ, home)):
         path = f"{directory}/lapstrake/config.toml"
         try:
             with open(path, encoding="utf-8") as file:
@@ -122,19 +139,80 @@ def _files(home: str) -> Iterable[tuple[str, str]]:
             raise UsageError(f"the settings in `{path}` cannot be read: {error}") from error
 
 
-def _max_size(variable: str | None, files: Iterable[tuple[str, str]]) -> int | None:
+def _said(path: str, text: str) -> _File:
+    try:
+        return msgspec.toml.decode(text, type=_File)
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            f"the settings in `{path}` are not understood: {error}",
+            hint='a file of settings holds lines such as max-size = "20g"',
+        ) from error
+
+
+def _max_size(variable: str | None, said: Iterable[tuple[str, _File]]) -> int | None:
     found: int | None = None
-    for path, text in files:
-        try:
-            said = msgspec.toml.decode(text, type=_File)
-        except msgspec.MsgspecError as error:
-            raise UsageError(
-                f"the settings in `{path}` are not understood: {error}",
-                hint='a file of settings holds lines such as max-size = "20g"',
-            ) from error
-        if said.max_size is not None:
-            found = size_of(said.max_size, f"max-size in {path}")
+    for path, file in said:
+        if file.max_size is not None:
+            found = size_of(file.max_size, f"max-size in {path}")
     return found if variable is None else size_of(variable, "$LAPSTRAKE_MAX_SIZE")
+
+
+def insecure_registries(hosts: Iterable[str], origin: str) -> tuple[str, ...]:
+    """Return hosts, with their ports, that the user calls insecure; `origin` is where they were written.
+
+    Raises: UsageError: one is no host.
+    """
+    found = [each.strip().lower() for each in hosts if each.strip()]
+    for each in found:
+        if "/" in each or "@" in each or not (each.isascii() and each.isprintable()):
+            raise UsageError(
+                f"`{each.rpartition('@')[2][:60]}` in {origin} is not a registry's host",
+                hint="write host and port alone, like registry.example:5000",
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _insecure(variable: str, said: Iterable[tuple[str, _File]]) -> tuple[str, ...]:
+    found = insecure_registries(variable.split(","), "$LAPSTRAKE_INSECURE_REGISTRIES")
+    for path, file in said:
+        found += insecure_registries(file.insecure_registries, f"insecure-registries in {path}")
+    return tuple(dict.fromkeys(found))
+
+
+def _config_home(environ: Mapping[str, str], home: str) -> str:
+    own = environ.get("XDG_CONFIG_HOME", "")
+    return own if own.startswith("/") else f"{home}/.config"
+
+
+def _session_auth(environ: Mapping[str, str], euid: int, home: str) -> str:
+    """Return the file with credentials that podman and its kin write for as long as the session lasts."""
+    runtime = environ.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/"):
+        return f"{runtime}/containers/auth.json"
+    if euid == 0:
+        return "/run/containers/0/auth.json"
+    return f"{_config_home(environ, home)}/containers/auth.json"
+
+
+def _ci_credentials(environ: Mapping[str, str]) -> tuple[tuple[str, str, str, str], ...]:
+    """Return what GitLab gives its jobs for its own registry and for its proxy of Docker Hub."""
+    job_token = environ.get("CI_JOB_TOKEN", "")
+    found = [
+        (
+            environ.get("CI_REGISTRY", ""),
+            environ.get("CI_REGISTRY_USER", ""),
+            environ.get("CI_REGISTRY_PASSWORD", ""),
+            "$CI_REGISTRY_PASSWORD",
+        ),
+        (environ.get("CI_REGISTRY", ""), "gitlab-ci-token", job_token, "$CI_JOB_TOKEN"),
+        (
+            environ.get("CI_DEPENDENCY_PROXY_SERVER", ""),
+            environ.get("CI_DEPENDENCY_PROXY_USER", ""),
+            environ.get("CI_DEPENDENCY_PROXY_PASSWORD", ""),
+            "$CI_DEPENDENCY_PROXY_PASSWORD",
+        ),
+    ]
+    return tuple([each for each in found if all(each)])
 
 
 def variable(name: str) -> str | None:

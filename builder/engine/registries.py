@@ -17,6 +17,7 @@ from builder.solve.translate import Behind
 from builder.store.root import Store
 
 if TYPE_CHECKING:
+    from builder.engine.lookup import Lookup
     from builder.registry.client import RegistryClient
     from builder.sharing.records import Bundle
 
@@ -29,25 +30,22 @@ class Registries:
         self._store = store
         self._behind = behind
         self._client: RegistryClient | None = None
+        self._lookup: Lookup | None = None
 
     def _cancelled(self) -> bool:
         return self._behind.cancellation.cancelled
 
+    def _looked_up(self) -> Lookup:
+        if self._lookup is None:
+            from builder.engine.lookup import Lookup
+
+            self._lookup = Lookup(self._settings, self._cancelled)
+        return self._lookup
+
     def client(self) -> RegistryClient:
         """Return the client, made at first use: its imports cost more than a cached build."""
         if self._client is None:
-            from builder.registry.client import RegistryClient
-            from builder.registry.credentials import DockerCredentials
-            from builder.registry.transport import HttpTransport, Options
-
-            settings = self._settings
-            options = Options(ca_bundle=settings.ca_bundle, proxies=settings.proxies)
-            credentials = DockerCredentials(
-                settings.docker_config, override=settings.docker_auth_config
-            )
-            self._client = RegistryClient(
-                HttpTransport(options, cancelled=self._cancelled), credentials
-            )
+            self._client = self._looked_up().client()
         return self._client
 
     def pull(
@@ -141,17 +139,14 @@ class Registries:
         Raises: RegistryError: they are refused, or cannot be kept.
         """
         from builder.registry.auth import Credential
-        from builder.registry.credentials import DockerCredentials
 
         host = registry_host(registry)
         checked = self.client().login(host, Credential(username=username, password=password))
-        return DockerCredentials(self._settings.docker_config).store(host, checked)
+        return self._looked_up().keyring.store(host, checked)
 
     def logout(self, registry: str) -> bool:
         """Forget the credentials for a registry; tell whether there were any."""
-        from builder.registry.credentials import DockerCredentials
-
-        return DockerCredentials(self._settings.docker_config).erase(registry_host(registry))
+        return self._looked_up().keyring.erase(registry_host(registry))
 
 
 def registry_host(text: str) -> str:

@@ -105,10 +105,27 @@ class Reference(msgspec.Struct, frozen=True):
         return self.familiar()
 
 
+def is_short(text: str) -> bool:
+    """Tell whether a name, as people type it, leaves the registry out."""
+    first, slash, _ = text.partition("/")
+    return not slash or not _is_host(first)
+
+
+def short_name(text: str) -> str:
+    """Return the name as it was typed, without tag and digest, if it leaves the registry out, else ""."""
+    if not is_short(text):
+        return ""
+    name = text.partition("@")[0]
+    return name[: name.find(":", name.rfind("/") + 1)] if ":" in name else name
+
+
+def _is_host(first: str) -> bool:
+    return "." in first or ":" in first or first == "localhost" or first.lower() != first
+
+
 def _split_registry(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
-    is_host = "." in first or ":" in first or first == "localhost" or first.lower() != first
-    registry, repository = (first, rest) if slash and is_host else (HUB, name)
+    registry, repository = (first, rest) if slash and _is_host(first) else (HUB, name)
     if registry == "index.docker.io":
         registry = HUB
     if registry == HUB and "/" not in repository:

@@ -1,137 +1,227 @@
-"""Passwords where Docker keeps them: `config.json` and credential helpers.
+"""Who we are to a registry: asked of files, helpers and variables, in an order that is told.
 
-A registry's host must match exactly; nothing is guessed from parts of names. Helpers are started by argument
-list, without a shell, and are given the host on their standard input.
+    --authfile FILE           that file alone
+    $DOCKER_AUTH_CONFIG       the text of a `config.json`
+    $REGISTRY_AUTH_FILE       that file in the place of the ones below
+    helpers of registries.conf, auth.json of the session and of the user, Docker's config.json, .dockercfg
+    $CI_REGISTRY_PASSWORD …   of GitLab's jobs, for their own registry
 
-Source: docker/cli, "docker login", "Credential helpers"; docker-credential-helpers, README.
+`login` writes Docker's file, or the one that was named; what is for a path of a registry goes into an `auth.json`.
 """
 
 from __future__ import annotations
 
 import os
-from base64 import b64decode, b64encode
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from builder.errors import RegistryError, UsageError
-from builder.oci.reference import HUB
+from builder.errors import RegistryError
+from builder.registry import auth_file, credential_helper
 from builder.registry.auth import Credential
+from builder.registry.auth_file import AuthFile, normal, storage_key
+from builder.registry.files import Files
+from builder.registry.registries_conf import AUTH_FILES
 
-HUB_KEY = "https://index.docker.io/v1/"
-"""The name under which Docker Hub's credentials are kept, for historical reasons."""
-
-_MAX_CONFIG = 4 * 1024 * 1024
-_HELPER_SECONDS = 60
-_TOKEN_USER = "<token>"  # noqa: S105  a marker, which says that the secret is an identity token
-_HELPER_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
-_NOT_FOUND = "credentials not found in native keychain"
-_HUB_NAMES = frozenset({HUB, "index.docker.io", "registry-1.docker.io"})
+_OVERRIDE = "$DOCKER_AUTH_CONFIG"
 
 
-class DockerCredentials:
-    """The credentials of one `config.json`; read anew at each question, written by rename.
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """A user and password for one host that variables hold; `where` names them."""
 
-    `directory` is what `$DOCKER_CONFIG` names, a host path. `override` is the text of
-    `$DOCKER_AUTH_CONFIG`, which goes before the file.
+    host: str
+    username: str
+    password: str
+    where: str
+
+    def __repr__(self) -> str:
+        return f"Given({self.host!r}, {self.username!r}, …)"
+
+
+class Sources(msgspec.Struct, frozen=True, kw_only=True):
+    """Where credentials may be; all paths are host paths.
+
+    `docker` is Docker's `config.json`, `session` the `auth.json` that paths of registries are written to, `files` are
+    searched in their order. `only` is read in their place. `override` is the text of a file that goes before them.
     """
 
-    def __init__(self, directory: str | os.PathLike[str], *, override: str | None = None) -> None:
-        self._path = Path(directory) / "config.json"
-        self._override = override
+    docker: str
+    session: str
+    files: tuple[str, ...] = ()
+    only: str | None = None
+    override: str | None = None
+    given: tuple[Given, ...] = ()
 
-    def for_repository(self, host: str, _repository: str = "") -> Credential | None:
-        """Return the credential for a registry's host, with its port; None is anonymous.
+    def __repr__(self) -> str:
+        return f"Sources({self.docker!r}, …)"
 
-        Raises: RegistryError: the file is malformed, or a helper fails.
+
+class Found(msgspec.Struct, frozen=True):
+    """A credential, None for none, and where it is from, in words."""
+
+    credential: Credential | None
+    where: str = ""
+
+
+class Keyring:
+    """The credentials of a user; files are read once, helpers asked once for each host.
+
+    `helpers` returns what `registries.conf` says of helpers.
+    """
+
+    def __init__(
+        self, sources: Sources, helpers: Callable[[], tuple[str, ...] | None] = lambda: None
+    ) -> None:
+        self._sources = sources
+        self._conf_helpers = helpers
+        self._files = Files()
+        self._lock = threading.RLock()
+        self._parsed: dict[str, AuthFile | None] = {}
+        self._asked: dict[tuple[str, str], Credential | None] = {}
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The files that were read, in that order."""
+        return tuple(self._files.read)
+
+    def for_repository(self, registry: str, repository: str, /) -> Credential | None:
+        """Return the credential for a repository, or for the registry if that is empty; None is anonymous.
+
+        Raises: RegistryError: a file is malformed, or a helper fails.
         """
-        key = storage_key(host)
-        if self._override:
-            found = _from_auths(_parse(self._override.encode(), "$DOCKER_AUTH_CONFIG"), key)
-            if found is not None:
-                return found
-        config = self._read()
-        helper = _helper_for(config, key)
-        if helper is not None:
-            found = _ask(helper, key)
-            if found is not None:
-                return found
-        return _from_auths(config, key)
+        return self.find(registry, repository).credential
 
-    def store(self, host: str, credential: Credential) -> str:
-        """Keep a credential, in the helper if one is configured, else in the file with mode 0600.
+    def find(self, registry: str, repository: str = "") -> Found:
+        """Return the credential for a repository, and where it is from.
+
+        Raises: RegistryError: a file is malformed, or a helper fails.
+        """
+        with self._lock:
+            for found in self._all(registry, repository):
+                if found is not None:
+                    return found
+        return Found(None)
+
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers that Docker's file wants registries to get."""
+        file = self._file(self._sources.docker)
+        return () if file is None else file.headers
+
+    def store(self, name: str, credential: Credential) -> str:
+        """Keep a credential for a registry, or for a path of one, in a helper if there is one for it, else in a file.
+
+        Files are replaced as a whole, and can be read by their owner alone.
 
         Returns: where it went, for people: a path, or a helper's name.
         Raises: RegistryError: it cannot be kept.
         """
-        key = storage_key(host)
-        members = self._members()
-        config = self._read()
-        helper = _helper_for(config, key)
-        if helper is not None:
-            _tell(helper, key, credential)
-            entry: dict[str, str] = {}
-        elif credential.identity_token:
-            entry = {
-                "auth": _encode(credential.username, ""),
-                "identitytoken": credential.identity_token,
-            }
-        else:
-            entry = {"auth": _encode(credential.username, credential.password)}
-        auths = _decode_members(members.get("auths"))
-        auths[key] = msgspec.Raw(msgspec.json.encode(entry))
-        self._write(members, auths)
-        return f"docker-credential-{helper}" if helper else str(self._path)
+        path = self._writable(name)
+        helper = "" if "/" in name else self._helper_for(name, path)
+        key = storage_key(name) if path == self._sources.docker else name
+        if helper:
+            credential_helper.tell(helper, storage_key(name), credential)
+        raw = self._content(path)
+        self._write(path, auth_file.with_entry(path, raw, key, None if helper else credential))
+        return f"docker-credential-{helper}" if helper else path
 
-    def erase(self, host: str) -> bool:
-        """Forget a credential.
+    def erase(self, name: str) -> bool:
+        """Forget a credential, wherever `store` may have put it.
 
         Returns: whether there was one.
-        Raises: RegistryError: the file cannot be written, or the helper fails.
+        Raises: RegistryError: a file cannot be written, or the helper fails.
         """
-        key = storage_key(host)
-        config = self._read()
-        helper = _helper_for(config, key)
         there = False
-        if helper is not None:
-            there = _ask(helper, key) is not None
-            if there:
-                _run(helper, "erase", key.encode())
-        members = self._members()
-        auths = _decode_members(members.get("auths"))
-        matching = [name for name in auths if _normal(name) == _normal(key)]
-        for name in matching:
-            del auths[name]
-        if matching:
-            self._write(members, auths)
-        return there or bool(matching)
+        paths = dict.fromkeys((self._writable(name), self._sources.session))
+        for path in [self._sources.only] if self._sources.only else paths:
+            helper = "" if "/" in name else self._helper_for(name, path)
+            if helper and credential_helper.ask(helper, storage_key(name)) is not None:
+                credential_helper.forget(helper, storage_key(name))
+                there = True
+            text = auth_file.without_entry(path, self._content(path), name)
+            if text is not None:
+                self._write(path, text)
+                there = True
+        self._asked.clear()
+        return there
 
-    def _read(self) -> _ConfigWire:
-        raw = self._raw()
-        return _parse(raw, str(self._path)) if raw is not None else _ConfigWire()
+    def _all(self, registry: str, repository: str) -> Iterator[Found | None]:
+        sources = self._sources
+        if sources.override:
+            file = auth_file.parse(_OVERRIDE, sources.override.encode())
+            yield self._in_file(file, registry, repository)
+        if sources.only is not None:
+            if not Path(sources.only).exists():
+                raise RegistryError(
+                    f"there is no `{sources.only}`, which is to hold credentials",
+                    code="registry.config",
+                    hint="correct `--authfile` or `REGISTRY_AUTH_FILE`",
+                )
+            yield self._in(sources.only, registry, repository)
+            return
+        for helper in self._conf_helpers() or (AUTH_FILES,):
+            if helper != AUTH_FILES:
+                yield self._of_helper(helper, registry, "registries.conf")
+                continue
+            for path in sources.files:
+                yield self._in(path, registry, repository)
+        host = normal(registry).removesuffix(":443")
+        for each in sources.given:
+            if normal(each.host).removesuffix(":443") == host:
+                credential = Credential(username=each.username, password=each.password)
+                yield Found(credential, each.where)
 
-    def _members(self) -> dict[str, msgspec.Raw]:
-        return _decode_members(msgspec.Raw(self._raw() or b"{}"))
+    def _in(self, path: str, registry: str, repository: str) -> Found | None:
+        file = self._file(path)
+        return None if file is None else self._in_file(file, registry, repository)
 
-    def _raw(self) -> bytes | None:
-        try:
-            with self._path.open("rb") as file:
-                raw = file.read(_MAX_CONFIG + 1)
-        except (FileNotFoundError, NotADirectoryError):
+    def _in_file(self, file: AuthFile, registry: str, repository: str) -> Found | None:
+        by_path = file.for_path(registry, repository)
+        if by_path is not None:
+            return Found(by_path[1], f"{file.path}, entry `{by_path[0]}`")
+        helper = file.helper_for(registry)
+        if helper:
+            found = self._of_helper(helper, registry, file.path)
+            if found is not None:
+                return found
+        credential = file.for_host(registry)
+        return None if credential is None else Found(credential, file.path)
+
+    def _of_helper(self, helper: str, registry: str, named_by: str) -> Found | None:
+        key = (helper, storage_key(normal(registry)))
+        if key not in self._asked:
+            self._asked[key] = credential_helper.ask(*key)
+        credential = self._asked[key]
+        if credential is None:
             return None
-        except OSError as error:
-            raise RegistryError(
-                f"cannot read `{self._path}`", code="registry.config", notes=(error.strerror or "",)
-            ) from error
-        if len(raw) > _MAX_CONFIG:
-            raise _malformed(str(self._path), f"larger than {_MAX_CONFIG} bytes")
-        return raw if raw.strip() else None
+        return Found(credential, f"docker-credential-{helper}, named by {named_by}")
 
-    def _write(self, members: dict[str, msgspec.Raw], auths: dict[str, msgspec.Raw]) -> None:
-        members = {**members, "auths": msgspec.Raw(msgspec.json.encode(auths))}
-        data = msgspec.json.format(msgspec.json.encode(members), indent=2) + b"\n"
+    def _file(self, path: str) -> AuthFile | None:
+        if path not in self._parsed:
+            raw = self._files.content(path)
+            legacy = path.endswith("/.dockercfg")
+            self._parsed[path] = None if not raw else auth_file.parse(path, raw, legacy=legacy)
+        return self._parsed[path]
+
+    def _helper_for(self, name: str, path: str) -> str:
+        """Return the helper that keeps what would be written to a file."""
+        first = (self._conf_helpers() or (AUTH_FILES,))[0]
+        if first != AUTH_FILES and self._sources.only is None:
+            return first
+        file = self._file(path)
+        return "" if file is None else file.helper_for(name)
+
+    def _writable(self, name: str) -> str:
+        sources = self._sources
+        return sources.only or (sources.session if "/" in name else sources.docker)
+
+    def _content(self, path: str) -> bytes:
+        return self._files.content(path) or b""
+
+    def _write(self, path: str, data: bytes) -> None:
         # The file may be a link into a directory of dot files: what it points to is replaced, not the link.
-        target = Path(os.path.realpath(self._path))
+        target = Path(os.path.realpath(path))
         temporary = target.with_name(f"{target.name}.{os.urandom(6).hex()}")
         try:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,173 +241,4 @@ class DockerCredentials:
             raise RegistryError(
                 f"cannot write `{target}`", code="registry.config", notes=(error.strerror or "",)
             ) from error
-
-
-def storage_key(host: str) -> str:
-    """Return the name under which a host's credentials are kept."""
-    return HUB_KEY if host.lower() in _HUB_NAMES else host.lower()
-
-
-class _AuthWire(msgspec.Struct):
-    auth: str | None = None
-    username: str | None = None
-    password: str | None = None
-    identitytoken: str | None = None
-    registrytoken: str | None = None
-
-
-class _ConfigWire(msgspec.Struct):
-    auths: dict[str, _AuthWire | None] | None = None
-    creds_store: str | None = msgspec.field(default=None, name="credsStore")
-    cred_helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
-
-
-class _SecretWire(msgspec.Struct):
-    username: str = msgspec.field(default="", name="Username")
-    secret: str = msgspec.field(default="", name="Secret")
-
-
-def _parse(raw: bytes, origin: str) -> _ConfigWire:
-    try:
-        return msgspec.json.decode(raw, type=_ConfigWire)
-    except (ValueError, RecursionError) as error:
-        # The message of the parser names a place in the document, never its contents.
-        raise _malformed(origin, str(error)[:200]) from None
-
-
-def _decode_members(raw: msgspec.Raw | None) -> dict[str, msgspec.Raw]:
-    if raw is None:
-        return {}
-    try:
-        return msgspec.json.decode(raw, type=dict[str, msgspec.Raw] | None) or {}
-    except (ValueError, RecursionError) as error:
-        raise _malformed("config.json", str(error)[:200]) from None
-
-
-def _malformed(origin: str, fact: str) -> RegistryError:
-    return RegistryError(
-        f"{origin} is malformed",
-        code="registry.config",
-        notes=(fact,),
-        hint="correct or delete the file",
-    )
-
-
-def _from_auths(config: _ConfigWire, key: str) -> Credential | None:
-    auths = config.auths or {}
-    wanted = _normal(key)
-    entry = auths.get(key)
-    if entry is None:
-        entry = next((value for name, value in auths.items() if _normal(name) == wanted), None)
-    if entry is None:
-        return None
-    username, password = entry.username or "", entry.password or ""
-    if entry.auth:
-        try:
-            decoded = b64decode(entry.auth, validate=True).decode()
-        except ValueError:
-            raise _malformed(
-                f"the entry for `{key}` in config.json", "`auth` is not base64"
-            ) from None
-        username, _, password = decoded.partition(":")
-        password = password.rstrip("\0")
-    credential = Credential(
-        username=username,
-        password=password,
-        identity_token=entry.identitytoken or "",
-        registry_token=entry.registrytoken or "",
-    )
-    # Docker leaves an empty entry where a helper keeps the secret.
-    return credential if credential.secrets() else None
-
-
-def _normal(key: str) -> str:
-    """Return the host that a key means; old clients wrote addresses such as `https://host/v1/`."""
-    if key == HUB_KEY:
-        return HUB
-    host = key.removeprefix("https://").removeprefix("http://").partition("/")[0].lower()
-    return HUB if host in _HUB_NAMES else host
-
-
-def _helper_for(config: _ConfigWire, key: str) -> str | None:
-    helpers = config.cred_helpers or {}
-    wanted = _normal(key)
-    chosen = next(
-        (value for name, value in helpers.items() if _normal(name) == wanted), config.creds_store
-    )
-    if not chosen:
-        return None
-    if not _HELPER_NAME.issuperset(chosen):
-        raise _malformed(
-            "config.json", "the name of a credential helper holds other characters than letters"
-        )
-    return chosen
-
-
-def _ask(helper: str, key: str) -> Credential | None:
-    output = _run(helper, "get", key.encode(), absent_is_fine=True)
-    if output is None:
-        return None
-    try:
-        wire = msgspec.json.decode(output, type=_SecretWire)
-    except (ValueError, RecursionError):
-        raise _helper_failed(helper, "its answer is not what helpers answer") from None
-    if not wire.secret:
-        return None
-    if wire.username == _TOKEN_USER:
-        return Credential(identity_token=wire.secret)
-    return Credential(username=wire.username, password=wire.secret)
-
-
-def _tell(helper: str, key: str, credential: Credential) -> None:
-    is_token = bool(credential.identity_token)
-    message = {
-        "ServerURL": key,
-        "Username": _TOKEN_USER if is_token else credential.username,
-        "Secret": credential.identity_token if is_token else credential.password,
-    }
-    _run(helper, "store", msgspec.json.encode(message))
-
-
-def _run(helper: str, verb: str, message: bytes, *, absent_is_fine: bool = False) -> bytes | None:
-    import subprocess
-
-    program = f"docker-credential-{helper}"
-    try:
-        done = subprocess.run(  # noqa: S603  a checked name, an argument list, no shell
-            [program, verb],
-            input=message,
-            capture_output=True,
-            timeout=_HELPER_SECONDS,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise _helper_failed(helper, "it is not installed") from None
-    except subprocess.TimeoutExpired:
-        raise _helper_failed(
-            helper, f"it does not answer within {_HELPER_SECONDS} seconds"
-        ) from None
-    except OSError as error:
-        raise _helper_failed(helper, error.strerror or "it cannot be started") from None
-    if done.returncode == 0:
-        return done.stdout[:_MAX_CONFIG]
-    # Helpers explain on standard output. A secret never stands there unless the helper succeeded.
-    said = done.stdout[:500].decode(errors="replace").strip()
-    if absent_is_fine and (_NOT_FOUND in said or "not found" in said.lower()):
-        return None
-    raise _helper_failed(helper, said or f"it ended with code {done.returncode}")
-
-
-def _helper_failed(helper: str, fact: str) -> RegistryError:
-    return RegistryError(
-        f"the credential helper `docker-credential-{helper}` fails",
-        code="registry.helper",
-        notes=(fact,),
-        hint="repair the helper, or remove it from Docker's config.json",
-    )
-
-
-def _encode(username: str, password: str) -> str:
-    if ":" in username:
-        raise UsageError("a user name cannot contain a colon")
-    return b64encode(f"{username}:{password}".encode()).decode()
+        self._parsed.pop(path, None)

@@ -14,8 +14,7 @@ import urllib3
 
 from builder.errors import RegistryError
 from builder.registry.endpoint import Trust
-
-_LARGEST = 4 * 1024 * 1024
+from builder.registry.files import Files
 
 
 def adapter_for(trust: Trust, bundle: str | None) -> requests.adapters.HTTPAdapter:
@@ -76,14 +75,9 @@ def _present(context: ssl.SSLContext, certificate: str, key: str) -> None:
 
 
 def _text(path: str) -> str:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:
-            raw = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise _unusable(path, os.strerror(error.errno or 0)) from error
-    if len(raw) > _LARGEST:
-        raise _unusable(path, f"it is larger than {_LARGEST} bytes")
+    raw = Files().content(path)
+    if raw is None:
+        raise _unusable(path, "there is no such file")
     return raw.decode("ascii", "replace")
 
 

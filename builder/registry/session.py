@@ -211,9 +211,9 @@ class Session:
         authority = endpoint.authority
         if endpoint.scheme:
             return address.registry_origin(authority, endpoint.scheme)
-        if self._transport.allows_plain_http(authority) and not endpoint.trust.plain:
+        if address.allows_plain_http(authority):
             return self._plain_first(endpoint)
-        if endpoint.trust.plain:
+        if endpoint.trust.plain or self._transport.allows_plain_http(authority):
             return self._encrypted_first(endpoint)
         return address.registry_origin(authority, "https")
 

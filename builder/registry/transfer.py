@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from builder.errors import Cancelled
+from builder.errors import Cancelled, StoreError
 from builder.events import Discard, EventSink
 from builder.oci import mediatypes
 from builder.oci.closure import Closure, Document, closure_of
@@ -282,7 +282,8 @@ def _fetch_blobs(
         arrival = arrivals.get(blob.digest)
         try:
             fetch = partial(resumed, client, reference, blob, meter, stopped)
-            _keep_blob(content, blob, fetch, stopped, arrival)
+            while not _kept(client, content, blob, fetch, stopped, arrival):
+                pass  # a mirror gave other bytes, and is not asked again
         except BaseException:
             if arrival is not None:
                 arrival.end(believed=False)
@@ -314,6 +315,24 @@ def _send_blobs(
     if cancelled():
         raise Cancelled
     return sum(sent)
+
+
+def _kept(
+    client: RegistryClient,
+    content: ContentStore,
+    blob: Descriptor,
+    fetch: Callable[[int], Iterator[bytes]],
+    stopped: Question,
+    arrival: Arrival | None,
+) -> bool:
+    """Have a blob in a store; return false if other bytes came, and another place may have the right ones."""
+    try:
+        _keep_blob(content, blob, fetch, stopped, arrival)
+    except StoreError as error:
+        if error.code != "store.digest-mismatch" or not client.blame(blob.digest):
+            raise
+        return False
+    return True
 
 
 def _keep_blob(

@@ -55,13 +55,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach registries. `ca_bundle` is a host path, None is the system's own.
 
     `proxies` are the usual variables by name (`HTTPS_PROXY`, `NO_PROXY`, in either case). `trust` tells how a host,
-    with its port, is known; `any_plain` lets all be spoken to in plain http. Timeouts are in seconds.
+    with its port, is known; `any_plain` lets all be spoken to in plain http. `own_headers` go to registries, and to no
+    host that they send us to. Timeouts are in seconds.
     """
 
     ca_bundle: str | None = None
     proxies: tuple[tuple[str, str], ...] = ()
     trust: Callable[[str], Trust] = lambda _authority: ORDINARY
     any_plain: bool = False
+    own_headers: Callable[[], tuple[tuple[str, str], ...]] = tuple
     user_agent: str = "lapstrake"
     connect_timeout: float = 10.0
     read_timeout: float = 60.0
@@ -133,7 +135,7 @@ class HttpTransport:
             if request.authorization is not None and request.authorization.origin == origin:
                 headers["Authorization"] = request.authorization.value
             if origin == request.registry:
-                headers.update(request.own_headers)
+                headers.update((*self._options.own_headers(), *request.own_headers))
             trust = self._trust(origin, request)
             response = self._once(method, url, headers, body, trust)
             location = response.header("location")

@@ -12,7 +12,8 @@ import pytest
 
 from builder.errors import RegistryError, UsageError
 from builder.registry.auth import Credential
-from builder.registry.credentials import HUB_KEY, DockerCredentials
+from builder.registry.auth_file import HUB_KEY
+from builder.registry.credentials import Keyring, Sources
 
 ADA = Credential(username="ada", password="pa:ss")
 
@@ -21,10 +22,16 @@ def encoded(username: str = "ada", password: str = "pa:ss") -> str:
     return base64.b64encode(f"{username}:{password}".encode()).decode()
 
 
-def keep(directory: Path, **members: object) -> DockerCredentials:
+def keyring(directory: Path, **more: object) -> Keyring:
+    docker = str(directory / "config.json")
+    sources = {"docker": docker, "session": f"{directory}/auth.json", "files": (docker,), **more}
+    return Keyring(Sources(**sources))  # type: ignore[arg-type]
+
+
+def keep(directory: Path, **members: object) -> Keyring:
     directory.mkdir(exist_ok=True)
     (directory / "config.json").write_text(json.dumps(members))
-    return DockerCredentials(directory)
+    return keyring(directory)
 
 
 @pytest.fixture
@@ -51,7 +58,7 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_without_a_file_everybody_is_anonymous(tmp_path: Path) -> None:
-    assert DockerCredentials(tmp_path / "none").for_repository("ghcr.io", "") is None
+    assert keyring(tmp_path / "none").for_repository("ghcr.io", "") is None
 
 
 def test_an_entry_is_decoded(tmp_path: Path) -> None:
@@ -101,7 +108,7 @@ def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
         auths={"a.io": {"auth": encoded("file", "f")}, "b.io": {"auth": encoded("file", "f")}},
     )
     override = json.dumps({"auths": {"a.io": {"auth": encoded()}}})
-    credentials = DockerCredentials(tmp_path, override=override)
+    credentials = keyring(tmp_path, override=override)
     assert credentials.for_repository("a.io", "") == ADA
     assert credentials.for_repository("b.io", "") == Credential(username="file", password="f")
 
@@ -120,19 +127,19 @@ def test_the_variable_goes_before_the_file(tmp_path: Path) -> None:
 def test_a_malformed_file_is_said_without_its_contents(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(RegistryError) as caught:
-        DockerCredentials(tmp_path).for_repository("a.io", "")
+        keyring(tmp_path).for_repository("a.io", "")
     assert caught.value.code == "registry.config"
     assert "%%%" not in repr((caught.value, caught.value.notes))
 
 
 def test_an_empty_file_is_an_absent_one(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("")
-    assert DockerCredentials(tmp_path).for_repository("a.io", "") is None
+    assert keyring(tmp_path).for_repository("a.io", "") is None
 
 
 def test_what_is_stored_is_found_again_and_only_the_owner_may_read_it(tmp_path: Path) -> None:
     directory = tmp_path / "new" / ".docker"
-    credentials = DockerCredentials(directory)
+    credentials = keyring(directory)
     assert credentials.store("localhost:5000", ADA) == str(directory / "config.json")
     credentials.store("docker.io", Credential(username="ada", identity_token="I"))
     assert credentials.for_repository("localhost:5000", "") == ADA
@@ -164,7 +171,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
     (tmp_path / "dotfiles").mkdir()
     (tmp_path / "dotfiles/docker.json").write_text("{}")
     (tmp_path / "config.json").symlink_to("dotfiles/docker.json")
-    DockerCredentials(tmp_path).store("a.io", ADA)
+    keyring(tmp_path).store("a.io", ADA)
     assert (tmp_path / "config.json").is_symlink()
     assert "a.io" in (tmp_path / "dotfiles/docker.json").read_text()
 
@@ -178,7 +185,7 @@ def test_forgetting_tells_whether_there_was_something(tmp_path: Path) -> None:
 
 def test_a_colon_in_a_user_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
-        DockerCredentials(tmp_path).store("a.io", Credential(username="a:b", password="c"))
+        keyring(tmp_path).store("a.io", Credential(username="a:b", password="c"))
 
 
 def test_a_helper_gets_the_host_on_its_standard_input(helper: Path) -> None:

@@ -1,0 +1,75 @@
+"""Small files of configuration, wherever they may lie; what was read is remembered, to be told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from builder.errors import RegistryError
+
+LARGEST = 4 * 1024 * 1024
+"""The largest file that is read, in bytes."""
+
+
+class Files:
+    """Reads files that need not be there."""
+
+    def __init__(self) -> None:
+        self.read: dict[str, None] = {}
+
+    def content(self, path: str) -> bytes | None:
+        """Return the bytes of a file, None if there is none.
+
+        Raises: RegistryError: `registry.config`, it cannot be read, or is too large.
+        """
+        try:
+            # A pipe in the place of the file must not be waited for.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as file:
+                raw = file.read(LARGEST + 1) or b""
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise unreadable(path, error.strerror or "") from error
+        if len(raw) > LARGEST:
+            raise unreadable(path, f"it is larger than {LARGEST} bytes")
+        self.read[path] = None
+        return raw
+
+    def text(self, path: str) -> str | None:
+        """Return the text of a file, None if there is none.
+
+        Raises: RegistryError: `registry.config`, it cannot be read, or is no UTF-8.
+        """
+        raw = self.content(path)
+        if raw is None:
+            return None
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            raise unreadable(path, "it is not text in UTF-8") from error
+
+    def first(self, paths: Iterable[str]) -> tuple[str, str] | None:
+        """Return path and text of the first file that is there."""
+        for path in paths:
+            text = self.text(path)
+            if text is not None:
+                return path, text
+        return None
+
+    def names(self, directory: str) -> list[str]:
+        """Return the names in a directory, sorted; none if it is not there.
+
+        Raises: RegistryError: `registry.config`, it cannot be read.
+        """
+        try:
+            return sorted(os.listdir(directory))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise unreadable(directory, error.strerror or "") from error
+
+
+def unreadable(path: str, fact: str) -> RegistryError:
+    """Return the error of a file that is there and cannot be used."""
+    return RegistryError(f"cannot read `{path}`", code="registry.config", notes=(fact,))
