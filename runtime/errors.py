@@ -59,9 +59,12 @@ class StartFailed(SandboxError):
         exit_code: int,
         notes: tuple[str, ...] = (),
         hint: str | None = None,
+        machine: str = "",
     ) -> None:
         super().__init__(message, notes=notes, hint=hint)
         self.exit_code = exit_code
+        self.machine = machine
+        """The machine that the program is for, where that is why; "" otherwise."""
 
 
 class JobFailed(SandboxError):

@@ -18,6 +18,7 @@ from typing import NoReturn
 import msgspec
 
 from runtime import capabilities, wire
+from runtime.emulation import machine_of_file
 from runtime.errors import SandboxError, SetupFailed, StartFailed, Unsupported
 from runtime.features import Features
 from runtime.outside import Outside
@@ -76,6 +77,7 @@ def encode_failure(error: SandboxError) -> tuple[str, str, dict[str, object]]:
     match error:
         case StartFailed():
             fields |= {"message": error.message, "exit_code": error.exit_code, "notes": error.notes}
+            fields |= {"machine": error.machine}
             return ("failed", "start", fields)
         case Unsupported():
             fields |= {"feature": error.feature, "reason": error.reason, "notes": error.notes}
@@ -314,14 +316,17 @@ def _become(start: Start, path: str, argv: tuple[str, ...], env: dict[str, str])
         os.set_inheritable(SOCKET, True)  # noqa: FBT003 - takes no keyword
     else:
         os.dup2(start.request.fileno(), SOCKET, inheritable=True)
+    machine = machine_of_file(path)
+    if machine not in (None, start.features.machine):
+        wire.send(start.request, ("machine", machine))  # should the kernel refuse it
     try:
         os.execve(start.trampoline, [path, *argv], env)  # noqa: S606 - no shell is wanted
     except OSError as error:
         raise not_executed(path, error.errno or 0) from error
 
 
-def not_executed(path: str, number: int, *, exists: bool = True) -> StartFailed:
-    """Return what to say of a command that the kernel did not execute, by error number."""
+def not_executed(path: str, number: int, *, exists: bool = True, machine: str = "") -> StartFailed:
+    """Return what to say of a command that the kernel did not execute, by error number; `machine` is that of a foreign program."""
     if number in {errno.ENOENT, errno.ENOTDIR}:
         reason = (
             "needs an interpreter or loader that is not in the root file system"
@@ -329,6 +334,12 @@ def not_executed(path: str, number: int, *, exists: bool = True) -> StartFailed:
             else "is not found"
         )
         return StartFailed(f"`{path[:200]}` {reason}", exit_code=127)
+    if number == errno.ENOEXEC and machine:
+        return StartFailed(
+            f"`{path[:200]}` cannot be executed: it is a program for `{machine}`",
+            exit_code=126,
+            machine=machine,
+        )
     reason = {
         errno.EACCES: "it is not an executable file, or permission is denied",
         errno.ENOEXEC: "it is no program of this machine's kind, and does not begin with `#!`",

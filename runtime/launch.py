@@ -28,6 +28,7 @@ from runtime.errors import (
 from runtime.idmap import IdRanges
 from runtime.spec import ContainerSpec, ExitStatus, IsolationName, Network, Unset
 from runtime.zygote import (
+    EMULATE,
     HAS_OUTPUTS,
     HAS_STDIN,
     OPEN,
@@ -41,6 +42,7 @@ from runtime.zygote import (
 )
 
 if TYPE_CHECKING:
+    from runtime.emulation import Emulation
     from runtime.forward import Forward
 
 _JOBS = ("builder.",)
@@ -230,6 +232,26 @@ class Launcher:
                 cancellation.forget(request)
             request.close()
 
+    def emulation(self, machine: str, directory: str) -> Emulation:
+        """Make programs of another machine run behind the walls, if that can be had, and return how.
+
+        In `directory`, a host path that is there behind the walls, something is put for a moment.
+
+        Raises: SetupFailed: nothing can be put there. Unsupported. LauncherGone.
+        """
+        from runtime.emulation import Emulation
+
+        self._enter(IsolationName.AUTO)
+        request = self._request(EMULATE, 0, ())
+        try:
+            _send_first(request, (machine, directory))
+            answer = _receive(request)[0]
+        finally:
+            request.close()
+        if answer[0] == "failed":
+            raise _failure(answer)
+        return msgspec.convert(answer[1], Emulation)
+
     def call(
         self,
         function: str,
@@ -372,6 +394,7 @@ class _Answers:
         self._on_terminal = on_terminal
         self._on_unset = on_unset
         self._failure: SandboxError | None = None
+        self._machine = ""
 
     def wait_for_exit(self, request: wire.Socket) -> ExitStatus:
         """Return how it ended, or raise why it did not begin."""
@@ -389,10 +412,13 @@ class _Answers:
                             self._on_unset(limit)
                 case ("failed", *_):
                     self._failure = _failure(answer)
+                case ("machine", str(machine)):
+                    self._machine = machine
                 case ("exec", int(number)):
                     from runtime.init import not_executed
 
-                    self._failure = not_executed("".join(self._command), number)
+                    command = "".join(self._command)
+                    self._failure = not_executed(command, number, machine=self._machine)
                 case ("exit", int(code), *reached):
                     return self._end(code, msgspec.convert(reached, tuple[str, ...]))
                 case _:

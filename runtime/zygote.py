@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from runtime import wire
 from runtime.errors import SetupFailed, Unsupported
 
 if TYPE_CHECKING:
+    from runtime.emulation import Emulators
     from runtime.isolation import Walls
     from runtime.outside import Outside
     from runtime.syscalls import Syscalls
 
-OPEN, RUN, WORKER = b"O", b"R", b"W"
+OPEN, RUN, WORKER, EMULATE = b"O", b"R", b"W", b"E"
 HAS_STDIN, HAS_OUTPUTS, OWN_NETWORK, SIGNALS, PLAIN_ROOT, PRIVATE_NETWORK = 1, 2, 4, 8, 16, 32
 LONGEST_REQUEST = 1 << 14
 """Bytes: a kind, options, and the limits of a command as MessagePack, if there are any."""
@@ -103,6 +104,7 @@ class _Launcher:
         self._walls: Walls | None = None
         self._filters = filters
         self._filter: bytes | None = None
+        self._emulators: Emulators | None = None
         self._open_trampoline = trampoline.open_sealed
         self._trampoline = -1
         self._recorder = 0
@@ -141,8 +143,8 @@ class _Launcher:
     def _handle(self, data: bytes, descriptors: list[int]) -> None:
         request = wire.from_descriptor(descriptors.pop(0))
         kind = data[:1]
-        if kind == OPEN:
-            self._open(request)
+        if kind in (OPEN, EMULATE):
+            self._open(request) if kind == OPEN else self._emulate(request)
             request.close()
             return
         streams = descriptors[: _stream_count(data[1])]
@@ -210,6 +212,22 @@ class _Launcher:
                 ),
             )
             self._outside.sweep()
+
+    def _emulate(self, request: wire.Socket) -> None:
+        """Make programs of a machine run, and say how."""
+        from runtime.emulation import Emulators
+
+        assert self._walls is not None, "the builder opens first"
+        if self._emulators is None:
+            self._emulators = Emulators(self._calls, self._walls.features)
+        asked, _ = wire.receive(request)
+        machine, directory = cast("tuple[str, str]", asked)
+        try:
+            answer: object = ("emulation", self._emulators.ready(machine, directory))
+        except OSError as error:
+            refused = SetupFailed(f"try a program of `{machine}`", str(error))
+            answer = self._init.encode_failure(refused)
+        wire.send(request, answer)
 
     def _make_outside(self, data: bytes) -> Outside:
         """Make what the command of a request needs outside of it."""

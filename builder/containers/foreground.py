@@ -10,10 +10,12 @@ import msgspec
 
 from builder.containers.pumps import Pump, is_pipe
 from builder.containers.terminal import Terminal
-from builder.solve.translate import Behind, translated
+from builder.errors import LapstrakeError
+from builder.oci.platform import Platform
+from builder.solve.translate import Behind, translate, translated
 from builder.store.layers import State
 from builder.store.root import Store
-from runtime.errors import Interrupted
+from runtime.errors import Interrupted, StartFailed
 from runtime.forward import Forward
 from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Unset
 
@@ -46,6 +48,8 @@ class Container(msgspec.Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...] = ()
     network: Network = Network.HOST
     interactive: bool = False
+    platform: Platform | None = None
+    """What its programs are for; None is this machine."""
 
 
 def run(
@@ -69,19 +73,37 @@ def run(
         spec = ContainerSpec(
             rootfs=active.rootfs,
             process=container.process,
-            mounts=container.mounts,
+            mounts=(*container.mounts, *_emulator(container, behind, store)),
             hostname=container.hostname,
             network=container.network,
             files=_files(container),
         )
-        return attached(
-            spec,
-            streams,
-            interactive=container.interactive,
-            behind=behind,
-            hold=(store.lock,),
-            signals=signals,
-        )
+        try:
+            return attached(
+                spec,
+                streams,
+                interactive=container.interactive,
+                behind=behind,
+                hold=(store.lock,),
+                signals=signals,
+            )
+        except StartFailed as error:
+            raise _not_started(error, behind, store) from error
+
+
+def _emulator(container: Container, behind: Behind, store: Store) -> tuple[Mount, ...]:
+    """Return what shows a container of another machine the program that runs it."""
+    if container.platform is None or container.platform == Platform.host():
+        return ()
+    from builder.solve.emulating import emulation_mounts
+
+    return emulation_mounts(container.platform, behind, store.snapshots.scratch())
+
+
+def _not_started(error: StartFailed, behind: Behind, store: Store) -> LapstrakeError:
+    from builder.solve.emulating import without_emulator
+
+    return without_emulator(error, behind, store.snapshots.scratch()) or translate(error)
 
 
 def attached(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.oci.config import ContainerConfig, Healthcheck, ImageConfig
+from builder.oci.platform import Platform
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEFAULT_SHELL = ("/bin/sh", "-c")
@@ -46,6 +47,11 @@ class Draft:
             self._items[name] = item if equals else f"{item}="
         if "PATH" not in self.environment:
             self.set_env("PATH", DEFAULT_PATH)
+
+    @property
+    def platform(self) -> Platform:
+        """What the files of the base are for."""
+        return Platform.of(self.base.os, self.base.architecture, self.base.variant)
 
     def copy(self) -> Draft:
         """Return a draft for a stage that begins where this one ends.

@@ -52,6 +52,7 @@ def run_operation(
         script=script,
         hidden_env=hidden,
         arguments=draft.argument_names(),
+        platform=str(draft.platform),
         security=(run.security.value if run.security is not None else None) or "sandbox",
     )
     return operation, shown

@@ -14,7 +14,7 @@ from builder.dockerfile import scope, suggest, supported
 from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Run, Word
+from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Word
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes
 from builder.dockerfile.naming import argument_hint, neither, no_reference
 from builder.dockerfile.outline import Outline, Outlines, Used
@@ -228,7 +228,6 @@ class _Planner:
         self.images.clear()
         for outline in needed:
             self.stages[outline.index] = self._stage(outline, shown[outline.index])
-        self._refuse_foreign(needed)
         return BuildPlan(
             dockerfile=self.dockerfile,
             request=self.request,
@@ -303,20 +302,6 @@ class _Planner:
             for instruction in outline.instructions:
                 for error in supported.mistakes(instruction, self.source):
                     self.mistakes.add(error)
-
-    def _refuse_foreign(self, needed: list[Outline]) -> None:
-        """Refuse to run commands of another platform; to copy its files needs nothing."""
-        for outline in needed:
-            runs = [each for each in outline.instructions if isinstance(each, Run)]
-            platform = Platform.parse(self.stages[outline.index].platform)
-            if not runs or platform.matches(self.host):
-                continue
-            bottom = outline
-            while isinstance(bottom.base, int):
-                bottom = self.outlines.stages[bottom.base]
-            self.mistakes.add(
-                supported.foreign_platform(bottom.head, runs[0], platform, self.host, self.source)
-            )
 
     def _stage(self, outline: Outline, shown: str) -> Stage:
         head = outline.head

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 
 from builder.diagnostics import Diagnostic, Severity, SourceFile, Span
 from builder.dockerfile import mounts
-from builder.dockerfile.instructions import Directives, Dockerfile, Flag, From, Instruction, Run
+from builder.dockerfile.instructions import Directives, Dockerfile, Flag, Instruction, Run
 from builder.errors import DockerfileError, UsageError
-from builder.oci.platform import Platform
 
 _FRONTENDS = ("dockerfile", "dockerfile-upstream")
 HOSTNAME = "BUILDKIT_SANDBOX_HOSTNAME"
@@ -46,29 +45,6 @@ def mistakes(instruction: Instruction, source: SourceFile) -> list[DockerfileErr
 def refusals(run: Run, source: SourceFile) -> list[DockerfileError]:
     """Return an error for each flag of a RUN that is not supported."""
     return [_flag_refused("RUN", flag, source) for flag in run.devices]
-
-
-def foreign_platform(
-    head: From, run: Run, platform: Platform, host: Platform, source: SourceFile
-) -> DockerfileError:
-    """Return the error for a command of a foreign platform: at the `--platform` that leads to it, if there is one.
-
-    `head` is the FROM at the bottom of the stage.
-    """
-    flag = head.platform
-    return DockerfileError(
-        f"commands of the platform `{platform}` cannot be run on this machine",
-        code="dockerfile.unsupported",
-        span=run.keyword.span if flag is None else flag.value_span,
-        source=source,
-        notes=(
-            f"this machine is `{host}`; running commands of others is not supported yet",
-            f"the first of them stands on line {run.span.line}",
-        ),
-        hint="leave `--platform` out"
-        if flag is not None
-        else "run it in a stage of `--platform=$BUILDPLATFORM` and copy the result",
-    )
 
 
 def check_arguments(given: Mapping[str, str]) -> None:

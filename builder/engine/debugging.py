@@ -250,6 +250,7 @@ def find_place(store: Store, request: DebugRequest) -> Place:
             cwd=run.cwd if run else "/",
             user=run.user if run else "",
             network=run.network if run else "default",
+            platform=run.platform if run else "",
         )
     assert run is not None
     others = (trail.of(plan, each) for each in plan.steps[index].inputs[1:])

@@ -54,6 +54,7 @@ def run(
             mounts=mounts,
             network=_NETWORKS[request.network],
             interactive=request.interactive,
+            platform=image.platform,
         )
         return foreground.run(container, streams, store=store, behind=behind, signals=signals).code
     except LapstrakeError as error:

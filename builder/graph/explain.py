@@ -216,6 +216,7 @@ _NAMED = {
     "network": "the network changed",
     "security": "--security changed",
     "host name": "the host name changed",
+    "platform": "the platform changed",
     "hosts": "--add-host changed",
     "destination": "the destination changed",
     ORDER: "the order of variables changed",

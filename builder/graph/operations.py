@@ -93,6 +93,9 @@ class GitSource(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         )
 
 
+_USUAL_PLATFORM = "linux/amd64"
+
+
 class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Run a command in the root file system of the first input.
 
@@ -116,12 +119,17 @@ class RunOp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The names that /etc/hosts gets besides; what they stand for does not count for the key."""
     arguments: tuple[str, ...] = ()
     """Which variables of `env` are build arguments: said of them where a miss is explained, no more."""
+    platform: str = ""
+    """What the programs of the root file system are for, as `os/architecture[/variant]`; "" is this machine."""
 
     def identity(self) -> Identity:
         """Return what counts for the key; `hidden_env` does not."""
         plain = (self.argv, self.env, self.cwd, self.user, self.network, self.script)
         mounts = tuple([mount.identity() for mount in self.mounts])
         more = (self.security, self.hostname, self.hosts)
+        # That it is the most usual one goes without saying, on whatever machine.
+        if self.platform not in ("", _USUAL_PLATFORM):
+            return ("run/4", *plain, mounts, *more, self.platform)
         if more != ("sandbox", "", ()):
             return ("run/3", *plain, mounts, *more)
         return ("run/2", *plain, mounts) if mounts else ("run/1", *plain)

@@ -22,7 +22,17 @@ _ARCHITECTURES = {
     "i386": ("386", ""),
     "i686": ("386", ""),
     "loongarch64": ("loong64", ""),
+    "mips64el": ("mips64le", ""),
+    "ppc64el": ("ppc64le", ""),
 }
+_MACHINES = {
+    "386": "i386",
+    "amd64": "x86_64",
+    "arm64": "aarch64",
+    "loong64": "loongarch64",
+    "mips64le": "mips64el",
+}
+"""What the kernel and emulators call architectures that have another name there."""
 # The variant that a name without one stands for; it is left out of the normal form, except arm's.
 _IMPLIED_VARIANT = {"amd64": "v1", "arm64": "v8"}
 _KNOWN_ARCHITECTURES = frozenset(
@@ -87,6 +97,11 @@ class Platform(msgspec.Struct, frozen=True):
     def host(cls) -> Platform:
         """Return the platform of this machine, without a microarchitecture level."""
         return cls.of("linux", os.uname().machine)
+
+    @property
+    def machine(self) -> str:
+        """What the kernel and emulators call the machine that this is for."""
+        return _MACHINES.get(self.architecture, self.architecture)
 
     def rank(self, wanted: Platform) -> int | None:
         """Return how well this serves `wanted`: 0 is exact, more is worse, None is not at all.

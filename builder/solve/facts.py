@@ -103,6 +103,7 @@ def _of_run(op: RunOp, salted: Callable[[bytes], str]) -> dict[str, str]:
         "security": op.security,
         "host name": op.hostname,
         "hosts": " ".join(op.hosts),
+        "platform": op.platform,
     }
     found |= {f"mount {_target(mount)}": _mount(mount) for mount in op.mounts}
     return found

@@ -42,10 +42,10 @@ def find_busybox() -> Path | None:
     return None if b"/ld-linux" in path.read_bytes() else path
 
 
-def write_busybox_base(target: Path, busybox: Path) -> Path:
-    """Write a root file system with `busybox` and a link for each of its applets to `target`."""
+def write_busybox_base(target: Path, busybox: Path, *, lister: Path | None = None) -> Path:
+    """Write a root file system with `busybox` and a link for each of its applets, which `lister` names, to `target`."""
     applets = subprocess.run(
-        [busybox, "--list"], check=True, capture_output=True, text=True
+        [lister or busybox, "--list"], check=True, capture_output=True, text=True
     ).stdout.split()
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, mode in DIRECTORIES.items():

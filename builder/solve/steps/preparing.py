@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import msgspec
 
 from builder.graph.operations import RunOp
+from builder.oci.platform import Platform
 from builder.solve.steps.placing import files_of, hostname_of, network_of
 from builder.solve.steps.showing import Shown, shown
 from builder.solve.steps.trusting import Trusted, trusting
@@ -53,6 +54,7 @@ def prepared(
         _script(op, f"{store.snapshots.scratch()}/{active.name}.script") as scripts,
     ):
         network = network_of(op, surroundings)
+        emulator = _emulator(op, behind, store)
         spec = ContainerSpec(
             rootfs=trusted.rootfs,
             process=Process(
@@ -61,7 +63,7 @@ def prepared(
                 cwd=op.cwd or "/",
                 user=op.user,
             ),
-            mounts=(*more.mounts, *trusted.mounts, *scripts),
+            mounts=(*more.mounts, *trusted.mounts, *scripts, *emulator),
             hostname=hostname,
             network=network,
             files=files_of(op, network, surroundings),
@@ -71,6 +73,15 @@ def prepared(
             shared_memory=surroundings.limits.shared_memory,
         )
         yield Prepared(spec, active, trusted, more)
+
+
+def _emulator(op: RunOp, behind: Behind, store: Store) -> tuple[BindMount, ...]:
+    """Return what shows a step of another machine the program that runs it."""
+    if not op.platform or op.platform == str(Platform.host()):
+        return ()
+    from builder.solve.emulating import emulation_mounts
+
+    return emulation_mounts(Platform.parse(op.platform), behind, store.snapshots.scratch())
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def execute_run(
         op, inputs, store=store, behind=behind, surroundings=surroundings, waiting=told.waiting
     ) as step:
         output = _Output(told, step.shown.values)
-        failed = _run(step.spec, behind, output, (*step.shown.held, *locks))
+        failed = _run(step.spec, behind, output, (*step.shown.held, *locks), store)
         if failed is None:
             return _commit(step, store, behind, surroundings, told)
         if surroundings.keep_failed:
@@ -118,7 +118,7 @@ class _Output:
 
 
 def _run(
-    spec: ContainerSpec, behind: Behind, output: _Output, locks: tuple[int, ...]
+    spec: ContainerSpec, behind: Behind, output: _Output, locks: tuple[int, ...], store: Store
 ) -> RunFailed | None:
     """Run with one pipe for both outputs, so that they stay in order; return what failed."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
@@ -138,7 +138,7 @@ def _run(
                 hold=(*behind.held, *locks),
             )
     except ContainerError as error:
-        return _not_started(error)
+        return _not_started(error, behind, store)
     finally:
         os.close(write_end)
         pump.join()
@@ -159,11 +159,15 @@ def _reached(limits: tuple[str, ...], resources: Resources | None) -> tuple[str,
     return (f"it reached the limit `{','.join(asked)}`",) if asked else ()
 
 
-def _not_started(error: ContainerError) -> RunFailed:
+def _not_started(given: ContainerError, behind: Behind, store: Store) -> RunFailed:
+    from builder.solve.emulating import without_emulator
+
+    foreign = without_emulator(given, behind, store.snapshots.scratch())
+    error = foreign or given
     return RunFailed(
         error.message,
         command_exit_code=error.exit_code,
-        code="build.start-failed",
+        code="build.start-failed" if foreign is None else foreign.code,
         notes=error.notes,
         hint=error.hint,
     )

@@ -66,6 +66,9 @@ def keys() -> dict[str, str]:
         "run on a host of another name": run_key(
             msgspec.structs.replace(RUN, hostname="h", hosts=("a",)), state
         ),
+        "run for another platform": run_key(
+            msgspec.structs.replace(RUN, platform="linux/arm64"), state
+        ),
         "copy": copy_key(COPY, contents),
         "copy with owner and mode": copy_key(
             msgspec.structs.replace(COPY, owner="ann:5", mode=0o4755), contents
@@ -104,6 +107,7 @@ OTHERS: dict[type, dict[str, Any]] = {
         "security": "insecure",
         "hostname": "h",
         "hosts": ("a",),
+        "platform": "linux/arm64",
     },
     CopyOp: {
         "dest": "/x",
