@@ -66,12 +66,16 @@ def save(
 
 
 def load(
-    store: Store, stream: BinaryIO, *, cancelled: Callable[[], bool] = never
+    store: Store,
+    stream: BinaryIO,
+    *,
+    platform: Platform | None = None,
+    cancelled: Callable[[], bool] = never,
 ) -> tuple[str, ...]:
     """Take images from an archive; see `loading.load`."""
     from builder.engine import loading
 
-    return loading.load(store, stream, cancelled)
+    return loading.load(store, stream, cancelled, platform=platform)
 
 
 def import_tree(

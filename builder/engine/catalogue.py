@@ -189,8 +189,10 @@ class Catalogue:
             )
         )
 
-    def register_pulled(self, manifest: Manifest, config: ImageConfig) -> str:
+    def register_pulled(self, manifest: Manifest, config: ImageConfig, *, sent: bool = True) -> str:
         """Make known what was pulled or loaded: its layers, by diff id, and the image; return its id.
+
+        The image is sent with this manifest again if it was `sent` with it.
 
         Raises: ImageError: manifest and configuration list different numbers of layers.
         """
@@ -221,7 +223,8 @@ class Catalogue:
                     ),
                 )
             image_id = str(manifest.config.digest)
-            self.register(image_id, config, manifest=manifest.descriptor().digest)
+            digest = manifest.descriptor().digest if sent else None
+            self.register(image_id, config, manifest=digest)
         return image_id
 
     def name(self, reference: Reference, image_id: str, digest: str | None = None) -> None:

@@ -15,7 +15,7 @@ from builder.errors import ImageError, LayerError, ReferenceInvalid
 from builder.layer.read import Limits, Member, TarReader
 from builder.layer.unwrapping import unwrapped
 from builder.oci.digest import Digest
-from builder.store.root import Store
+from builder.store.content import ContentStore
 
 INDEX = "index.json"
 DOCKER_LIST = "manifest.json"
@@ -61,8 +61,8 @@ class Contents(msgspec.Struct):
         return found
 
 
-def read_contents(stream: BinaryIO, store: Store, cancelled: Callable[[], bool]) -> Contents:
-    """Read an archive to its end, compressed or not.
+def read_contents(stream: BinaryIO, blobs: ContentStore, cancelled: Callable[[], bool]) -> Contents:
+    """Read an archive to its end, compressed or not; what can be part of an image is among `blobs` then.
 
     Raises: ImageError: it is no archive of images, or damaged. LayerError: it is over a limit.
         StoreError: a blob is not what its name says; the disk is full. Cancelled.
@@ -75,7 +75,7 @@ def read_contents(stream: BinaryIO, store: Store, cancelled: Callable[[], bool])
             name = _normal(member.name.decode("utf-8", "surrogateescape"))
             seen = True
             oldest |= name == _OLDEST
-            _take(contents, name, member, reader, store)
+            _take(contents, name, member, reader, blobs)
     except LayerError as error:
         if error.code != "layer.invalid":
             raise
@@ -94,7 +94,9 @@ def read_contents(stream: BinaryIO, store: Store, cancelled: Callable[[], bool])
     )
 
 
-def _take(contents: Contents, name: str, member: Member, reader: TarReader, store: Store) -> None:
+def _take(
+    contents: Contents, name: str, member: Member, reader: TarReader, blobs: ContentStore
+) -> None:
     if len(name) > _NAME_LIMIT:
         return
     if member.typeflag == _SYMLINK:
@@ -109,7 +111,7 @@ def _take(contents: Contents, name: str, member: Member, reader: TarReader, stor
             raise ImageError(f"`{name}` in the archive is larger than {_DOCUMENT_LIMIT} bytes")
         contents.documents[name] = b"".join(reader.data())
     elif member.typeflag in _REGULAR and _may_be_a_blob(name):
-        descriptor = store.blobs.ingest(
+        descriptor = blobs.ingest(
             reader.data(),
             media_type="application/octet-stream",
             expected=_expected(name),

@@ -362,11 +362,12 @@ class Engine(Moving):
 
         archives.save(self._store, names, stream, cancelled=self._cancelled)
 
-    def load(self, stream: BinaryIO) -> tuple[str, ...]:
-        """Take images from an archive; return their names, or ids where they have none."""
+    def load(self, stream: BinaryIO, platform: str | None = None) -> tuple[str, ...]:
+        """Take the images of an archive, of all platforms or of one; return their names, or ids where they have none."""
         from builder.engine import archives
 
-        return archives.load(self._store, stream, cancelled=self._cancelled)
+        wanted = Platform.parse(platform) if platform else None
+        return archives.load(self._store, stream, platform=wanted, cancelled=self._cancelled)
 
     def import_(
         self,

@@ -32,6 +32,7 @@ from builder.errors import (
 from builder.export.manifest import Packed, manifest_of
 from builder.export.wanted import Wanted
 from builder.oci.digest import Digest
+from builder.oci.platform import Platform
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
 from tests.support.sample_image import SampleImage, noise, sample_image, tar
@@ -431,7 +432,8 @@ def test_names_that_only_docker_wrote_are_taken_too(store: Store) -> None:
     assert load(store, archive(files)) == ("a:1",)
 
 
-def test_of_several_platforms_this_one_is_loaded(store: Store) -> None:
+def of_two_platforms(name: str) -> tuple[SampleImage, SampleImage, dict[str, object]]:
+    """Return an image of this platform, one of another, and a layout that lists both under a name."""
     mine, foreign = sample_image(BOTTOM), sample_image(TOP, architecture="s390x")
     index = json.dumps(
         {
@@ -447,10 +449,46 @@ def test_of_several_platforms_this_one_is_loaded(store: Store) -> None:
         "mediaType": "application/vnd.oci.image.index.v1+json",
         "digest": sha256(index),
         "size": len(index),
-        "annotations": {"org.opencontainers.image.ref.name": "example.com/a:1"},
+        "annotations": {"org.opencontainers.image.ref.name": name},
     })  # fmt: skip
-    assert load(store, archive(files | dict([blob(index)]))) == ("example.com/a:1",)
-    assert [each.id for each in store.images.all()] == [str(mine.manifest.config.digest)]
+    return mine, foreign, files | dict([blob(index)])
+
+
+def ids(*samples: SampleImage) -> set[str]:
+    return {str(sample.manifest.config.digest) for sample in samples}
+
+
+def test_of_several_platforms_those_that_are_whole_are_loaded(store: Store) -> None:
+    mine, foreign, files = of_two_platforms("example.com/a:1")
+    assert load(store, archive(files)) == ("example.com/a:1",)
+    assert {each.id for each in store.images.all()} == ids(mine)
+    whole = files | layout_of(foreign) | {"index.json": files["index.json"]}
+    assert load(store, archive(whole)) == ("example.com/a:1",)
+    assert {each.id for each in store.images.all()} == ids(mine, foreign)
+    found, _ = Catalogue(store).find("example.com/a:1", Platform.parse("linux/s390x"))
+    assert {found} == ids(foreign)
+
+
+def test_one_of_several_platforms_is_loaded_if_asked_for(store: Store) -> None:
+    _, foreign, files = of_two_platforms("example.com/a:1")
+    whole = files | layout_of(foreign) | {"index.json": files["index.json"]}
+    wanted = Platform.parse("linux/s390x")
+    assert load(store, archive(whole), platform=wanted) == ("example.com/a:1",)
+    assert {each.id for each in store.images.all()} == ids(foreign)
+    with pytest.raises(ImageError, match="no image for linux/arm64"):
+        load(store, archive(whole), platform=Platform.parse("linux/arm64"))
+
+
+def test_the_index_of_what_was_loaded_is_kept_with_what_it_leads_to(store: Store) -> None:
+    mine, foreign, files = of_two_platforms("example.com/a:1")
+    load(store, archive(files | layout_of(foreign) | {"index.json": files["index.json"]}))
+    name = store.images.name("example.com/a:1")
+    assert name is not None
+    assert name.digest is not None
+    listed = json.loads(store.blobs.read(Digest(name.digest)))["manifests"]
+    assert [each["digest"] for each in listed] == [
+        str(each.manifest.descriptor().digest) for each in (foreign, mine)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -535,7 +573,7 @@ def broken(name: str) -> io.BytesIO:
         ("nothing", "holds no images"),
         ("a blob of another digest", "not what it should be|promised"),
         ("a layout without a blob", "incomplete"),
-        ("a layout of no image", "no image for this platform"),
+        ("a layout of no image", "holds no image"),
         ("an index that is none", "neither a manifest nor an index"),
         ("half an archive", "damaged"),
         ("a large document", "larger than"),
