@@ -81,6 +81,18 @@ class UsageError(LapstrakeError):
     exit_code = 125
 
 
+class TemplateRefused(UsageError):
+    """The template of a `--format` cannot be read; the exit code is Docker's for that."""
+
+    exit_code = 64
+
+
+class TemplateFailed(LapstrakeError):
+    """The template of a `--format` asks for what is not there."""
+
+    default_code = "usage"
+
+
 class OutputError(LapstrakeError):
     """What was asked for could not be written to standard output."""
 

@@ -215,6 +215,22 @@ def _ci_credentials(environ: Mapping[str, str]) -> tuple[tuple[str, str, str, st
     return tuple([each for each in found if all(each)])
 
 
+def docker_option(docker_config: str, name: str) -> str | None:
+    """Return a text that Docker's `config.json` sets, such as `imagesFormat`; None without one.
+
+    Raises: UsageError: the file cannot be read.
+    """
+    path = f"{docker_config}/config.json"
+    try:
+        with open(path, "rb") as file:
+            found = msgspec.json.decode(file.read(_LONGEST), type=dict[str, msgspec.Raw]).get(name)
+        return None if found is None else msgspec.json.decode(found, type=str) or None
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"`{path}` cannot be read: {error}") from error
+
+
 def variable(name: str) -> str | None:
     """Return one variable of the caller's environment, for `--build-arg NAME` and `-e NAME`."""
     return os.environ.get(name)

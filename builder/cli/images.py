@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
@@ -16,29 +16,53 @@ from builder.ui.summary import short_id
 
 if TYPE_CHECKING:
     from builder.engine import ImageRow
+    from builder.ui.formatted import Form
+    from builder.ui.template import Record
 
 _NONE = "<none>"
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """One line of the list: an image under one of its names."""
-
-    image: ImageRow
-    repository: str
-    tag: str
+_CREATED = "{{if .CreatedSince}}{{.CreatedSince}}{{else}}N/A{{end}}"
+_DIGEST = "{{.Digest}}"
+_HEADERS = {
+    "ID": "IMAGE ID",
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+    "Containers": "CONTAINERS",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+}
+_VERBS = frozenset(
+    ("build", "history", "import", "inspect", "list", "load", "ls", "prune", "pull", "push", "rm", "save", "tag")
+)  # fmt: skip
 
 
 @click.command(
     "images",
     cls=Verb,
-    others=[*absent("-f/--filter"), *absent("--tree", value=False)],
+    others=absent("--tree", value=False),
     short_help="List images",
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Accepted: all images are shown.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
 @click.option("--digests", is_flag=True, help="Show digests.")
 @click.option("--no-trunc", is_flag=True, help="Print ids in full.")
-@click.option("--format", "form", default="table", metavar="FORM", help="Print as table or json.")
+@click.option(
+    "-f",
+    "--filter",
+    "filters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Show only what passes: dangling=true, label=NAME[=VALUE], reference=PATTERN, before=IMAGE, since=IMAGE, until=24h.",
+)
+@click.option(
+    "--format",
+    "form",
+    metavar="FORM",
+    help="Print as table, as json, or through a Go template, `table TEMPLATE` in columns.",
+)
 @click.argument("name", required=False)
 @click.pass_obj
 def command(
@@ -49,38 +73,74 @@ def command(
     quiet: bool,
     digests: bool,
     no_trunc: bool,
-    form: str,
+    filters: tuple[str, ...],
+    form: str | None,
 ) -> None:
-    """List images, or those whose repository, or repository and tag, is NAME."""
-    if form not in {"table", "json"}:
-        raise UsageError(
-            f"`--format {form}` is not available in this version", hint="use table or json"
-        )
+    """List images, or those whose repository, or repository and tag, matches NAME."""
+    from builder.cli.filters import image_filter
+    from builder.cli.formats import listed
+
+    chosen = _form(form or _configured(invocation, quiet=quiet), quiet=quiet, digests=digests)
+    wanted = image_filter(filters, name)
     with invocation.engine() as engine:
-        lines = [line for line in _lines(engine.images()) if name is None or _named(line, name)]
-
-    def identity(line: _Line) -> str:
-        return line.image.id if no_trunc else short_id(line.image.id)
-
-    if quiet:
-        for image_id in dict.fromkeys(map(identity, lines)):
-            invocation.say(image_id)
-    elif form == "json":
-        for line in lines:
-            invocation.say(msgspec.json.encode(_document(line, identity(line))).decode())
+        found = engine.images(wanted)
+    show_digest = digests or _DIGEST in chosen.template
+    now = time.time()
+    lines = (
+        _record(image, line, now=now, no_trunc=no_trunc)
+        for image in found
+        for line in _lines(image, with_digest=show_digest)
+    )
+    if quiet and chosen.template == "{{.ID}}":
+        ids = (image.id if no_trunc else short_id(image.id) for image in found)
+        invocation.show("".join(f"{each}\n" for each in dict.fromkeys(ids)))
     else:
-        _table(lines, [identity(line) for line in lines], digests=digests)
+        invocation.show(listed(chosen, lines, _HEADERS))
+    if not found and name in _VERBS:
+        invocation.note(f"no image is called `{name}`; there is also `lapstrake image {name}`")
 
 
-def _lines(images: tuple[ImageRow, ...]) -> list[_Line]:
-    lines: list[_Line] = []
-    for image in images:
-        for name in image.names:
-            repository, tag = _split(name)
-            lines.append(_Line(image, repository, tag))
-        if not image.names:
-            lines.append(_Line(image, _NONE, _NONE))
-    return lines
+def _configured(invocation: Invocation, *, quiet: bool) -> str:
+    """Return the form that Docker's configuration asks for."""
+    if quiet:
+        return ""
+    from builder.settings import docker_option
+
+    try:
+        return docker_option(invocation.settings.docker_config, "imagesFormat") or ""
+    except UsageError as error:
+        invocation.note(error.message)
+        return ""
+
+
+def _form(text: str, *, quiet: bool, digests: bool) -> Form:
+    from builder.ui.formatted import JSON, Form, form_of
+
+    if text == "raw":
+        lines = ["repository: {{.Repository}}", "tag: {{.Tag}}", "digest: {{.Digest}}"][
+            : 2 + digests
+        ]
+        lines += ["image_id: {{.ID}}", "created_at: {{.CreatedAt}}", "virtual_size: {{.Size}}", ""]
+        return Form("image_id: {{.ID}}" if quiet else "\n".join(lines), is_table=False)
+    if quiet and text in ("", "table"):
+        return Form("{{.ID}}", is_table=False)
+    columns = ["{{.Repository}}", "{{.Tag}}", _DIGEST, "{{.ID}}", _CREATED, "{{.Size}}"]
+    form = form_of(text, "\t".join(each for each in columns if digests or each != _DIGEST))
+    if form.is_table and digests and text != JSON and _DIGEST not in form.template:
+        return form._replace(template=f"{form.template}\t{_DIGEST}")
+    return form
+
+
+def _lines(image: ImageRow, *, with_digest: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield repository, tag and digest of each name of an image."""
+    if not image.names:
+        yield _NONE, _NONE, _NONE
+    seen: set[tuple[str, str]] = set()
+    for name, digest in zip(image.names, image.digests, strict=True):
+        repository, tag = _split(name)
+        if with_digest or (repository, tag) not in seen:
+            yield repository, tag, (digest or _NONE) if with_digest else _NONE
+        seen.add((repository, tag))
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -91,48 +151,21 @@ def _split(name: str) -> tuple[str, str]:
     return repository, tag
 
 
-def _named(line: _Line, name: str) -> bool:
-    if line.repository == name:
-        return True
-    repository, tag = _split(name)
-    return (line.repository, line.tag) == (repository, tag)
+def _record(image: ImageRow, line: tuple[str, str, str], *, now: float, no_trunc: bool) -> Record:
+    """Return what a template sees of a line: the members that Docker has."""
+    from builder.ui.formatted import row
 
-
-def _table(lines: list[_Line], ids: list[str], *, digests: bool) -> None:
-    from builder.ui.table import table
-
-    now = time.time()
-    header = ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]
-    rows = [
-        [
-            line.repository,
-            line.tag,
-            image_id,
-            age(now - line.image.created),
-            size(line.image.size),
-        ]
-        for line, image_id in zip(lines, ids, strict=True)
-    ]
-    if digests:
-        header.insert(2, "DIGEST")
-        for row, line in zip(rows, lines, strict=True):
-            row.insert(2, line.image.digest or _NONE)
-    click.echo(table(header, rows), nl=False)
-
-
-def _document(line: _Line, image_id: str) -> dict[str, str]:
-    """Return the members that Docker prints for `--format json`."""
-    return {
-        "CreatedAt": _moment(line.image.created),
-        "CreatedSince": age(time.time() - line.image.created),
-        "Digest": line.image.digest or _NONE,
-        "ID": image_id,
-        "Repository": line.repository,
-        "Size": size(line.image.size),
-        "Tag": line.tag,
+    repository, tag, digest = line
+    members = {
+        "Containers": "N/A",
+        "CreatedAt": time.strftime("%Y-%m-%d %H:%M:%S %z %Z", time.localtime(image.created)),
+        "CreatedSince": age(now - image.created),
+        "Digest": digest,
+        "ID": image.id if no_trunc else short_id(image.id),
+        "Repository": repository,
+        "SharedSize": "N/A",
+        "Size": size(image.size),
+        "Tag": tag,
+        "UniqueSize": "N/A",
     }
-
-
-def _moment(seconds: float) -> str:
-    """Return a moment as Docker writes it: 2020-01-02 03:04:05 +0000 UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(seconds))
+    return row("*formatter.imageContext", members)

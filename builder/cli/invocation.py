@@ -99,6 +99,18 @@ class Invocation:
         """Tell something that changes nothing, such as a flag that has no effect."""
         self.tell(Diagnostic(severity=Severity.NOTE, code="", message=message))
 
+    def show(self, text: str) -> None:
+        """Write lines that may hold what others have written; on a terminal they cannot do more than be read."""
+        from builder.ui.style import is_terminal
+
+        if is_terminal(sys.stdout):
+            from builder.ui.cells import neutral
+
+            text = "\n".join(map(neutral, text.split("\n")))
+        elif not text.isascii():  # bytes that are no text
+            text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        sys.stdout.write(text)
+
     def say(self, line: str) -> None:
         """Write one line of a result to standard output."""
         sys.stdout.write(line + "\n")

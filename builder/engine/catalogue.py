@@ -186,7 +186,8 @@ class Catalogue:
                 None if manifest is None else str(manifest),
                 created_seconds(config.created),
                 self._size(config),
-            )
+            ),
+            config.diff_ids,
         )
 
     def register_pulled(self, manifest: Manifest, config: ImageConfig, *, sent: bool = True) -> str:

@@ -15,6 +15,7 @@ from builder.engine.requests import (
     CallRequest,
     DebugRequest,
     HistoryRow,
+    ImageFilter,
     ImageRow,
     PullResult,
     PushResult,
@@ -317,11 +318,11 @@ class Engine(Moving):
         """Forget credentials; see `Registries.logout`."""
         return self._registries.logout(registry)
 
-    def images(self) -> tuple[ImageRow, ...]:
-        """Return all images, the newest first."""
-        from builder.engine import shelf
+    def images(self, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow, ...]:  # noqa: B008  frozen
+        """Return the images that pass a filter, the newest first; see `listing.images`."""
+        from builder.engine import listing
 
-        return shelf.images(self._store)
+        return listing.images(self._store, wanted)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name.

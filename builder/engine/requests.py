@@ -7,6 +7,7 @@ import msgspec
 from builder.diagnostics import Diagnostic
 from builder.solve.given import AgentSource, SecretSource, SharedCache
 from builder.solve.surroundings import Limits
+from builder.store.pruning import LabelFilter
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,11 +110,31 @@ class PushResult(msgspec.Struct, frozen=True, kw_only=True):
     size: int
 
 
+class ImageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which images are listed: those that pass all of this.
+
+    `references` are patterns of names, one of which has to match; of `before` and `since`, names or ids of images,
+    each counts; `until` is in seconds since the epoch; `dangling` asks for images without a name, or with one.
+    """
+
+    references: tuple[str, ...] = ()
+    dangling: bool | None = None
+    labels: tuple[LabelFilter, ...] = ()
+    before: tuple[str, ...] = ()
+    since: tuple[str, ...] = ()
+    until: float | None = None
+
+
 class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One image with all its names; `created` in seconds since the epoch, `size` in bytes."""
+    """One image with its names, and the digest that each of them has in its registry, if known.
+
+    `created` is in seconds since the epoch, `size` in bytes; `digest` is the first of the digests, or that of the
+    manifest that the image came with.
+    """
 
     id: str
     names: tuple[str, ...]
+    digests: tuple[str | None, ...]
     created: float
     size: int
     digest: str | None

@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage
-from builder.engine.requests import HistoryRow, ImageRow, PruneResult
+from builder.engine.requests import HistoryRow, PruneResult
 from builder.errors import ImageError, LapstrakeError
 from builder.oci.document import config_bytes
 from builder.oci.edit import with_whole_history
@@ -20,35 +20,12 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.solve.translate import Behind
 from builder.store.gc import collect
-from builder.store.images import StoredImage, StoredName
+from builder.store.images import StoredName
 from builder.store.pruning import Pruning
 from builder.store.root import Store
 from builder.store.usage import usage
 
 _NOT_FOUND = "image.not-found"
-
-
-def images(store: Store) -> tuple[ImageRow, ...]:
-    """Return all images, the newest first; one whose configuration is damaged is listed all the same.
-
-    Of a name that stands for several platforms, only the image that is meant without one is a row.
-    """
-    catalogue = Catalogue(store)
-    names: dict[str, list[StoredName]] = {}
-    for name in store.images.names():
-        names.setdefault(name.image, []).append(name)
-    shown_with_others = store.images.named() - names.keys()
-    return tuple(
-        ImageRow(
-            id=stored.id,
-            names=tuple(_familiar(name) for name in names.get(stored.id, ())),
-            created=stored.created,
-            size=_listed_size(catalogue, stored),
-            digest=_digest(stored, names.get(stored.id, [])),
-        )
-        for stored in store.images.all()
-        if stored.id not in shown_with_others
-    )
 
 
 def history(store: Store, name: str) -> tuple[HistoryRow, ...]:
@@ -243,18 +220,6 @@ def _open(catalogue: Catalogue, name: str) -> LocalImage:
 
 def _familiar(name: StoredName) -> str:
     return Reference.parse(name.reference).familiar()
-
-
-def _digest(stored: StoredImage, names: list[StoredName]) -> str | None:
-    """Return the digest of what was pulled or pushed: an index, if there was one, before its manifest."""
-    return next((name.digest for name in names if name.digest), stored.manifest)
-
-
-def _listed_size(catalogue: Catalogue, stored: StoredImage) -> int:
-    try:
-        return _size(catalogue, catalogue.open(stored.id))
-    except LapstrakeError:
-        return stored.size
 
 
 def _size(catalogue: Catalogue, image: LocalImage) -> int:

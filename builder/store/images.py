@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -12,7 +12,8 @@ from builder.store.db import Database
 class StoredImage(msgspec.Struct, frozen=True):
     """An image of the store; `manifest` is the digest of the manifest that it was pulled or last sent with.
 
-    `created` is in seconds since the epoch, `size` the sum of its layers in bytes.
+    `created` is in seconds since the epoch, `size` the sum of its layers in bytes, as far as it was known when the
+    image came; see `ImageIndex.sizes`.
     """
 
     id: str
@@ -67,14 +68,34 @@ class ImageIndex:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    def add(self, image: StoredImage) -> None:
-        """Make an image known, or replace what was known of it."""
+    def add(self, image: StoredImage, layers: Sequence[str] = ()) -> None:
+        """Make an image known, or replace what was known of it; `layers` are the diff ids of its layers."""
         self._db.execute(
-            "INSERT INTO images (id, manifest, created, size) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET size = excluded.size,"
+            "INSERT INTO images (id, manifest, created, size, layers) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET size = excluded.size, layers = excluded.layers,"
             " manifest = coalesce(excluded.manifest, manifest)",
-            (image.id, image.manifest, image.created, image.size),
+            (image.id, image.manifest, image.created, image.size, " ".join(layers)),
         )
+
+    def sizes(self) -> dict[str, int]:
+        """Return by id what the layers of images come to in bytes: unpacked where known, as transferred otherwise.
+
+        Images whose layers the index does not know are left out: those without any, and those of old stores.
+        """
+        # The last form of a layer counts: the one that was pulled, if there is one.
+        known: dict[object, int] = {}
+        for layer, size in self._db.rows(
+            "SELECT diff_id, size FROM blobs"
+            " WHERE diff_id NOT IN (SELECT diff_id FROM layers WHERE size >= 0)"
+            " ORDER BY pulled, compression DESC"
+        ):
+            known[layer] = int(str(size))
+        for layer, size in self._db.rows("SELECT diff_id, size FROM layers WHERE size >= 0"):
+            known[layer] = int(str(size))
+        return {
+            str(image): sum(known.get(each, 0) for each in str(layers).split(" "))
+            for image, layers in self._db.rows("SELECT id, layers FROM images WHERE layers != ''")
+        }
 
     def get(self, image_id: str) -> StoredImage | None:
         """Return the image with this id."""

@@ -6,7 +6,7 @@ Columns and tables are only added, with defaults: a process of the older version
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 
 TABLES = """
 CREATE TABLE layers (
@@ -23,7 +23,8 @@ CREATE TABLE blobs (
     media_type TEXT NOT NULL, pulled INTEGER NOT NULL, PRIMARY KEY (diff_id, compression)
 ) WITHOUT ROWID;
 CREATE TABLE images (
-    id TEXT PRIMARY KEY, manifest TEXT, created REAL NOT NULL, size INTEGER NOT NULL
+    id TEXT PRIMARY KEY, manifest TEXT, created REAL NOT NULL, size INTEGER NOT NULL,
+    layers TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;
 CREATE TABLE names (
     reference TEXT PRIMARY KEY, image TEXT NOT NULL, digest TEXT
@@ -66,6 +67,9 @@ CREATE INDEX platforms_by_image ON platforms (image);
 CREATE TABLE origins (
     image TEXT PRIMARY KEY, base TEXT, digest TEXT, statements BLOB NOT NULL
 ) WITHOUT ROWID;
+""",
+    4: """
+ALTER TABLE images ADD COLUMN layers TEXT NOT NULL DEFAULT '';
 """,
 }
 """By version: what makes the next one of it."""

@@ -23,6 +23,35 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "".join(_line(line, widths) for line in lines)
 
 
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Return lines of cells aligned, each ended by a newline; those that do not have a column end the run that shares it.
+
+    Every cell but the last of a line is filled up, empty ones too.
+    Source: Go's text/tabwriter, as docker/cli sets it up.
+    """
+    cleaned = [[neutral(cell) for cell in line] for line in lines]
+    sizes = [[width(cell) for cell in line] for line in cleaned]
+    spaces: list[list[int]] = [[] for _ in cleaned]
+    for column in range(max(map(len, cleaned), default=1) - 1):
+        run: list[int] = []
+        for number in range(len(cleaned) + 1):
+            if number < len(cleaned) and column < len(cleaned[number]) - 1:
+                run.append(number)
+                continue
+            widest = max((sizes[each][column] for each in run), default=0)
+            for each in run:
+                spaces[each].append(max(_NARROWEST, widest + _PADDING))
+            run = []
+    return "".join(
+        "".join(
+            cell + " " * (space - size)
+            for cell, size, space in zip(cells, known, (*wide, known[-1]), strict=True)
+        )
+        + "\n"
+        for cells, known, wide in zip(cleaned, sizes, spaces, strict=True)
+    )
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     filled = [
         cell + " " * (space - width(cell)) for cell, space in zip(cells, widths, strict=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.engine import shelf
+from builder.engine import listing, shelf
 from builder.engine.catalogue import Catalogue, OfPlatform
 from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
@@ -169,7 +169,7 @@ def test_removing_the_name_removes_the_images_of_all_platforms(kept: Kept) -> No
 def test_the_list_shows_a_name_of_several_platforms_once(kept: Kept) -> None:
     amd, arm = kept.image(AMD), kept.image(ARM)
     kept.catalogue.name_platforms(APP, (amd, arm))
-    (row,) = shelf.images(kept.store)
+    (row,) = listing.images(kept.store)
     assert row.names == ("registry.example/app:1",)
 
 

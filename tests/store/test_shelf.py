@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from builder.engine import shelf
+from builder.engine import listing, shelf
 from builder.engine.catalogue import Catalogue, rfc3339
-from builder.errors import ImageError
+from builder.errors import ImageError, StoreError
 from builder.graph.keys import CacheKey, KeyPart
 from builder.oci.config import History, ImageConfig
 from builder.oci.descriptor import Descriptor
@@ -137,7 +137,7 @@ def test_images_are_listed_with_all_names_the_newest_first(kept: Shelf) -> None:
     state = kept.step(State(), "a", {"f": "x"})
     new = kept.built(state, "localhost:5000/app:1")
     nameless = kept.built(state)
-    rows = shelf.images(kept.store)
+    rows = listing.images(kept.store)
     assert [row.id for row in rows] == [old, nameless, new]
     assert rows[0].names == ("alpine:3", "ghcr.io/me/alpine:3")
     assert rows[0].digest == kept.store.images.names(old)[0].digest
@@ -148,18 +148,20 @@ def test_images_are_listed_with_all_names_the_newest_first(kept: Shelf) -> None:
 
 def test_a_size_is_that_of_the_files_as_soon_as_it_is_known(kept: Shelf) -> None:
     image_id = kept.pull(sample_image(tar({"f": bytes(1 << 20)})), "zeros")
-    assert shelf.images(kept.store)[0].size < 1 << 16
+    assert listing.images(kept.store)[0].size < 1 << 16
     kept.store.snapshots.directories(kept.catalogue.open(image_id).state)
-    assert shelf.images(kept.store)[0].size > 1 << 20
-    assert shelf.inspect(kept.store, "zeros")["Size"] == shelf.images(kept.store)[0].size
+    assert listing.images(kept.store)[0].size > 1 << 20
+    assert shelf.inspect(kept.store, "zeros")["Size"] == listing.images(kept.store)[0].size
 
 
 def test_an_image_with_a_damaged_configuration_is_listed_and_can_be_removed(kept: Shelf) -> None:
     image_id = kept.built(kept.step(State(), "a", {"f": "x"}), "app")
     Path(kept.store.blobs.path(Digest(image_id))).write_bytes(b"{}")
-    assert [row.id for row in shelf.images(kept.store)] == [image_id]
+    with pytest.raises(StoreError):
+        shelf.inspect(kept.store, "app")
+    assert [row.id for row in listing.images(kept.store)] == [image_id]
     kept.prune()
-    assert [row.id for row in shelf.images(kept.store)] == [image_id]
+    assert [row.id for row in listing.images(kept.store)] == [image_id]
     assert shelf.remove(kept.store, ("app",), force=False)[-1] == f"Deleted: {image_id}"
 
 
@@ -239,7 +241,7 @@ def test_an_image_goes_with_its_last_name(kept: Shelf) -> None:
         "Untagged: b:1",
         f"Deleted: {image_id}",
     )
-    assert shelf.images(kept.store) == ()
+    assert listing.images(kept.store) == ()
 
 
 def test_an_id_takes_one_name_along_but_several_only_by_force(kept: Shelf) -> None:
@@ -262,15 +264,15 @@ def test_nothing_is_removed_if_one_of_several_is_not_there(kept: Shelf) -> None:
     kept.pull(sample_image(), "a:1")
     with pytest.raises(ImageError, match="no such image: nowhere"):
         shelf.remove(kept.store, ("a:1", "nowhere"), force=False)
-    assert shelf.images(kept.store)[0].names == ("a:1",)
+    assert listing.images(kept.store)[0].names == ("a:1",)
     assert shelf.remove(kept.store, ("nowhere", "a:1"), force=True)[0] == "Untagged: a:1"
 
 
 def test_force_does_not_guess(kept: Shelf) -> None:
     for number in range(40):
         kept.built(State(), f"a:{number}")
-    first = {row.id[7:8] for row in shelf.images(kept.store)}
-    ids = [row.id for row in shelf.images(kept.store)]
+    first = {row.id[7:8] for row in listing.images(kept.store)}
+    ids = [row.id for row in listing.images(kept.store)]
     shared = next(digit for digit in first if sum(each[7:8] == digit for each in ids) > 1)
     with pytest.raises(ImageError, match="several image ids"):
         shelf.remove(kept.store, (shared,), force=True)
@@ -297,7 +299,7 @@ def test_prune_keeps_images_with_names_and_all_that_they_need(kept: Shelf) -> No
     kept.built(state, "app")
     kept.prune()
     assert kept.prune() == ()
-    assert {name for row in shelf.images(kept.store) for name in row.names} == {
+    assert {name for row in listing.images(kept.store) for name in row.names} == {
         "base:latest",
         "app:latest",
     }
@@ -424,7 +426,7 @@ def test_a_prune_that_was_killed_is_finished_by_the_next(tmp_path: Path) -> None
         _killed_while_pruning(root, calls)
         again = Shelf(root)
         again.prune()
-        assert [row.names for row in shelf.images(again.store)] == [("base:latest",)]
+        assert [row.names for row in listing.images(again.store)] == [("base:latest",)]
         assert len(os.listdir(root / "layers")) == len(os.listdir(root / "entries")) == 1
         assert len(os.listdir(root / "blobs/sha256")) == 1
         assert files_of(again, base) == {"shared"}

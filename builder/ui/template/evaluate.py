@@ -222,7 +222,7 @@ class Evaluation:
         name = node.names[-1]
         if receiver is None and not self._strict:
             return None
-        self._member(receiver, name, type_name(receiver))
+        self._member(receiver, name)
         if isinstance(receiver, Record):
             raise self._failure(f"{name} has arguments but cannot be invoked as function")
         raise self._failure(f"{name} is not a method but has arguments")
@@ -260,15 +260,13 @@ class Evaluation:
                 assert_never(node)
 
     def _members(self, value: object, names: tuple[str, ...]) -> object:
-        kind = type_name(value)
+        above: object = None
         for name in names:
-            above, value = value, self._member(value, name, kind)
-            # What a map of several kinds holds has no type of its own in Go.
-            mixed = isinstance(above, Mapping) and not is_of_strings(above)
-            kind = "interface {}" if mixed else type_name(value)
+            above, value = value, self._member(value, name, above)
         return value
 
-    def _member(self, value: object, name: str, kind: str) -> object:
+    def _member(self, value: object, name: str, above: object = None) -> object:
+        """Return a member of a value, which is itself one of `above`."""
         if value is None:
             if self._strict:
                 raise self._failure(f'nil data; no entry for key "{name}"')
@@ -282,6 +280,9 @@ class Evaluation:
             if self._strict and name not in value:
                 raise self._failure(f'map has no entry for key "{name}"')
             return value.get(name)
+        # What a map of several kinds holds has no type of its own in Go.
+        mixed = isinstance(above, Mapping) and not is_of_strings(above)
+        kind = "interface {}" if mixed else type_name(value)
         raise self._failure(f"can't evaluate field {name} in type {kind}")
 
     # Functions.

@@ -27,7 +27,8 @@ _ESCAPES = {
 class Record:
     """A value with named members, as Go's structs: another name is a mistake.
 
-    `kind` is its type in messages, `document` what it is in JSON, if that is not just its members.
+    `kind` is its type in messages, `document` what it is in JSON, or a function that says so, if that is not just its
+    members.
     """
 
     __slots__ = ("document", "kind", "members")
@@ -137,7 +138,7 @@ def to_json(value: object) -> str:
 
 def _plain(value: object) -> object:
     if isinstance(value, Record):
-        document = value.document
+        document = value.document() if callable(value.document) else value.document
         if isinstance(document, Mapping):
             return {key: _plain(each) for key, each in document.items()}
         return _plain(document)

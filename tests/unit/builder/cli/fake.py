@@ -70,8 +70,8 @@ class FakeEngine:
     def run(self, request: Any, _streams: Any, _events: Any, **_options: Any) -> Any:
         return self._answer("run", request, default=0)
 
-    def images(self) -> Any:
-        return self._answer("images", default=())
+    def images(self, wanted: Any) -> Any:
+        return self._answer("images", wanted, default=())
 
     def save(self, names: tuple[str, ...], stream: Any) -> None:
         stream.write(b"archive")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from builder.engine import ImageFilter, LabelFilter
 from builder.errors import ImageError
 from builder.store.pruning import Pruning
 from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
@@ -17,11 +18,12 @@ IMAGES = (
     SimpleNamespace(
         id=ID,
         names=("debian:bookworm", "localhost:5000/debian:12"),
+        digests=(DIGEST, None),
         created=1577934245.0,
         size=74_800_000,
         digest=DIGEST,
     ),
-    SimpleNamespace(id=OTHER, names=(), created=0.0, size=0, digest=None),
+    SimpleNamespace(id=OTHER, names=(), digests=(), created=0.0, size=0, digest=None),
 )
 
 
@@ -54,11 +56,90 @@ def test_images_quiet_prints_each_id_once(capsys: pytest.CaptureFixture[str]) ->
     assert output(capsys, engine, "images", "-aq", "--no-trunc") == f"{ID}\n{OTHER}\n"
 
 
-def test_images_can_be_asked_for_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_asks_for_what_the_filters_and_the_name_say() -> None:
+    engine = FakeEngine()
+    words = ("-f", "label=a=b", "-f", "label=c", "--filter=reference=x*", "-f", "before=a:1")
+    assert lapstrake(engine, "images", *words, "-f", "since=b", "-f", "until=7", "deb*:1") == 0
+    assert lapstrake(engine, "images", "-f", "dangling=true") == 0
+    labels = (LabelFilter("a", "b", wanted=True), LabelFilter("c", None, wanted=True))
+    assert engine.calls == [
+        (
+            "images",
+            (
+                ImageFilter(
+                    references=("x*", "deb*:1"),
+                    labels=labels,
+                    before=("a:1",),
+                    since=("b",),
+                    until=7.0,
+                ),
+            ),
+        ),
+        ("images", (ImageFilter(dangling=True),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("foo=1", "invalid filter `foo`"),
+        ("dangling", "`--filter dangling` has no value"),
+        ("dangling=maybe", "neither true nor false"),
+        ("until=soon", "is no moment"),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_is_refused(
+    capsys: pytest.CaptureFixture[str], word: str, message: str
+) -> None:
+    assert lapstrake(FakeEngine(), "images", "-f", word) == 125
+    assert message in capsys.readouterr().err
+
+
+def test_images_through_a_template(capsys: pytest.CaptureFixture[str]) -> None:
     engine = FakeEngine(images=IMAGES)
-    assert len(output(capsys, engine, "images", "debian").splitlines()) == 2
-    assert len(output(capsys, engine, "images", "localhost:5000/debian:12").splitlines()) == 2
-    assert len(output(capsys, engine, "images", "debian:11").splitlines()) == 1
+    form = "table {{.ID}}\\t{{upper .Repository}}\\t{{.Digest}}"
+    assert output(capsys, engine, "images", "--format", form) == (
+        "IMAGE ID       REPOSITORY              DIGEST\n"
+        f"0123456789ab   DEBIAN                  {DIGEST}\n"
+        "0123456789ab   LOCALHOST:5000/DEBIAN   <none>\n"
+        "eeeeeeeeeeee   <NONE>                  <none>\n"
+    )
+    assert output(capsys, engine, "images", "--format", "{{.Tag}}|") == "bookworm|\n12|\n<none>|\n"
+    assert (
+        output(capsys, engine, "images", "-q", "--format", "x{{.ID}}").count("x0123456789ab") == 2
+    )
+
+
+def test_a_template_that_cannot_be_read_exits_as_in_docker(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lapstrake(FakeEngine(images=IMAGES), "images", "--format", "{{") == 64
+    assert "template parsing error: template: :1: unclosed action" in capsys.readouterr().err
+    assert lapstrake(FakeEngine(images=IMAGES), "images", "--format", "{{.Nope}}") == 1
+    told = capsys.readouterr().err
+    assert "can't evaluate field Nope" in told
+    assert ".Repository" in told
+
+
+def test_images_takes_its_form_from_dockers_configuration(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {}, "imagesFormat": "table {{.Tag}}"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    engine = FakeEngine(images=IMAGES)
+    assert output(capsys, engine, "images") == "TAG\nbookworm\n12\n<none>\n"
+    assert output(capsys, engine, "images", "--format", "{{.ID}}").startswith("0123456789ab\n")
+    assert output(capsys, engine, "images", "-q") == "0123456789ab\neeeeeeeeeeee\n"
+    (tmp_path / "config.json").write_text("{")
+    assert lapstrake(engine, "images") == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("REPOSITORY")
+    assert "cannot be read" in captured.err
+
+
+def test_a_verb_in_the_place_of_a_name_is_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lapstrake(FakeEngine(), "images", "ls") == 0
+    assert "lapstrake image ls" in capsys.readouterr().err
 
 
 def test_images_digests_and_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,6 +152,7 @@ def test_images_digests_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert documents[1]["Tag"] == "12"
     assert documents[1]["CreatedAt"] == "2020-01-02 03:04:05 +0000 UTC"
     assert documents[2]["ID"] == "eeeeeeeeeeee"
+    assert documents[2]["UniqueSize"] == "N/A"
 
 
 def test_history_shows_the_newest_first_and_cuts_long_commands(

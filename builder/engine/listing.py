@@ -1,0 +1,138 @@
+"""Which images there are, and which of them pass the filters of a list.
+
+Source: moby, daemon/images: the filters of `docker images`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from builder.engine.catalogue import Catalogue
+from builder.engine.requests import ImageFilter, ImageRow
+from builder.errors import ContextError, LapstrakeError, UsageError
+from builder.oci.reference import Reference
+from builder.store.images import StoredImage, StoredName
+from builder.store.root import Store
+
+
+def images(store: Store, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow, ...]:  # noqa: B008  frozen
+    """Return the images that pass a filter, the newest first; a damaged configuration is no reason to leave one out.
+
+    Of a name that stands for several platforms, only the image that is meant without one is a row. Configurations
+    are read only where labels are asked for.
+
+    Raises: ImageError: an image that others are to be older or younger than is not here.
+        UsageError: a pattern of names is none.
+    """
+    names: dict[str, list[StoredName]] = {}
+    for name in store.images.names():
+        names.setdefault(name.image, []).append(name)
+    shown_with_others = store.images.named() - names.keys()
+    sizes = store.images.sizes()
+    chosen = _Filter(store, wanted)
+    rows = []
+    for stored in store.images.all():
+        if stored.id in shown_with_others or not chosen.takes(stored):
+            continue
+        own = names.get(stored.id, [])
+        matching = [name for name in own if chosen.names(name)]
+        if not chosen.takes_names(own, matching):
+            continue
+        rows.append(_row(store, stored, matching, sizes.get(stored.id)))
+    return tuple(rows)
+
+
+def _row(store: Store, stored: StoredImage, names: list[StoredName], size: int | None) -> ImageRow:
+    digests = tuple(name.digest for name in names)
+    return ImageRow(
+        id=stored.id,
+        names=tuple(Reference.parse(name.reference).familiar() for name in names),
+        digests=digests,
+        created=stored.created,
+        size=_opened_size(store, stored) if size is None else size,
+        digest=next((digest for digest in digests if digest), stored.manifest),
+    )
+
+
+def _opened_size(store: Store, stored: StoredImage) -> int:
+    """Return the size of an image whose layers the index does not know."""
+    catalogue = Catalogue(store)
+    try:
+        return sum(map(catalogue.layer_size, catalogue.open(stored.id).state.layers))
+    except LapstrakeError:
+        return stored.size
+
+
+class _Filter:
+    """A filter over a store."""
+
+    def __init__(self, store: Store, wanted: ImageFilter) -> None:
+        self._store = store
+        self._wanted = wanted
+        self._patterns = [_Pattern(text) for text in wanted.references]
+        self._before = min(self._moments(wanted.before), default=None)
+        self._since = max(self._moments(wanted.since), default=None)
+
+    def _moments(self, names: tuple[str, ...]) -> Iterator[float]:
+        for name in names:
+            image_id, _ = Catalogue(self._store).find(name)
+            stored = self._store.images.get(image_id)
+            if stored is not None:
+                yield stored.created
+
+    def takes(self, image: StoredImage) -> bool:
+        """Tell whether an image passes, its names apart."""
+        if self._before is not None and image.created >= self._before:
+            return False
+        if self._since is not None and image.created <= self._since:
+            return False
+        if self._wanted.until is not None and image.created >= self._wanted.until:
+            return False
+        if not self._wanted.labels:
+            return True
+        labels = _labels(self._store, image)
+        return all(each.takes(labels) for each in self._wanted.labels)
+
+    def names(self, name: StoredName) -> bool:
+        """Tell whether a name is to be shown."""
+        if not self._patterns:
+            return True
+        reference = Reference.parse(name.reference)
+        return any(pattern.matches(reference) for pattern in self._patterns)
+
+    def takes_names(self, all_names: list[StoredName], matching: list[StoredName]) -> bool:
+        """Tell whether an image with these names, and of them these that match, passes."""
+        if self._wanted.dangling is not None and self._wanted.dangling is bool(all_names):
+            return False
+        return bool(matching) or not self._patterns
+
+
+def _labels(store: Store, image: StoredImage) -> dict[str, str]:
+    try:
+        return dict(Catalogue(store).open(image.id).config.config.labels)
+    except LapstrakeError:
+        return {}
+
+
+class _Pattern:
+    """A pattern of names, whose wildcards stop at slashes; it may leave the tag out."""
+
+    def __init__(self, text: str) -> None:
+        from builder.source.pattern import compile_component
+
+        try:
+            self._components = [compile_component(each) for each in text.split("/")]
+        except ContextError as error:
+            raise UsageError(f"`{text[:80]}` is no pattern of names") from error
+
+    def matches(self, reference: Reference) -> bool:
+        return self._match(reference.familiar()) or self._match(reference.familiar_name)
+
+    def _match(self, name: str) -> bool:
+        from builder.source.pattern import matches
+
+        parts = name.split("/")
+        return len(parts) == len(self._components) and all(
+            matches(component, part)
+            for component, part in zip(self._components, parts, strict=True)
+        )
