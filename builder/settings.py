@@ -33,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `proxies` are the proxy variables in the spelling in which they were found, as name and value.
     `config_home` and `home` are the user's directories, `session_auth` is the `auth.json` that containers' programs write.
     `auth_file` is read in the place of all files with credentials; `ci_credentials` are host, user, password and the name
-    of the variable. `insecure_registries` are hosts with ports. `source_date_epoch` is in seconds, `max_size` in bytes. `ca_certs` are files with certificates that are trusted as well, by steps too.
+    of the variable. `insecure_registries` are hosts with ports. `source_date_epoch` is what was set, a number or not; `max_size` is in bytes. `ca_certs` are files with certificates that are trusted as well, by steps too.
     """
 
     root: str
@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ca_bundle: str | None = None
     ca_certs: tuple[str, ...] = ()
     executor: str = LOCAL
-    source_date_epoch: int | None = None
+    source_date_epoch: str | None = None
     default_platform: str | None = None
     docker_auth_config: str | None = None
     home: str = ""
@@ -100,7 +100,7 @@ def read(
         ca_bundle=text("REQUESTS_CA_BUNDLE") or text("CURL_CA_BUNDLE") or text("SSL_CERT_FILE"),
         ca_certs=tuple(each for each in environ.get("LAPSTRAKE_CA_CERT", "").split(":") if each),
         executor=_executor(text("LAPSTRAKE_EXECUTOR")),
-        source_date_epoch=_epoch(text("SOURCE_DATE_EPOCH")),
+        source_date_epoch=text("SOURCE_DATE_EPOCH"),
         default_platform=text("DOCKER_DEFAULT_PLATFORM"),
         docker_auth_config=text("DOCKER_AUTH_CONFIG"),
         home=home,
@@ -313,17 +313,6 @@ def _executor(text: str | None) -> str:
             f"`{text}` in $LAPSTRAKE_EXECUTOR is not known", hint=f"use {LOCAL} or {PROCESS}"
         )
     return text or LOCAL
-
-
-def _epoch(text: str | None) -> int | None:
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 12):
-        raise UsageError(
-            f"`{text[:40]}` in $SOURCE_DATE_EPOCH is not a number of seconds",
-            hint="set it to a whole number of seconds since 1970, such as `date +%s` prints",
-        )
-    return int(text)
 
 
 def _home() -> str:

@@ -7,16 +7,14 @@ from collections.abc import Iterable, Mapping
 from builder.diagnostics import Diagnostic, Severity
 from builder.dockerfile import suggest
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Arg, Argument, Dockerfile, Instruction
+from builder.dockerfile.instructions import Arg, Instruction
 from builder.dockerfile.mistakes import Mistakes
-from builder.errors import DockerfileError, UsageError
 from builder.oci.platform import Platform
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 """Arguments that every RUN sees in both cases without ARG; they count for no key and no history."""
 
 _PLATFORM_NAMES = ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
-_MOST_DIGITS = 12
 _EPOCH = "SOURCE_DATE_EPOCH"
 _OF_THE_BUILDER = (
     "BUILDKIT_BUILD_NAME",
@@ -76,47 +74,6 @@ def global_arguments(
                 with mistakes.collecting():
                     known[name] = expander.expand(argument.default, known.get)
     return known
-
-
-def epoch(
-    dockerfile: Dockerfile, given: Mapping[str, str], arguments: Mapping[str, str]
-) -> int | None:
-    """Return the seconds that SOURCE_DATE_EPOCH sets, given or as a global argument; None when it does not.
-
-    Raises: UsageError: it is given, and no number. DockerfileError: an ARG says so.
-    """
-    text = given.get(_EPOCH, arguments.get(_EPOCH, ""))
-    if not text:
-        return None
-    digits = text.removeprefix("-").removeprefix("+")
-    if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS:
-        return int(text)
-    message = f"{_EPOCH} is at most {_MOST_DIGITS} digits of seconds, not `{text[:60]}`"
-    notes = ("taking the time from a context or a stage is not supported yet",)
-    hint = f"give it as a number: `--build-arg {_EPOCH}=$(git log -1 --format=%ct)`"
-    declared = None if _EPOCH in given else _global(dockerfile.instructions, _EPOCH)
-    if declared is None:
-        raise UsageError(message, notes=notes, hint=hint)
-    raise DockerfileError(
-        message,
-        code="dockerfile.unsupported",
-        span=(declared.default or declared.name).span,
-        source=dockerfile.source,
-        notes=notes,
-        hint=hint,
-    )
-
-
-def _global(instructions: Iterable[Instruction], name: str) -> Argument | None:
-    """Return the last declaration of a name, with a default, above the first FROM."""
-    found = None
-    for instruction in instructions:
-        if not isinstance(instruction, Arg):
-            break
-        for argument in instruction.arguments:
-            if argument.name.text == name and argument.default is not None:
-                found = argument
-    return found
 
 
 def proxy_environment(given: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from builder.diagnostics import Diagnostic, Span
-from builder.dockerfile import scope, suggest, supported
+from builder.dockerfile import moments, scope, suggest, supported
 from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
@@ -42,6 +42,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     ignore: str = ""
     ignore_name: str = ".dockerignore"
     contexts: tuple[tuple[str, str], ...] = ()
+    moments: bool = False
+    """Whether a time that is to be taken from elsewhere is asked for, by `MomentNeeded`; else none is given."""
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +220,7 @@ class _Planner:
             outlines.globals_unsure = ALWAYS
         epoch = None
         with self.mistakes.collecting():
-            epoch = scope.epoch(self.dockerfile, self.given, self.arguments)
+            epoch = self._epoch()
         self._replace_stages()
         outlines.resolve(self.arguments)
         needed = self._needed(None if self.request.all_stages else target)
@@ -243,6 +245,15 @@ class _Planner:
             stage_names=tuple(outlines.names),
             epoch=epoch,
         )
+
+    def _epoch(self) -> int | None:
+        names = [name for name, _ in self.request.contexts]
+        try:
+            return moments.epoch(self.dockerfile, self.given, self.arguments, names, self.outlines)
+        except moments.MomentNeeded:
+            if self.request.moments:
+                raise
+            return None
 
     def _replace_stages(self) -> None:
         """Take named contexts for the stages of their names."""

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 MAIN = "context"
 """What a graph calls the main context."""
 
+_EPOCH = "SOURCE_DATE_EPOCH"
+
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
     """What a build made: the image, how many steps it took, and the records that are to go into the image.
@@ -113,6 +115,7 @@ class Build:
         self._sharing: Sharing | None = None
         self._executor = _executor(settings, store, behind)
         self._next_id = 1
+        self._said: list[Diagnostic] = []
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
     def run(self) -> Built:
@@ -164,7 +167,7 @@ class Build:
             store=self._store,
             fetch=self._fetch,
             stdin=self._stdin,
-            build_args=self._request.build_args,
+            build_args=self._build_args(),
         ) as beginning:
             try:
                 return self._build(beginning)
@@ -213,7 +216,13 @@ class Build:
             contexts=() if self._named is None else self._named.kinds,
         )
         try:
-            plan = planned(question, self._store.cache, local=self._local, resolve=self._resolve)
+            plan = planned(
+                question,
+                self._store.cache,
+                local=self._local,
+                resolve=self._resolve,
+                moment=lambda name, op: self._moment(name, op or self._source(name, beginning)),
+            )
         except DockerfileError as error:
             # What the checks found is told also when it is what ends the build.
             for warning in getattr(error, "warnings", ()):
@@ -258,16 +267,15 @@ class Build:
             verify=self._request.verify_cache,
             normalize=self._request.cache_normalize,
         ).solve()
-        epoch = self._epoch(plan)
-        image = self._image(plan, solved, epoch)
+        image = self._image(plan, solved)
         for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
             remarks = (*remarks, remark)
-        warnings = (*beginning.warnings, *plan.warnings, *remarks)
+        warnings = (*beginning.warnings, *plan.warnings, *self._said, *remarks)
         return Built(
             image=image,
             inherited=Inherited.of(with_whole_history(plan.config)),
-            epoch=epoch,
+            epoch=plan.epoch,
             steps=solved.steps,
             cached=solved.cached,
             warnings=warnings,
@@ -282,10 +290,6 @@ class Build:
             return Origin(base=plan.base, digest=str(given))
         name = self._store.images.name(plan.base)
         return Origin(base=plan.base, digest=None if name is None else name.digest)
-
-    def _epoch(self, plan: Plan) -> int | None:
-        """Return the time that the image gets: the build argument wins over the environment, which Docker passes on as one."""
-        return self._settings.source_date_epoch if plan.epoch is None else plan.epoch
 
     def _unused_secrets(self, graph: Graph) -> tuple[Diagnostic, ...]:
         if self._secrets is None:
@@ -310,7 +314,30 @@ class Build:
         given = [(name, value) for name, value in self._request.build_args if value is not None]
         names = {name for name, _ in given}
         proxies = [(name, value) for name, value in self._settings.proxies if name not in names]
+        # As with Docker, the variable is a build argument like any other, for those steps that declare it.
+        epoch = self._settings.source_date_epoch
+        if epoch is not None and _EPOCH not in names:
+            given.append((_EPOCH, epoch))
         return (*given, *proxies)
+
+    def _source(self, name: str, beginning: Beginning) -> HttpSource | GitSource | None:
+        """Return what a context, the main one or one by name, is fetched from."""
+        if name == MAIN or self._named is None:
+            return beginning.remote
+        return self._named.remote(name)
+
+    def _moment(self, name: str, op: HttpSource | GitSource | None) -> int | None:
+        """Return the time of something remote in seconds; None where it has none."""
+        from builder.engine.moments import nothing_to_take, time_of
+
+        found = None if op is None else time_of(op, self._fetch, self._store)
+        if found is None:
+            self._say(nothing_to_take(name))
+        return found
+
+    def _say(self, remark: Diagnostic) -> None:
+        self._events.emit(Warned(diagnostic=remark))
+        self._said.append(remark)
 
     def _local(self, needed: Needed) -> Found | None:
         """Return an image of the store, or of a layout on disk, without asking anybody."""
@@ -374,9 +401,9 @@ class Build:
 
         return certificates(self._settings.ca_certs)
 
-    def _image(self, plan: Plan, solved: Solved, epoch: int | None) -> LocalImage:
+    def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = with_whole_history(plan.config)
-        times = _times(config, plan, solved)
+        times, epoch = _times(config, plan, solved), plan.epoch
         if epoch is not None:
             times = [rfc3339(epoch)] * len(times)
         for step, time in zip(plan.history, times, strict=True):

@@ -34,6 +34,7 @@ DOWNLOADED = "context"
 
 _DEFAULT = "Dockerfile"
 _KEEP_GIT = "BUILDKIT_CONTEXT_KEEP_GIT_DIR"
+_EPOCH = "SOURCE_DATE_EPOCH"
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _HEAD = 1 << 12
 _SHOWN = 5
@@ -61,6 +62,8 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     source: SourceFile
     context: LocalContext
     warnings: tuple[Diagnostic, ...] = ()
+    remote: HttpSource | GitSource | None = None
+    """What the context was fetched from, None where it was here."""
 
 
 @contextmanager
@@ -98,7 +101,12 @@ def _begin(
         return local.from_stdin(asked.dockerfile)
     if os.path.isdir(asked.context):
         return _in_place(asked, local, fetch)
-    remote = remote_source(asked.context, keep_git_dir=dict(build_args).get(_KEEP_GIT) in _TRUE)
+    given = dict(build_args)
+    remote = remote_source(
+        asked.context,
+        keep_git_dir=given.get(_KEEP_GIT) in _TRUE,
+        commit_times=bool(given.get(_EPOCH)),
+    )
     if remote is None:
         raise ContextError(
             f"the build context `{asked.context}` is not a directory",
@@ -108,8 +116,12 @@ def _begin(
     return _from_remote(asked, remote, local, fetch)
 
 
-def remote_source(text: str, *, keep_git_dir: bool = False) -> HttpSource | GitSource | None:
+def remote_source(
+    text: str, *, keep_git_dir: bool = False, commit_times: bool = False
+) -> HttpSource | GitSource | None:
     """Return what a context's URL names, None for no URL; a repository may be written `github.com/…`.
+
+    With `commit_times` the files of a repository are as old as the commit.
 
     Raises: ContextError: it is a URL, but none that can be fetched.
     """
@@ -140,7 +152,7 @@ def remote_source(text: str, *, keep_git_dir: bool = False) -> HttpSource | GitS
         keep_git_dir=keep_git_dir or bool(remote.keep_git_dir),
         submodules=remote.submodules is not False,
         checksum=remote.checksum,
-        commit_times=remote.commit_times,
+        commit_times=commit_times or remote.commit_times,
         fetch_by_commit=remote.fetch_by_commit,
     )
 
@@ -170,12 +182,12 @@ def _from_remote(
             head = _read_head(file.fileno())
             if not _is_archive(head):
                 source = inside(context.root, DOWNLOADED, shown=remote.url)
-                return Beginning(source=source, context=_plain(context.root))
+                return Beginning(source=source, context=_plain(context.root), remote=remote)
             context = local.unpack(head, file.fileno())
     else:
         context = _plain(context.root)
     source = local.text_on_stdin() if name == STDIN else inside(context.root, name)
-    return Beginning(source=source, context=context)
+    return Beginning(source=source, context=context, remote=remote)
 
 
 def _plain(root: str) -> LocalContext:

@@ -20,7 +20,9 @@ from builder.oci.config import ImageConfig
 from builder.store.cache import CacheIndex
 
 if TYPE_CHECKING:
+    from builder.dockerfile.moments import MomentNeeded
     from builder.dockerfile.stages import PlanRequest
+    from builder.graph.operations import GitSource, HttpSource
 
 
 class Needed(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +96,9 @@ Found = tuple[str, ImageConfig]
 NearStage = Callable[[str], str | None]
 """Names the stage that a reference which cannot be found may have meant."""
 
+Moment = Callable[[str, "HttpSource | GitSource | None"], "int | None"]
+"""Takes the time of a build, in seconds, from a source of a stage, or else from a context by its name; None if it has none."""
+
 
 def planned(
     question: Question,
@@ -101,17 +106,65 @@ def planned(
     *,
     local: Callable[[Needed], Found | None],
     resolve: Callable[[Needed, NearStage], Found],
+    moment: Moment,
 ) -> Plan:
     """Return the plan, from memory if nothing it depends on has changed and every image is here.
 
     `local` looks an image up without asking anybody, `resolve` gets it from wherever it is; the latter is
-    also told how to find a stage with a name near that of an image.
+    also told how to find a stage with a name near that of an image. `moment` is asked for the time of the build where
+    that is to be taken from somewhere.
 
     Raises: DockerfileError: see `dockerfile.parse`, `plan` and `lower`; whatever `resolve` raises.
     """
-    digest = question.digest()
-    plan = _remembered(digest, cache, local) or _worked_out(question, digest, cache, local, resolve)
+    plan = _remembered(question.digest(), cache, local)
+    if plan is None:
+        from builder.dockerfile.moments import MomentNeeded
+
+        try:
+            plan = _worked_out(question, cache, local, resolve)
+        except MomentNeeded as needed:
+            question = _with_moment(question, needed, moment)
+            remembered = _remembered(question.digest(), cache, local)
+            plan = remembered or _worked_out(question, cache, local, resolve)
     return _with_source(plan, question.source)
+
+
+def _with_moment(question: Question, needed: MomentNeeded, moment: Moment) -> Question:
+    """Return the question with the time of the build as a number, or as none."""
+    from builder.dockerfile.moments import NAME
+
+    op = _source_of(question, needed.text) if needed.stage else None
+    seconds = moment(needed.text, op)
+    others = [(name, value) for name, value in question.build_args if name != NAME]
+    text = "" if seconds is None else str(seconds)
+    return msgspec.structs.replace(question, build_args=(*others, (NAME, text)))
+
+
+def _source_of(question: Question, stage: str) -> HttpSource | GitSource:
+    """Return what a stage adds that is nothing but one ADD of something remote.
+
+    Raises: DockerfileError: it adds something else, or cannot be understood.
+    """
+    from builder.dockerfile import moments
+    from builder.dockerfile.lower import lower
+    from builder.dockerfile.parse import read
+    from builder.dockerfile.stages import plan
+    from builder.graph.operations import GitSource, HttpSource
+
+    dockerfile = read(question.source).dockerfile
+    assert dockerfile is not None
+    others = [(name, value) for name, value in question.build_args if name != moments.NAME]
+    alone = msgspec.structs.replace(
+        question, target=stage, build_args=(*others, (moments.NAME, ""))
+    )
+    planned = plan(dockerfile, _request(alone))
+    if planned.images:
+        raise moments.not_one_source(planned.target.head.span, dockerfile)
+    graph = lower(planned, {}).graph
+    ops = [each.op for each in graph.vertices if isinstance(each.op, HttpSource | GitSource)]
+    if len(ops) != 1:
+        raise moments.not_one_source(planned.target.head.span, dockerfile)
+    return ops[0]
 
 
 def _with_source(plan: Plan, source: SourceFile) -> Plan:
@@ -143,7 +196,6 @@ def _remembered(
 
 def _worked_out(
     question: Question,
-    digest: str,
     cache: CacheIndex,
     local: Callable[[Needed], Found | None],
     resolve: Callable[[Needed, NearStage], Found],
@@ -188,7 +240,7 @@ def _worked_out(
         time.time(),
         None if lowered.base is None else lowered.base.reference,
     )
-    encode = msgspec.msgpack.encode
+    encode, digest = msgspec.msgpack.encode, question.digest()
     cache.remember_parsed(digest, encode(list(ids)))
     cache.remember_parsed(framed_digest((digest, list(ids.values()))), encode(answer))
     return answer
@@ -206,6 +258,7 @@ def _request(question: Question) -> PlanRequest:
         ignore=question.ignore,
         ignore_name=question.ignore_name,
         contexts=question.contexts,
+        moments=True,
     )
 
 

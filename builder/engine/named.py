@@ -71,6 +71,10 @@ class NamedContexts:
         layout = self._layouts.get(reference)
         return None if layout is None else load(layout, Platform.parse(platform), store)
 
+    def remote(self, name: str) -> HttpSource | GitSource | None:
+        """Return what a context is fetched from, None for one that is here, or an image."""
+        return self._given[name].remote
+
     def is_layout(self, reference: str) -> bool:
         """Tell whether a canonical reference stands for a layout on this machine."""
         return reference in self._layouts

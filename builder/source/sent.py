@@ -12,10 +12,12 @@ import msgspec
 from builder.errors import ContextError, LayerError
 from builder.layer.apply import apply
 from builder.layer.foreign import tidy
-from builder.layer.read import Member
+from builder.layer.pack import SECOND
+from builder.layer.read import Limits, Member, TarReader
 from builder.layer.unwrapping import unwrapped
 
 _DEVICES = frozenset(b"34")
+_REGULAR = frozenset(b"0\0007")
 _MOST_DEVICES = 1000
 
 
@@ -65,6 +67,23 @@ def unpack(arguments: object, fds: tuple[int, ...], report: object) -> object:
     with open(f"{request.root}.owners", "wb") as file:
         file.write(msgspec.msgpack.encode(owners))
     return {"devices": [path for path in devices if not os.path.lexists(f"{request.root}/{path}")]}
+
+
+def newest(arguments: object, fds: tuple[int, ...], report: object) -> object:
+    """Find the time of the newest regular file of an archive, the first descriptor, compressed or not.
+
+    Returns: `seconds` since 1970; None for what is no archive, or has no file.
+    """
+    del arguments, report
+    found: int | None = None
+    try:
+        for member in TarReader(unwrapped(_Rejoined(b"", fds[0])), Limits()).members():
+            if member.typeflag in _REGULAR:
+                seconds = member.mtime // SECOND
+                found = seconds if found is None else max(found, seconds)
+    except LayerError:
+        return {"seconds": None}
+    return {"seconds": found}
 
 
 def _of_it(message: str) -> str:

@@ -282,7 +282,7 @@ def test_an_image_with_another_configuration_alone_keeps_the_time_of_its_first_b
 
 
 def test_the_source_date_is_the_time_of_the_image(tmp_path: Path, context: Path) -> None:
-    with workshop_in(tmp_path, source_date_epoch=981_158_400) as shop:
+    with workshop_in(tmp_path, source_date_epoch="981158400") as shop:
         image = shop.build(context, "RUN echo 1 > /f").image
     assert image.document["created"] == "2001-02-03T00:00:00Z"
 

@@ -157,7 +157,7 @@ class TestArgumentsToTheBuilder:
         assert lowered("FROM scratch", build_args={"SOURCE_DATE_EPOCH": ""}).epoch is None
         assert lowered("FROM scratch\nARG SOURCE_DATE_EPOCH=1").epoch is None
 
-    @pytest.mark.parametrize("value", ["context", "1.5", "1_0", " 1", "--1", "9" * 20])
+    @pytest.mark.parametrize("value", ["yesterday", "1.5", "1_0", " 1", "--1", "9" * 20])
     def test_another_time_is_refused(self, value: str) -> None:
         error = error_of(planned, "FROM scratch", build_args={"SOURCE_DATE_EPOCH": value})
         assert isinstance(error, UsageError)
@@ -166,7 +166,30 @@ class TestArgumentsToTheBuilder:
         error = error_of(
             planned, "ARG SOURCE_DATE_EPOCH=1\nARG SOURCE_DATE_EPOCH=stage\nFROM scratch"
         )
-        assert (error.code, marked(error)) == ("dockerfile.unsupported", "stage")
+        assert (error.code, marked(error)) == ("dockerfile.syntax", "stage")
+
+    @pytest.mark.parametrize("value", ["context", "Source"])
+    def test_a_time_from_elsewhere_is_asked_for_only_by_builds(self, value: str) -> None:
+        file = "FROM scratch AS source\nADD http://a/b /\nFROM scratch"
+        assert lowered(file, build_args={"SOURCE_DATE_EPOCH": value}).epoch is None
+
+    @pytest.mark.parametrize(
+        "stage",
+        [
+            "FROM debian AS source\nADD http://a/b /",
+            "FROM scratch AS source",
+            "FROM scratch AS source\nADD http://a/b /\nENV a=b",
+            "FROM scratch AS source\nADD http://a/b /\nADD http://a/c /",
+            "FROM scratch AS source\nADD http://a/b http://a/c /d/",
+            "FROM scratch AS source\nADD <<f /\nf",
+        ],
+    )
+    def test_a_stage_has_a_time_only_if_it_is_one_remote_file(self, stage: str) -> None:
+        file = f"ARG SOURCE_DATE_EPOCH=source\n{stage}\nFROM scratch"
+        error = error_of(planned, file)
+        assert error.code == "dockerfile.syntax"
+        assert error.message.startswith("SOURCE_DATE_EPOCH names a stage")
+        assert error.span is not None
 
     def test_what_is_not_done_is_refused_by_name(self) -> None:
         name = "BUILDKIT_MULTI_PLATFORM"
