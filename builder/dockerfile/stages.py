@@ -20,7 +20,7 @@ from builder.dockerfile.naming import argument_hint, neither, no_reference
 from builder.dockerfile.outline import Outline, Outlines, Used
 from builder.errors import DockerfileError, LapstrakeError, ReferenceInvalid
 from builder.oci.platform import Platform
-from builder.oci.reference import Reference
+from builder.oci.reference import Reference, short_name
 
 SCRATCH_NAME = "scratch"
 
@@ -47,11 +47,15 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):
-    """An image that must be resolved: the reference is canonical, the span that of its first use."""
+    """An image that must be resolved: the reference is canonical, the span that of its first use.
+
+    `short` is the name as it was written, if it names no registry: others than Docker's may then be meant.
+    """
 
     reference: str
     platform: str
     span: Span
+    short: str = ""
 
 
 class StageBase(msgspec.Struct, frozen=True, tag=True):
@@ -392,5 +396,7 @@ class _Planner:
             raise no_reference(error, name, word, stages, self.arguments, self.expander) from error
         key = (reference, str(platform))
         if key not in self.images:
-            self.images[key] = ImageNeeded(reference=reference, platform=key[1], span=word.span)
+            self.images[key] = ImageNeeded(
+                reference=reference, platform=key[1], span=word.span, short=short_name(name)
+            )
         return ImageBase(self.images[key])

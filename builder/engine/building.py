@@ -356,9 +356,19 @@ class Build:
             error.hint = f"pull it again: `lapstrake pull {familiar}`"
             error.span = needed.span
             raise
+        if image is None and needed.short:
+            image = self._under_another_name(needed, wanted)
         if image is None or not wanted.matches(image.platform):
             return None
         return self._take(needed, image)
+
+    def _under_another_name(self, needed: Needed, wanted: Platform) -> LocalImage | None:
+        """Return the image that a short name means here, where aliases or search registries say what it means."""
+        for name in self._registries().names(needed.short, Reference.parse(needed.reference)):
+            image = self._catalogue.by_reference(name, wanted)
+            if image is not None:
+                return image
+        return None
 
     def _take(self, needed: Needed, image: LocalImage) -> Found:
         self._states[needed.reference, needed.platform] = image.state
@@ -372,7 +382,9 @@ class Build:
         vertex_id, self._next_id = self._next_id, self._next_id + 1
         reference, platform = Reference.parse(needed.reference), Platform.parse(needed.platform)
         try:
-            pulled = self._registries().pull(reference, platform, self._events, vertex_id)
+            registries = self._registries()
+            reference = registries.where(registries.names(needed.short, reference))
+            pulled = registries.pull(reference, platform, self._events, vertex_id)
         except RegistryError as error:
             from builder.engine.missing import explain
 

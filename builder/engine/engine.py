@@ -24,7 +24,7 @@ from builder.engine.requests import (
 from builder.errors import LapstrakeError, UsageError
 from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
-from builder.oci.reference import Reference
+from builder.oci.reference import Reference, short_name
 from builder.settings import Settings
 from builder.solve.translate import Behind, translated
 from builder.store.builds import About
@@ -299,7 +299,8 @@ class Engine(Moving):
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
         wanted = Platform.parse(platform) if platform else Platform.host()
-        return self._registries.pull(Reference.parse(reference), wanted, events)
+        names = self._registries.names(short_name(reference), Reference.parse(reference))
+        return self._registries.pull(self._registries.where(names), wanted, events)
 
     def push(self, reference: str, events: EventSink) -> PushResult:
         """Send an image under a name that it has here.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from builder.diagnostics import Diagnostic, Severity
+from builder.errors import ImageError, RegistryError
+from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
 from builder.registry.configuration import Configuration, Places
 from builder.registry.credentials import Given, Keyring, Sources
@@ -17,6 +20,7 @@ class Lookup:
     def __init__(self, settings: Settings, cancelled: Callable[[], bool]) -> None:
         self._settings = settings
         self._cancelled = cancelled
+        self._remarks: list[Diagnostic] = []
         self.configuration = Configuration(places_of(settings), settings.insecure_registries)
         self.keyring = Keyring(
             sources_of(settings), helpers=lambda: self.configuration.conf.helpers
@@ -35,6 +39,29 @@ class Lookup:
     def client(self) -> RegistryClient:
         """Return a client."""
         return RegistryClient(self.transport(), self.keyring, self.configuration)
+
+    def where(self, client: RegistryClient, names: tuple[Reference, ...]) -> Reference:
+        """Return the first of several names that its registry knows; the last is not asked for."""
+        for name in names[:-1]:
+            try:
+                client.head_manifest(name)
+            except (RegistryError, ImageError) as error:
+                self._remarks.append(
+                    Diagnostic(
+                        severity=Severity.NOTE,
+                        code="",
+                        message=f"`{name.familiar()}` was not found, and the next registry is asked",
+                        notes=(error.message, *error.notes),
+                    )
+                )
+            else:
+                return name
+        return names[-1]
+
+    def remarks(self) -> tuple[Diagnostic, ...]:
+        """Return what is to be said of names since the last time."""
+        said, self._remarks = tuple(self._remarks), []
+        return said
 
 
 def places_of(settings: Settings) -> Places:

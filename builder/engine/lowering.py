@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 
 class Needed(msgspec.Struct, frozen=True, array_like=True):
-    """An image that the Dockerfile names: canonical reference, platform, and where it stands."""
+    """An image that the Dockerfile names: canonical reference, platform, where it stands, and `ImageNeeded.short`."""
 
     reference: str
     platform: str
     span: Span
+    short: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, array_like=True):
@@ -208,7 +209,7 @@ def _worked_out(
     ids: dict[Needed, str] = {}
 
     def known(image: ImageNeeded) -> ImageConfig | None:
-        needed = Needed(image.reference, image.platform, image.span)
+        needed = Needed(image.reference, image.platform, image.span, image.short)
         found = local(needed)
         if found is None:
             return None
@@ -216,7 +217,7 @@ def _worked_out(
         return config
 
     def configuration(image: ImageNeeded, plan: BuildPlan) -> ImageConfig:
-        needed = Needed(image.reference, image.platform, image.span)
+        needed = Needed(image.reference, image.platform, image.span, image.short)
         ids[needed], config = resolve(needed, plan.near_stage)
         return config
 

@@ -9,7 +9,7 @@ import msgspec
 from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
 from builder.engine.requests import PullResult, PushResult
 from builder.errors import ImageError
-from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted
+from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
@@ -48,6 +48,17 @@ class Registries:
             self._client = self._looked_up().client()
         return self._client
 
+    def names(self, short: str, reference: Reference) -> tuple[Reference, ...]:
+        """Return what a name may mean, in order; `short` is how it was written without a registry, or "".
+
+        Raises: RegistryError: `registry.config`. ReferenceInvalid: it may mean several, which are not to be tried.
+        """
+        return self._looked_up().configuration.names(short, reference) if short else (reference,)
+
+    def where(self, names: tuple[Reference, ...]) -> Reference:
+        """Return the first of several names that its registry knows; the last is not asked for."""
+        return self._looked_up().where(self.client(), names) if len(names) > 1 else names[0]
+
     def pull(
         self, reference: Reference, platform: Platform | None, events: EventSink, vertex_id: int = 1
     ) -> PullResult:
@@ -72,8 +83,12 @@ class Registries:
             catalogue = Catalogue(self._store)
             image_id = catalogue.register_pulled(pulled.manifest, pulled.config)
         except LapstrakeError as error:
+            tried = [each.message for each in self._looked_up().remarks()]
+            error.notes = (*error.notes, *tried)
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
+        for remark in (*self._looked_up().remarks(), *self.client().remarks()):
+            events.emit(Warned(diagnostic=remark))
         digest = str(pulled.descriptor.digest)
         if pulled.index is None:
             catalogue.name(reference, image_id, digest)

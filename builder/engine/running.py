@@ -14,7 +14,7 @@ from builder.engine.requests import RunRequest
 from builder.errors import Cancelled, ContainerError, ImageError, LapstrakeError, UsageError
 from builder.events import EventSink
 from builder.oci.platform import Platform
-from builder.oci.reference import Reference
+from builder.oci.reference import Reference, short_name
 from builder.solve.translate import Behind
 from builder.store.root import Store
 from runtime.forward import Forward
@@ -94,8 +94,13 @@ def _image(
         local = _local(catalogue, request, wanted)
         if local is not None:
             return local
-    reference = Reference.parse(request.image)
-    pulled = registries.pull(reference, wanted or Platform.host(), events)
+    names = registries.names(short_name(request.image), Reference.parse(request.image))
+    if request.pull != "always":
+        for name in names:
+            found = catalogue.by_reference(name, wanted)
+            if found is not None and (wanted is None or found.platform.matches(wanted)):
+                return found
+    pulled = registries.pull(registries.where(names), wanted or Platform.host(), events)
     return catalogue.open(pulled.image_id)
 
 
