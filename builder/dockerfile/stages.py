@@ -29,7 +29,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a Dockerfile: platforms as `os/architecture[/variant]`, build arguments and labels by name.
 
     `target_platform` "" is the host's. `ignore` is the text of the context's ignore file, for the checks.
-    `contexts` are named contexts, by name: "local", or "image:" and a reference. `all_stages` counts what the
+    `contexts` are named contexts, by name: "local", or "image:" and a reference. With `several`, other platforms are built
+    beside this one, and the names of steps tell them apart. `all_stages` counts what the
     target does not need as needed too; there is no other target then than the last.
     """
 
@@ -44,6 +45,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     contexts: tuple[tuple[str, str], ...] = ()
     moments: bool = False
     """Whether a time that is to be taken from elsewhere is asked for, by `MomentNeeded`; else none is given."""
+    several: bool = False
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue
+from builder.engine.catalogue import Catalogue, OfPlatform
 from builder.engine.moving import Moving
 from builder.engine.requests import (
     BuildRequest,
@@ -17,6 +17,7 @@ from builder.engine.requests import (
     HistoryRow,
     ImageFilter,
     ImageRow,
+    PlatformImage,
     PullResult,
     PushResult,
     RunRequest,
@@ -34,7 +35,7 @@ from runtime.launch import Cancellation, Launcher
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
     from builder.diagnostics import Diagnostic
-    from builder.engine.building import Built
+    from builder.engine.built import Built, BuiltImage
     from builder.engine.calls import CallResult
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
@@ -150,21 +151,21 @@ class Engine(Moving):
             trail=events.trace,
             stdin=stdin,
         ).run()
-        for reference in references:
-            self._catalogue.name(reference, built.image.id)
+        self._name(references, built)
         digest, warnings = self._deliver(request, references, built, events)
-        stored = self._store.images.get(built.image.id)
+        images = tuple([self._of_platform(each) for each in built.images])
         done = BuildDone(
             at=time.monotonic() - started,
             image_id=built.image.id,
             names=tuple(reference.familiar() for reference in references),
-            size=stored.size if stored is not None else 0,
+            size=sum([each.size for each in images]),
             steps=built.steps,
             cached=built.cached,
         )
         events.emit(done)
         result = BuildResult(
             image_id=built.image.id,
+            platforms=images,
             names=done.names,
             digest=digest,
             size=done.size,
@@ -174,6 +175,22 @@ class Engine(Moving):
             warnings=(*built.warnings, *warnings),
         )
         return result, done
+
+    def _name(self, references: tuple[Reference, ...], built: Built) -> None:
+        """Let names stand for what was built: for one image, or one of each platform."""
+        for reference in references:
+            if len(built.images) == 1:
+                self._catalogue.name(reference, built.image.id)
+            else:
+                images = [
+                    OfPlatform(platform=each.platform, image=each.image.id) for each in built.images
+                ]
+                self._catalogue.name_platforms(reference, images)
+
+    def _of_platform(self, built: BuiltImage) -> PlatformImage:
+        stored = self._store.images.get(built.image.id)
+        size = stored.size if stored is not None else 0
+        return PlatformImage(platform=str(built.platform), image_id=built.image.id, size=size)
 
     def _tidy(self, kept: tuple[str, ...]) -> None:
         """Keep no more of failed steps than is useful; what cannot be removed now is removed after another build."""
@@ -249,6 +266,11 @@ class Engine(Moving):
         if not request.push and any(cache.type == "inline" for cache in request.cache_to):
             raise UsageError(
                 "a cache inside an image is written when the image is pushed", hint="add `--push`"
+            )
+        if (request.push or request.outputs) and _are_several(request, self._settings):
+            raise UsageError(
+                "images for several platforms are kept in the store only in this version",
+                hint="build them with a name (`-t NAME`), and push or write them one by one",
             )
         if request.outputs:
             from builder.export import outputs
@@ -427,3 +449,8 @@ def _tag(text: str) -> Reference:
             hint="use a tag: `-t NAME:TAG`",
         )
     return reference
+
+
+def _are_several(request: BuildRequest, settings: Settings) -> bool:
+    given = request.platforms or tuple((settings.default_platform or "").split(","))
+    return len(set(given)) > 1

@@ -70,12 +70,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     ignore: str = ""
     ignore_name: str = ""
     contexts: tuple[tuple[str, str], ...] = ()
+    several: bool = False
 
     def digest(self) -> str:
         """Return the digest of the question and of the code that answers it: hex."""
         return framed_digest(
             (
-                "plan/5",
+                "plan/7",
                 _code(),
                 self.source.name,
                 self.source.text.encode("utf-8", "surrogateescape"),
@@ -87,6 +88,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 self.ignore.encode("utf-8", "surrogateescape"),
                 self.ignore_name,
                 self.contexts,
+                self.several,
             )
         )
 
@@ -260,6 +262,7 @@ def _request(question: Question) -> PlanRequest:
         ignore_name=question.ignore_name,
         contexts=question.contexts,
         moments=True,
+        several=question.several,
     )
 
 
