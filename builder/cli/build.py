@@ -13,6 +13,7 @@ import msgspec
 from builder.cli.invocation import Invocation
 from builder.cli.on_fail import Shell, look_around_in, on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
+from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import ExportError, LapstrakeError, RunFailed, UsageError
@@ -169,6 +170,8 @@ _IGNORED = [
     metavar="type=TYPE[,KEY=VALUE…]",
     help="Add to this cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline.",
 )
+@insecure_option
+@authfile_option
 @on_fail_options
 @step_options
 @click.argument("context", required=False, metavar="CONTEXT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.registry_options import registry_options
 from builder.cli.verb import Verb, absent, ignored
 
 
@@ -16,6 +17,7 @@ from builder.cli.verb import Verb, absent, ignored
 )
 @click.option("--platform", metavar="OS/ARCH", help="Choose the image for this platform.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the name of the image.")
+@registry_options
 @click.argument("name")
 @click.pass_obj
 def command(invocation: Invocation, *, name: str, platform: str | None, quiet: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.registry_options import registry_options
 from builder.cli.verb import Verb, absent, ignored
 
 
@@ -19,6 +20,7 @@ from builder.cli.verb import Verb, absent, ignored
     short_help="Upload an image to a registry",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Print only the name of the image.")
+@registry_options
 @click.argument("name")
 @click.pass_obj
 def command(invocation: Invocation, *, name: str, quiet: bool) -> None:

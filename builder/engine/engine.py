@@ -333,14 +333,6 @@ class Engine(Moving):
         image = self._catalogue.open(image_id)
         return self._registries.push(Reference.parse(reference), image, events)
 
-    def login(self, registry: str, username: str, password: str) -> str:
-        """Check and keep credentials; see `Registries.login`."""
-        return self._registries.login(registry, username, password)
-
-    def logout(self, registry: str) -> bool:
-        """Forget credentials; see `Registries.logout`."""
-        return self._registries.logout(registry)
-
     def images(self, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow, ...]:  # noqa: B008  frozen
         """Return the images that pass a filter, the newest first; see `listing.images`."""
         from builder.engine import listing

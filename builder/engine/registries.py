@@ -8,7 +8,6 @@ import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
 from builder.engine.requests import PullResult, PushResult
-from builder.errors import ImageError
 from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -147,33 +146,3 @@ class Registries:
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
         Catalogue(self._store).pushed(reference, str(sent.digest))
         return PushResult(reference=reference.canonical(), digest=str(sent.digest), size=sent.size)
-
-    def login(self, registry: str, username: str, password: str) -> str:
-        """Check credentials with a registry, then keep them; return where they were kept.
-
-        Raises: RegistryError: they are refused, or cannot be kept.
-        """
-        from builder.registry.auth import Credential
-
-        host = registry_host(registry)
-        checked = self.client().login(host, Credential(username=username, password=password))
-        return self._looked_up().keyring.store(host, checked)
-
-    def logout(self, registry: str) -> bool:
-        """Forget the credentials for a registry; tell whether there were any."""
-        return self._looked_up().keyring.erase(registry_host(registry))
-
-
-def registry_host(text: str) -> str:
-    """Return the registry's host with port that a user names, as `docker login` takes it.
-
-    Raises: ImageError: it holds a path.
-    """
-    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
-    if host in ("", "index.docker.io", "registry-1.docker.io", "index.docker.io/v1"):
-        return "docker.io"
-    if "/" in host:
-        raise ImageError(
-            f"`{text}` is not a registry", hint="name the host alone, as in `registry.example.com`"
-        )
-    return host
