@@ -29,6 +29,7 @@ VERBS: dict[str, Entry] = {
     "rmi": Entry("rmi", "Remove images"),
     "inspect": Entry("inspect", "Show the details of images as JSON"),
     "history": Entry("history", "Show how an image was made"),
+    "copy": Entry("copy", "Copy images between registries, layouts, archives and the store"),
     "diff": Entry("diff", "Show in what two images differ"),
     "save": Entry("save", "Write images to a tar archive"),
     "load": Entry("load", "Read images from a tar archive"),

@@ -51,8 +51,7 @@ class Engine(Moving):
     """One open store and one launcher. Use `Engine.open` as a context manager."""
 
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
-        super().__init__(store, behind)
-        self._settings = settings
+        super().__init__(settings, store, behind)
         self._made: Registries | None = None
         self._catalogue = Catalogue(store)
 
@@ -314,9 +313,6 @@ class Engine(Moving):
                 )
                 digest = pushed.digest
         return digest, tuple(warnings)
-
-    def _cancelled(self) -> bool:
-        return self._behind.cancellation.cancelled
 
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
