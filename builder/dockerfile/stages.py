@@ -14,7 +14,17 @@ from builder.dockerfile import moments, scope, suggest, supported
 from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Word
+from builder.dockerfile.instructions import (
+    Add,
+    Copy,
+    Dockerfile,
+    Flag,
+    From,
+    Instruction,
+    Run,
+    Word,
+    Workdir,
+)
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes
 from builder.dockerfile.naming import argument_hint, neither, no_reference
 from builder.dockerfile.outline import Outline, Outlines, Used
@@ -126,6 +136,24 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     def target(self) -> Stage:
         """The stage that is built."""
         return self.stages[-1]
+
+    def works_on(self, image: ImageNeeded) -> bool:
+        """Tell whether what is in an image will be looked at: a step stands on it, or something is taken from it."""
+        standing: set[int] = set()
+        for stage in self.stages:
+            base = stage.base
+            if (isinstance(base, ImageBase) and base.image == image) or (
+                isinstance(base, StageBase) and base.index in standing
+            ):
+                standing.add(stage.index)
+            if stage.index in standing and any(
+                isinstance(each, Run | Copy | Add | Workdir) for each in stage.instructions
+            ):
+                return True
+            taken = (*stage.copied.values(), *stage.mounted.values())
+            if any(isinstance(each, ImageBase) and each.image == image for each in taken):
+                return True
+        return False
 
     def near_stage(self, reference: str) -> str | None:
         """Return the stage whose name is near that of an image which cannot be found."""

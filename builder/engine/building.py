@@ -395,7 +395,7 @@ class Build:
         self._states[needed.reference, needed.platform] = image.state
         return image.id, image.config
 
-    def _resolve(self, needed: Needed, near_stage: NearStage) -> Found:
+    def _resolve(self, needed: Needed, near_stage: NearStage, used: bool) -> Found:  # noqa: FBT001  passed on
         """Return an image from the store, or pull it; `--pull` always asks the registry."""
         local = self._local(needed)
         if local is not None:
@@ -405,7 +405,7 @@ class Build:
         try:
             registries = self._registries()
             reference = registries.where(registries.names(needed.short, reference))
-            pulled = registries.pull(reference, platform, self._events, vertex_id)
+            pulled = registries.pull(reference, platform, self._events, vertex_id, unpack=used)
         except RegistryError as error:
             from builder.engine.missing import explain
 

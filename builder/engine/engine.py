@@ -53,6 +53,9 @@ class Engine(Moving):
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
         super().__init__(settings, store, behind)
         self._made: Registries | None = None
+        self._since = time.monotonic()
+        """When what is going on began."""
+
         self._catalogue = Catalogue(store)
 
     @property
@@ -67,6 +70,7 @@ class Engine(Moving):
             from builder.engine.registries import Registries
 
             self._made = Registries(self._settings, self._store, self._behind)
+        self._made.since = self._since
         return self._made
 
     @classmethod
@@ -139,7 +143,7 @@ class Engine(Moving):
     ) -> tuple[BuildResult, BuildDone]:
         from builder.engine.building import Build
 
-        started = time.monotonic()
+        started = self._since = time.monotonic()
         built = Build(
             request,
             settings=self._settings,
@@ -317,6 +321,7 @@ class Engine(Moving):
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
         wanted = Platform.parse(platform) if platform else Platform.host()
+        self._since = time.monotonic()
         names = self._registries.names(short_name(reference), Reference.parse(reference))
         return self._registries.pull(self._registries.where(names), wanted, events)
 
@@ -327,6 +332,7 @@ class Engine(Moving):
         """
         image_id, _ = self._catalogue.find(reference)
         image = self._catalogue.open(image_id)
+        self._since = time.monotonic()
         return self._registries.push(Reference.parse(reference), image, events)
 
     def images(self, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow, ...]:  # noqa: B008  frozen
