@@ -62,7 +62,8 @@ def registry() -> Iterator[Registry]:
 
 
 def client() -> RegistryClient:
-    return RegistryClient(HttpTransport(Options(read_timeout=5.0, connect_timeout=2.0)))
+    options = Options(read_timeout=5.0, connect_timeout=2.0)
+    return RegistryClient(HttpTransport(options, wait=lambda *_: None))
 
 
 def nobody() -> NoReturn:
