@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 import click
+import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb, absent
-from builder.engine import Pruning
+from builder.engine import Kind, Pruning
 from builder.errors import UsageError
 from builder.ui.size import size
 from builder.ui.style import is_terminal
@@ -67,6 +68,7 @@ def command(
         most=most,
         free=free,
     )
+    pruning = _of_group(pruning)
     if not (force or dry_run or confirmed(_described(pruning))):
         return
     with invocation.engine() as engine:
@@ -77,13 +79,27 @@ def command(
     invocation.say(f"{total}: {size(result.bytes)}")
 
 
+def _of_group(pruning: Pruning) -> Pruning:
+    """Return what `image prune` and `builder prune` mean: images alone, or everything but images."""
+    above = click.get_current_context().parent
+    match None if above is None else above.info_name:
+        case "image":
+            return msgspec.structs.replace(pruning, images_only=True)
+        case "builder" if pruning.kinds is None:
+            return msgspec.structs.replace(pruning, kinds=frozenset(Kind))
+        case _:
+            return pruning
+
+
 def _described(pruning: Pruning) -> str:
     """Say what will be removed."""
-    if pruning.kinds is not None:
+    if pruning.kinds == frozenset(Kind):
+        what = "all cache that nothing uses now"
+    elif pruning.kinds is not None:
         what = f"cache of type {', '.join(sorted(kind.value for kind in pruning.kinds))}"
     else:
         what = "all images" if pruning.everything else "images without a name"
-        if not pruning.labels:
+        if not (pruning.labels or pruning.images_only):
             what += ", and all cache" if pruning.everything else ", and unused cache"
     return f"{what}, as far as the filters say" if pruning.narrowed or pruning.labels else what
 

@@ -89,5 +89,7 @@ def _add(
         result.append(name)
     elif value in _FALSE:
         result[:] = [word for word in result if word != name]
+        if option.secondary_opts:  # what is so unless it is denied
+            result.append(option.secondary_opts[-1])
     else:
         raise UsageError(f"`{value}` for `{name}` is neither true nor false")

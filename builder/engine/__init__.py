@@ -15,6 +15,7 @@ from builder.engine.requests import (
     PruneResult,
     PullResult,
     PushResult,
+    RemoveResult,
     RunRequest,
 )
 from builder.store.pruning import Kind, LabelFilter, Pruning
@@ -35,5 +36,6 @@ __all__ = [
     "Pruning",
     "PullResult",
     "PushResult",
+    "RemoveResult",
     "RunRequest",
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue, rfc3339
+from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
 from builder.errors import Cancelled, ImageError, LayerError
 from builder.export.destination import never
 from builder.layer.admission import Admission
@@ -19,6 +19,9 @@ from builder.oci.reference import Reference
 from builder.store.layers import BlobForm, pulled_layer
 from builder.store.root import Store
 
+if TYPE_CHECKING:
+    from builder.export.layout import Named
+
 _PIECE = 1 << 18
 
 
@@ -27,35 +30,21 @@ def save(
     names: tuple[str, ...],
     stream: BinaryIO,
     *,
+    platform: Platform | None = None,
     cancelled: Callable[[], bool] = never,
 ) -> None:
-    """Write images to one archive that Docker loads, under the names by which they are asked for.
+    """Write images to one archive that Docker loads, and which is an OCI layout too.
+
+    They are in it under the names by which they are asked for; a repository alone means all its tags. With a
+    `platform` it is the image for that.
 
     Raises: ImageError: there is no such image; nothing has been written then. StoreError: a form is missing.
         Cancelled. OSError: of `stream`.
     """
     from builder.export.archive import write_tar
-    from builder.export.layout import Named, docker_parts
+    from builder.export.layout import docker_parts
 
-    catalogue = Catalogue(store)
-    found: dict[str, list[Reference]] = {}
-    for text in names:
-        image_id, name = catalogue.find(text)
-        references = found.setdefault(image_id, [])
-        reference = None if name is None else Reference.parse(name.reference)
-        if reference is not None and reference not in references:
-            references.append(reference)
-    images = []
-    for image_id, references in found.items():
-        image = catalogue.open(image_id)
-        images.append(
-            Named(
-                id=image_id,
-                config=image.config,
-                state=image.state,
-                references=tuple(references),
-            )
-        )
+    images = _named(store, names, platform)
 
     def write(data: bytes) -> None:
         if cancelled():
@@ -63,6 +52,53 @@ def save(
         stream.write(data)
 
     write_tar(docker_parts(images, store), write)
+
+
+def save_directory(
+    store: Store,
+    names: tuple[str, ...],
+    dest: str,
+    *,
+    platform: Platform | None = None,
+    cancelled: Callable[[], bool] = never,
+) -> None:
+    """Write the same files to the directory `dest` of the host.
+
+    Raises: ImageError, StoreError, Cancelled: as `save`. ExportError: it cannot be written.
+    """
+    from builder.export.archive import write_directory
+    from builder.export.directory import making
+    from builder.export.layout import docker_parts
+
+    images = _named(store, names, platform)
+    with making(dest) as unfinished:
+        write_directory(docker_parts(images, store), unfinished, dest, cancelled)
+
+
+def _named(store: Store, names: tuple[str, ...], platform: Platform | None) -> list[Named]:
+    """Return each image once, with all names by which it is asked for."""
+    from builder.export.layout import Named
+
+    catalogue = Catalogue(store)
+    found: dict[str, list[Reference]] = {}
+    images: dict[str, LocalImage] = {}
+    for asked in names:
+        for text in catalogue.tags(asked) or (asked,):
+            image, name = catalogue.meant(text, platform)
+            images[image.id] = image
+            references = found.setdefault(image.id, [])
+            reference = None if name is None else Reference.parse(name.reference)
+            if reference is not None and reference not in references:
+                references.append(reference)
+    return [
+        Named(
+            id=image.id,
+            config=image.config,
+            state=image.state,
+            references=tuple(found[image.id]),
+        )
+        for image in images.values()
+    ]
 
 
 def load(
@@ -85,11 +121,13 @@ def import_tree(
     changes: tuple[str, ...],
     message: str,
     *,
+    platform: Platform | None = None,
+    origin: str = "-",
     cancelled: Callable[[], bool] = never,
 ) -> str:
     """Make an image of one layer from a tar of a root file system, compressed or not; return its id.
 
-    The tar is kept byte for byte: its digest is the layer's diff id.
+    It is for `platform`, or for that of this host; `origin` is where the history says that it came from. The tar is kept byte for byte: its digest is the layer's diff id.
 
     Raises: ImageError: the input is no tar. LayerError: it holds what cannot be in an image.
         UsageError, DockerfileError: a change is not possible. StoreError: the disk is full. Cancelled.
@@ -98,7 +136,7 @@ def import_tree(
     from builder.layer.unwrapping import unwrapped
 
     name = None if reference is None else Reference.parse(reference)
-    config = configured(changes, Platform.host())
+    config = configured(changes, platform or Platform.host())
     blob = store.blobs.ingest(_checked(unwrapped(stream, cancelled)), media_type=OCI_LAYER)
     diff_id = str(blob.digest)
     store.layers.add(store.layers.get(diff_id) or pulled_layer(diff_id))
@@ -112,7 +150,7 @@ def import_tree(
             pulled=True,
         ),
     )
-    history = History(created=rfc3339(time.time()), comment=message or "Imported from -")
+    history = History(created=rfc3339(time.time()), comment=message or f"Imported from {origin}")
     catalogue = Catalogue(store)
     image_id = catalogue.add(append_layer(config, blob.digest, history))
     if name is not None:

@@ -157,6 +157,43 @@ class Catalogue:
                 )
         raise self._unknown(text)
 
+    def tags(self, repository: str) -> tuple[str, ...]:
+        """Return the names of a repository here, by its name alone; nothing for other texts."""
+        if "@" in repository or ":" in repository.rpartition("/")[2]:
+            return ()
+        try:
+            name = Reference.parse(repository).name
+        except ReferenceInvalid:
+            return ()
+        found = (Reference.parse(each.reference) for each in self._store.images.names())
+        return tuple(each.familiar() for each in found if each.name == name)
+
+    def meant(
+        self, text: str, platform: Platform | None = None
+    ) -> tuple[LocalImage, StoredName | None]:
+        """Open the image that a user means, and return the name if it was one; with a `platform`, only one for that.
+
+        Raises: ImageError: `image.not-found`, as `find`, or it is here for other platforms. StoreError.
+        """
+        image_id, name = self.find(text, platform)
+        image = self.open(image_id)
+        if platform is None or image.platform.matches(platform):
+            return image, name
+        others = (
+            [image.platform] if name is None else [each.platform for each in self.platforms(name)]
+        )
+        raise ImageError(
+            f"No such image: {text} for {platform}",
+            code="image.not-found",
+            notes=(f"it is here for {', '.join(map(str, others))}",),
+            hint=f"`lapstrake pull --platform {platform} {text}` fetches it",
+        )
+
+    def standing(self, reference: Reference) -> tuple[object, ...]:
+        """Return what a name stands for now, to be compared with what it stands for later."""
+        canonical = reference.canonical()
+        return (self._store.images.name(canonical), *self._store.images.platforms(canonical))
+
     def names(self) -> tuple[Reference, ...]:
         """Return the names of all images."""
         return tuple([Reference.parse(name.reference) for name in self._store.images.names()])
@@ -166,7 +203,7 @@ class Catalogue:
 
         near = nearest(text, [name.familiar() for name in self.names()])
         return ImageError(
-            f"no such image: {text}",
+            f"No such image: {text}",
             code="image.not-found",
             hint=f"did you mean `{near}`?" if near else "`lapstrake images` lists what is here",
         )

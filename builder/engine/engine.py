@@ -7,22 +7,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue, OfPlatform
+import msgspec
+
+from builder.engine.collection import platform_of, tag_of
 from builder.engine.moving import Moving
 from builder.engine.requests import (
     BuildRequest,
     BuildResult,
     CallRequest,
     DebugRequest,
-    HistoryRow,
-    ImageFilter,
-    ImageRow,
-    PlatformImage,
     PullResult,
     PushResult,
     RunRequest,
 )
-from builder.errors import LapstrakeError, UsageError
+from builder.errors import ImageError, LapstrakeError, UsageError
 from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, short_name
@@ -35,7 +33,7 @@ from runtime.launch import Cancellation, Launcher
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
     from builder.diagnostics import Diagnostic
-    from builder.engine.built import Built, BuiltImage
+    from builder.engine.building import Built
     from builder.engine.calls import CallResult
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
@@ -53,10 +51,6 @@ class Engine(Moving):
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
         super().__init__(settings, store, behind)
         self._made: Registries | None = None
-        self._since = time.monotonic()
-        """When what is going on began."""
-
-        self._catalogue = Catalogue(store)
 
     @property
     def cancellation(self) -> Cancellation:
@@ -70,7 +64,6 @@ class Engine(Moving):
             from builder.engine.registries import Registries
 
             self._made = Registries(self._settings, self._store, self._behind)
-        self._made.since = self._since
         return self._made
 
     @classmethod
@@ -120,7 +113,7 @@ class Engine(Moving):
         """
         from builder.engine.recording import Recording
 
-        references = tuple(_tag(text) for text in request.tags)
+        references = tuple(tag_of(text) for text in request.tags)
         self._check(request, references)
         recording = Recording(self._store.builds.new(), request, events)
         self._store.cache.project = recording.project
@@ -143,7 +136,7 @@ class Engine(Moving):
     ) -> tuple[BuildResult, BuildDone]:
         from builder.engine.building import Build
 
-        started = self._since = time.monotonic()
+        started = time.monotonic()
         built = Build(
             request,
             settings=self._settings,
@@ -154,21 +147,21 @@ class Engine(Moving):
             trail=events.trace,
             stdin=stdin,
         ).run()
-        self._name(references, built)
+        for reference in references:
+            self._catalogue.name(reference, built.image.id)
         digest, warnings = self._deliver(request, references, built, events)
-        images = tuple([self._of_platform(each) for each in built.images])
+        stored = self._store.images.get(built.image.id)
         done = BuildDone(
             at=time.monotonic() - started,
             image_id=built.image.id,
             names=tuple(reference.familiar() for reference in references),
-            size=sum([each.size for each in images]),
+            size=stored.size if stored is not None else 0,
             steps=built.steps,
             cached=built.cached,
         )
         events.emit(done)
         result = BuildResult(
             image_id=built.image.id,
-            platforms=images,
             names=done.names,
             digest=digest,
             size=done.size,
@@ -178,22 +171,6 @@ class Engine(Moving):
             warnings=(*built.warnings, *warnings),
         )
         return result, done
-
-    def _name(self, references: tuple[Reference, ...], built: Built) -> None:
-        """Let names stand for what was built: for one image, or one of each platform."""
-        for reference in references:
-            if len(built.images) == 1:
-                self._catalogue.name(reference, built.image.id)
-            else:
-                images = [
-                    OfPlatform(platform=each.platform, image=each.image.id) for each in built.images
-                ]
-                self._catalogue.name_platforms(reference, images)
-
-    def _of_platform(self, built: BuiltImage) -> PlatformImage:
-        stored = self._store.images.get(built.image.id)
-        size = stored.size if stored is not None else 0
-        return PlatformImage(platform=str(built.platform), image_id=built.image.id, size=size)
 
     def _tidy(self, kept: tuple[str, ...]) -> None:
         """Keep no more of failed steps than is useful; what cannot be removed now is removed after another build."""
@@ -215,7 +192,7 @@ class Engine(Moving):
         from builder.engine import debugging
 
         if request.keep is not None:
-            _tag(request.keep)
+            tag_of(request.keep)
         return debugging.debug(
             request,
             streams,
@@ -270,11 +247,6 @@ class Engine(Moving):
             raise UsageError(
                 "a cache inside an image is written when the image is pushed", hint="add `--push`"
             )
-        if (request.push or request.outputs) and _are_several(request, self._settings):
-            raise UsageError(
-                "images for several platforms are kept in the store only in this version",
-                hint="build them with a name (`-t NAME`), and push or write them one by one",
-            )
         if request.outputs:
             from builder.export import outputs
 
@@ -320,86 +292,42 @@ class Engine(Moving):
 
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
-        wanted = Platform.parse(platform) if platform else Platform.host()
-        self._since = time.monotonic()
+        wanted = platform_of(platform) or Platform.host()
         names = self._registries.names(short_name(reference), Reference.parse(reference))
-        return self._registries.pull(self._registries.where(names), wanted, events)
+        where = self._registries.where(names)
+        before = self._catalogue.standing(where)
+        result = self._registries.pull(where, wanted, events)
+        return msgspec.structs.replace(result, newer=before != self._catalogue.standing(where))
 
-    def push(self, reference: str, events: EventSink) -> PushResult:
-        """Send an image under a name that it has here.
+    def tags_elsewhere(self, repository: str) -> tuple[str, ...]:
+        """Return the names of all tags that a registry has in a repository."""
+        reference = Reference.parse(repository)
+        tags = self._registries.client().list_tags(reference)
+        return tuple(reference.with_tag(tag).familiar() for tag in tags)
 
-        Raises: ImageError: there is no such name. RegistryError: see `Registries.push`.
+    def push(self, reference: str, events: EventSink, platform: str | None = None) -> PushResult:
+        """Send an image, of one platform if asked for, under a name that it has here.
+
+        Raises: ImageError: there is no such name. UsageError: it names a digest. RegistryError: see `Registries.push`.
         """
-        image_id, _ = self._catalogue.find(reference)
-        image = self._catalogue.open(image_id)
-        self._since = time.monotonic()
-        return self._registries.push(Reference.parse(reference), image, events)
+        parsed = tag_of(reference)
+        if self._store.images.name(parsed.canonical()) is None:
+            raise ImageError(
+                f"An image does not exist locally with the tag: {parsed.familiar_name}",
+                code="image.not-found",
+                notes=(f"`{parsed.familiar()}` was looked for; ids cannot be pushed",),
+                hint="`lapstrake images` lists what is here, `lapstrake tag` gives it a name",
+            )
+        image, _ = self._catalogue.meant(reference, platform_of(platform))
+        return self._registries.push(parsed, image, events)
 
-    def images(self, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow, ...]:  # noqa: B008  frozen
-        """Return the images that pass a filter, the newest first; see `listing.images`."""
-        from builder.engine import listing
+    def login(self, registry: str, username: str, password: str) -> str:
+        """Check and keep credentials; see `Registries.login`."""
+        return self._registries.login(registry, username, password)
 
-        return listing.images(self._store, wanted)
-
-    def tag(self, source: str, target: str) -> None:
-        """Give an image another name.
-
-        Raises: ImageError: there is no such image. ReferenceInvalid: the name cannot be one.
-        """
-        # In one transaction, or somebody may remove the image between the two.
-        with self._store.db.transaction():
-            image_id, name = self._catalogue.find(source)
-            if name is None:
-                self._catalogue.name(_tag(target), image_id)
-            else:
-                self._catalogue.name_platforms(
-                    _tag(target), self._catalogue.platforms(name), name.digest
-                )
-
-    def remove_images(self, names: tuple[str, ...], *, force: bool = False) -> tuple[str, ...]:
-        """Take names away, and images that have none left; see `shelf.remove`."""
-        from builder.engine import shelf
-
-        return shelf.remove(self._store, names, force=force)
-
-    def inspect(self, name: str) -> dict[str, object]:
-        """Return an image in the shape of `docker inspect`."""
-        from builder.engine import shelf
-
-        return shelf.inspect(self._store, name)
-
-    def history(self, name: str) -> tuple[HistoryRow, ...]:
-        """Return an image's history, the newest line first."""
-        from builder.engine import shelf
-
-        return shelf.history(self._store, name)
-
-    def save(self, names: tuple[str, ...], stream: BinaryIO) -> None:
-        """Write images as an archive that Docker loads; see `archives.save`."""
-        from builder.engine import archives
-
-        archives.save(self._store, names, stream, cancelled=self._cancelled)
-
-    def load(self, stream: BinaryIO, platform: str | None = None) -> tuple[str, ...]:
-        """Take the images of an archive, of all platforms or of one; return their names, or ids where they have none."""
-        from builder.engine import archives
-
-        wanted = Platform.parse(platform) if platform else None
-        return archives.load(self._store, stream, platform=wanted, cancelled=self._cancelled)
-
-    def import_(
-        self,
-        stream: BinaryIO,
-        reference: str | None,
-        changes: tuple[str, ...] = (),
-        message: str = "",
-    ) -> str:
-        """Make an image of one layer from a tar of a root file system; return its id."""
-        from builder.engine import archives
-
-        return archives.import_tree(
-            self._store, stream, reference, changes, message, cancelled=self._cancelled
-        )
+    def logout(self, registry: str) -> bool:
+        """Forget credentials; see `Registries.logout`."""
+        return self._registries.logout(registry)
 
     def run(
         self,
@@ -433,18 +361,3 @@ def _trusting(settings: Settings, store: Store) -> Settings:
     from builder.engine.trust import with_bundle
 
     return with_bundle(settings, store.snapshots.scratch())
-
-
-def _tag(text: str) -> Reference:
-    reference = Reference.parse(text)
-    if reference.digest is not None:
-        raise UsageError(
-            f"`{text}` names a digest, which cannot be given to an image",
-            hint="use a tag: `-t NAME:TAG`",
-        )
-    return reference
-
-
-def _are_several(request: BuildRequest, settings: Settings) -> bool:
-    given = request.platforms or tuple((settings.default_platform or "").split(","))
-    return len(set(given)) > 1

@@ -1,4 +1,4 @@
-"""What is asked of images as wholes: in what two differ, and that they be somewhere else."""
+"""What is asked of images as wholes: in what two differ."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.upkeep import Upkeep
-from builder.events import EventSink
-from builder.settings import Settings
-from builder.solve.translate import Behind
-from builder.store.root import Store
+from builder.engine.collection import Collection
 
 if TYPE_CHECKING:
-    from builder.engine.copying import Access, CopyRequest, CopyResult
     from builder.engine.differences import Change, FileDifference, LayersOf
-    from builder.engine.ends import End
-    from builder.registry.client import RegistryClient
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,35 +22,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     files: Iterator[FileDifference]
 
 
-class Moving(Upkeep):
+class Moving(Collection):
     """Compares and moves the images of one open store."""
-
-    def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
-        super().__init__(store, behind)
-        self._settings = settings
-
-    def _cancelled(self) -> bool:
-        return self._behind.cancellation.cancelled
-
-    def copy(
-        self, request: CopyRequest, events: EventSink, *, read: Access, write: Access
-    ) -> CopyResult:
-        """Copy an image, or anything else that has a manifest, from one place to another; see `copying.copy`."""
-        from builder.engine import copying
-        from builder.engine.registries import Registries
-
-        def client(access: Access, end: End) -> RegistryClient:
-            settings = access.settings(self._settings, end)
-            return Registries(settings, self._store, self._behind).client()
-
-        return copying.copy(
-            request,
-            store=self._store,
-            read_from=lambda: client(read, request.source),
-            write_to=lambda: client(write, request.destination),
-            events=events,
-            cancelled=self._cancelled,
-        )
 
     def diff(self, before: str, after: str, *, times: bool = False) -> Comparison:
         """Compare two images by name or id: layers, configuration and trees; see `differences`.

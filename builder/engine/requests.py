@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from builder.diagnostics import Diagnostic
+from builder.errors import LapstrakeError
 from builder.solve.given import AgentSource, SecretSource, SharedCache
 from builder.solve.surroundings import Limits
 from builder.store.pruning import LabelFilter
@@ -48,8 +49,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     cache_ttl: int = 0
     """For how many seconds what a RUN gave counts, 0 for ever."""
     pull: bool = False
-    platforms: tuple[str, ...] = ()
-    """What to build for, each as `os/architecture[/variant]` or `local`; none stands for the settings' or the host's."""
+    platform: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     outputs: tuple[Output, ...] = ()
     push: bool = False
@@ -82,23 +82,10 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[SecretSource, ...] = ()
 
 
-class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The image that a build made for a platform; `size` is in bytes."""
-
-    platform: str
-    image_id: str
-    size: int
-
-
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed.
-
-    `platforms` are the images, one of each platform, in the order in which they were asked for; `image_id` is that of the
-    host's, or else of the first, `size` that of all.
-    """
+    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed."""
 
     image_id: str
-    platforms: tuple[PlatformImage, ...] = ()
     names: tuple[str, ...]
     digest: str | None
     size: int
@@ -109,11 +96,12 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PullResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What was pulled, and the id it has here."""
+    """What was pulled, the id it has here, and whether its name stood for something else until now."""
 
     reference: str
     digest: str
     image_id: str
+    newer: bool = True
 
 
 class PushResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,6 +157,13 @@ class PruneResult(msgspec.Struct, frozen=True, kw_only=True):
 
     removed: tuple[str, ...]
     bytes: int
+
+
+class RemoveResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What was removed, a line each, in Docker's words, and why the rest was not."""
+
+    removed: tuple[str, ...]
+    errors: tuple[LapstrakeError, ...] = ()
 
 
 class DebugRequest(msgspec.Struct, frozen=True, kw_only=True):

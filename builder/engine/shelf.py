@@ -7,15 +7,18 @@ and `prune`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import cast
 
 import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage
-from builder.engine.requests import HistoryRow, PruneResult
+from builder.engine.requests import HistoryRow, PruneResult, RemoveResult
 from builder.errors import ImageError, LapstrakeError
+from builder.oci.digest import Digest
 from builder.oci.document import config_bytes
 from builder.oci.edit import with_whole_history
+from builder.oci.manifest import parse_manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.solve.translate import Behind
@@ -25,16 +28,14 @@ from builder.store.pruning import Pruning
 from builder.store.root import Store
 from builder.store.usage import usage
 
-_NOT_FOUND = "image.not-found"
 
-
-def history(store: Store, name: str) -> tuple[HistoryRow, ...]:
+def history(store: Store, name: str, platform: Platform | None = None) -> tuple[HistoryRow, ...]:
     """Return the lines of an image's history, the newest first, with the sizes of the layers they made.
 
     Raises: ImageError: there is no such image.
     """
     catalogue = Catalogue(store)
-    image = _open(catalogue, name)
+    image, _ = catalogue.meant(name, platform)
     layers = iter(image.state.layers)
     rows = []
     for entry in with_whole_history(image.config).history:
@@ -53,13 +54,13 @@ def history(store: Store, name: str) -> tuple[HistoryRow, ...]:
     return tuple(reversed(rows))
 
 
-def inspect(store: Store, name: str) -> dict[str, object]:
+def inspect(store: Store, name: str, platform: Platform | None = None) -> dict[str, object]:
     """Return all that is known of an image, in the shape of `docker image inspect`.
 
     Raises: ImageError: there is no such image.
     """
     catalogue = Catalogue(store)
-    image = _open(catalogue, name)
+    image, meant = catalogue.meant(name, platform)
     config = image.config
     references = [
         (Reference.parse(each.reference), each.digest) for each in store.images.names(image.id)
@@ -86,11 +87,31 @@ def inspect(store: Store, name: str) -> dict[str, object]:
         "OsVersion": config.os_version,
         "Size": _size(catalogue, image),
         "RootFS": {"Type": "layers", "Layers": list(config.diff_ids)},
+        # When a name was given is not written down; this is how Docker says so.
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Descriptor": _descriptor(store, image, None if platform else meant),
     }
-    for optional in ("Variant", "OsVersion"):
+    for optional in ("Variant", "OsVersion", "Descriptor"):
         if not document[optional]:
             del document[optional]
     return document
+
+
+def _descriptor(
+    store: Store, image: LocalImage, name: StoredName | None
+) -> dict[str, object] | None:
+    """Return the descriptor of what a name stands for elsewhere, or of the image's manifest, if that is here."""
+    stored = store.images.get(image.id)
+    known = (None if name is None else name.digest, None if stored is None else stored.manifest)
+    for text in known:
+        if text is not None and store.blobs.contains(Digest(text)):
+            found = parse_manifest(store.blobs.read(Digest(text))).descriptor()
+            return {
+                "mediaType": found.media_type,
+                "digest": str(found.digest),
+                "size": found.size,
+            }
+    return None
 
 
 def info(store: Store, behind: Behind) -> dict[str, object]:
@@ -130,37 +151,51 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
     }
 
 
-def remove(store: Store, names: tuple[str, ...], *, force: bool) -> tuple[str, ...]:
-    """Take names away, and images that have none left; either all of it is done or nothing.
+def remove(
+    store: Store,
+    names: tuple[str, ...],
+    *,
+    force: bool = False,
+    platforms: tuple[Platform, ...] = (),
+) -> RemoveResult:
+    """Take names away, and images that have none left; what cannot be removed does not keep the others.
 
-    A name is only untagged while its image has others. With `force`, an id takes all names with it, and what
-    is not here is passed over. Layers stay, since other images and the cache may need them; `prune` removes
-    those that nothing needs.
-
-    Returns: what was done, a line each, in Docker's words.
-    Raises: ImageError: `image.not-found`, or `image.in-use`: an id was given whose image has several names.
+    A name is only untagged while its image has others. With `force`, an id takes all names with it. With `platforms`,
+    only the images of these are taken out of a name. Layers stay, since other images and the cache may need them;
+    `prune` removes those that nothing needs.
     """
     lines: list[str] = []
-    with store.reserve.given(), store.db.transaction():
+    errors: list[LapstrakeError] = []
+    with store.reserve.given():
         for text in dict.fromkeys(names):
             try:
-                image_id, name = Catalogue(store).find(text)
+                with store.db.transaction():
+                    lines += _removed(store, text, force=force, platforms=platforms)
             except ImageError as error:
-                # The notes are the ids that the text could mean.
-                if force and error.code == _NOT_FOUND and not error.notes:
-                    continue
-                raise
-            lines += _remove_one(store, text, image_id, name, force=force)
-    return tuple(lines)
+                errors.append(error)
+    return RemoveResult(removed=tuple(lines), errors=tuple(errors))
 
 
-def _remove_one(
-    store: Store, text: str, image_id: str, name: StoredName | None, *, force: bool
+def remove_all(store: Store) -> RemoveResult:
+    """Remove all images with all their names."""
+    with store.reserve.given(), store.db.transaction():
+        ids = tuple(each.id for each in store.images.all())
+        lines = [line for each in ids for line in _removed(store, each, force=True)]
+    return RemoveResult(removed=tuple(lines))
+
+
+def _removed(
+    store: Store, text: str, *, force: bool, platforms: tuple[Platform, ...] = ()
 ) -> list[str]:
+    catalogue = Catalogue(store)
+    if platforms:
+        return [line for each in platforms for line in _remove_platform(store, text, each)]
+    image_id, name = catalogue.find(text)
     known = store.images.names(image_id)
     if name is None and len(known) > 1 and not force:
+        short = image_id.removeprefix("sha256:")[:12]
         raise ImageError(
-            f"the image `{text}` has several names",
+            f"conflict: unable to delete {short} (must be forced) - image is referenced in multiple repositories",
             code="image.in-use",
             notes=tuple(_familiar(each) for each in known[:10]),
             hint="remove it by its names, or by `-f` with all of them",
@@ -170,7 +205,25 @@ def _remove_one(
     for each in going:
         members.update(dict.fromkeys([of.image for of in store.images.platforms(each.reference)]))
         store.images.remove_name(each.reference)
-    lines = [f"Untagged: {_familiar(each)}" for each in going]
+    return [*(f"Untagged: {_familiar(each)}" for each in going), *_remove_nameless(store, members)]
+
+
+def _remove_platform(store: Store, text: str, platform: Platform) -> list[str]:
+    """Take the image of one platform out of a name; with the last one, the name goes."""
+    catalogue = Catalogue(store)
+    image, name = catalogue.meant(text, platform)
+    others = (
+        [] if name is None else [of for of in catalogue.platforms(name) if of.image != image.id]
+    )
+    if name is None or not others:
+        return _removed(store, text, force=False)
+    catalogue.name_platforms(Reference.parse(name.reference), others, name.digest)
+    lines = _remove_nameless(store, (image.id,))
+    return lines or [f"Untagged: {_familiar(name)} ({platform})"]
+
+
+def _remove_nameless(store: Store, members: Iterable[str]) -> list[str]:
+    lines = []
     for member in members:
         if not store.images.names(member):
             store.images.remove(member)
@@ -211,11 +264,6 @@ def prune(store: Store, pruning: Pruning, *, dry: bool = False) -> PruneResult:
         f"Deleted: {number} {noun}{'s' * (number != 1)}" for noun, number in counted if number
     ]
     return PruneResult(removed=tuple(lines), bytes=collected.bytes)
-
-
-def _open(catalogue: Catalogue, name: str) -> LocalImage:
-    image_id, _ = catalogue.find(name)
-    return catalogue.open(image_id)
 
 
 def _familiar(name: StoredName) -> str:

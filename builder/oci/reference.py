@@ -123,6 +123,11 @@ def _is_host(first: str) -> bool:
     return "." in first or ":" in first or first == "localhost" or first.lower() != first
 
 
+def is_name_only(text: str) -> bool:
+    """Tell whether a name has neither a tag nor a digest."""
+    return "@" not in text and ":" not in text.rpartition("/")[2]
+
+
 def _split_registry(name: str) -> tuple[str, str]:
     first, slash, rest = name.partition("/")
     registry, repository = (first, rest) if slash and _is_host(first) else (HUB, name)

@@ -40,10 +40,11 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
     """A removal. `until` is a moment in seconds since the epoch: younger images, and what was used since, stay.
 
     `kinds` leave images alone; None takes images and everything else, what is remembered of builds only with
-    `everything` or down to a size. With labels only images go. The sizes are in bytes: see `to_free`.
+    `everything` or down to a size. With labels, or with `images_only`, only images go. The sizes are in bytes: see `to_free`.
     """
 
     everything: bool = False
+    images_only: bool = False
     until: float | None = None
     labels: tuple[LabelFilter, ...] = ()
     kinds: frozenset[Kind] | None = None
@@ -65,7 +66,9 @@ class Pruning(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether things of a kind may go."""
         if self.kinds is not None:
             return kind in self.kinds
-        return not self.labels and (kind not in _MEMORIES or self.everything or self.bounded)
+        if self.images_only or self.labels:
+            return False
+        return kind not in _MEMORIES or self.everything or self.bounded
 
     def takes_image(self, created: float, labels: dict[str, str], *, named: bool) -> bool:
         """Tell whether an image may go."""

@@ -83,7 +83,7 @@ def test_the_exit_code_is_that_of_the_command(product: Product) -> None:
         (("box", "nosuch"), 127, "`nosuch` is not found in PATH"),
         (("box", "/etc"), 126, "`/etc` cannot be executed"),
         (("-u", "bob", "box", "true"), 126, "no user `bob`"),
-        (("--pull", "never", "absent", "true"), 125, "no such image: absent"),
+        (("--pull", "never", "absent", "true"), 125, "No such image: absent"),
         (("--entrypoint", "", "box"), 125, "no command to run"),
         (("-w", "src", "box"), 125, "not an absolute path"),
         (("-v", "data:/data", "box"), 125, "named volumes"),

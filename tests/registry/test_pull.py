@@ -46,7 +46,7 @@ def pulled(
 
 
 def leftovers(blobs: BlobStore) -> list[str]:
-    directory = Path(blobs.temporary)
+    directory = Path(blobs._temporary)
     return os.listdir(directory) if directory.exists() else []
 
 

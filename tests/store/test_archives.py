@@ -341,7 +341,7 @@ def test_an_image_saved_by_its_id_has_no_name(store: Store, other: Store) -> Non
 def test_nothing_is_written_for_a_name_that_is_not_there(store: Store) -> None:
     imported(store, BOTTOM)
     out = io.BytesIO()
-    with pytest.raises(ImageError, match="no such image: bse"):
+    with pytest.raises(ImageError, match="No such image: bse"):
         save(store, ("base", "bse"), out)
     assert out.getvalue() == b""
 

@@ -10,6 +10,7 @@ import pytest
 
 from builder.engine import listing, shelf
 from builder.engine.catalogue import Catalogue, OfPlatform
+from builder.errors import ImageError
 from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.manifest import Manifest, build_index, build_manifest
@@ -162,7 +163,7 @@ def test_removing_the_name_removes_the_images_of_all_platforms(kept: Kept) -> No
     other = Reference.parse("other")
     kept.catalogue.name(other, arm.image)
     lines = shelf.remove(kept.store, ("registry.example/app:1",), force=False)
-    assert lines == ("Untagged: registry.example/app:1", f"Deleted: {amd.image}")
+    assert lines.removed == ("Untagged: registry.example/app:1", f"Deleted: {amd.image}")
     assert kept.ids() == {arm.image}
 
 
@@ -179,3 +180,33 @@ def test_a_removed_image_leaves_the_name_to_other_platforms(kept: Kept) -> None:
     kept.store.images.remove(kept.on(None))
     (name,) = kept.store.images.names()
     assert {name.image} == kept.ids()
+
+
+def test_one_platform_can_be_taken_out_of_a_name(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm), "sha256:" + "a" * 64)
+    name = APP.familiar()
+    wrong = shelf.remove(kept.store, (name,), platforms=(Platform.parse("linux/s390x"),))
+    assert [error.message for error in wrong.errors] == [f"No such image: {name} for linux/s390x"]
+    assert wrong.errors[0].notes == (f"it is here for {ARM}, {AMD}",) or wrong.errors[0].notes == (
+        f"it is here for {AMD}, {ARM}",
+    )
+    assert shelf.remove(kept.store, (name,), platforms=(ARM,)).removed == (f"Deleted: {arm.image}",)
+    assert kept.ids() == {amd.image}
+    assert kept.store.images.names()[0].digest == "sha256:" + "a" * 64
+    assert shelf.remove(kept.store, (name,), platforms=(AMD,)).removed == (
+        f"Untagged: {name}",
+        f"Deleted: {amd.image}",
+    )
+
+
+def test_details_are_those_of_the_platform_that_is_asked_for(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    name = APP.familiar()
+    for platform, image in ((AMD, amd), (ARM, arm)):
+        assert shelf.inspect(kept.store, name, platform)["Id"] == image.image
+    with pytest.raises(ImageError, match="for linux/s390x"):
+        shelf.inspect(kept.store, name, Platform.parse("linux/s390x"))
+    with pytest.raises(ImageError, match=f"for {ARM}"):
+        shelf.inspect(kept.store, amd.image, ARM)

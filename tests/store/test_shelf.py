@@ -162,7 +162,7 @@ def test_an_image_with_a_damaged_configuration_is_listed_and_can_be_removed(kept
     assert [row.id for row in listing.images(kept.store)] == [image_id]
     kept.prune()
     assert [row.id for row in listing.images(kept.store)] == [image_id]
-    assert shelf.remove(kept.store, ("app",), force=False)[-1] == f"Deleted: {image_id}"
+    assert removed(kept, "app")[-1] == f"Deleted: {image_id}"
 
 
 def test_history_gives_each_layers_size_to_the_line_that_made_it(kept: Shelf) -> None:
@@ -215,6 +215,12 @@ def test_inspect_has_the_shape_of_docker(kept: Shelf) -> None:
         "Os": "linux",
         "Size": sample.manifest.layers[0].size,
         "RootFS": {"Type": "layers", "Layers": list(sample.config.diff_ids)},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Descriptor": {
+            "mediaType": sample.manifest.media_type,
+            "digest": str(digest),
+            "size": len(sample.manifest.raw),
+        },
     }
 
 
@@ -229,43 +235,57 @@ def test_a_name_by_digest_is_no_tag(kept: Shelf) -> None:
 def test_an_unknown_image_is_refused_with_the_nearest(kept: Shelf) -> None:
     kept.pull(sample_image(), "alpine:3")
     for ask in (shelf.inspect, shelf.history):
-        with pytest.raises(ImageError, match="no such image: alpin:3") as caught:
+        with pytest.raises(ImageError, match="No such image: alpin:3") as caught:
             ask(kept.store, "alpin:3")
         assert "alpine:3" in (caught.value.hint or "")
 
 
+def removed(kept: Shelf, *names: str, force: bool = False) -> tuple[str, ...]:
+    """Remove images, all of which have to go."""
+    result = shelf.remove(kept.store, names, force=force)
+    assert result.errors == ()
+    return result.removed
+
+
 def test_an_image_goes_with_its_last_name(kept: Shelf) -> None:
     image_id = kept.pull(sample_image(), "a:1", "b:1")
-    assert shelf.remove(kept.store, ("a:1",), force=False) == ("Untagged: a:1",)
-    assert shelf.remove(kept.store, ("b:1",), force=False) == (
-        "Untagged: b:1",
-        f"Deleted: {image_id}",
-    )
+    assert removed(kept, "a:1") == ("Untagged: a:1",)
+    assert removed(kept, "b:1") == ("Untagged: b:1", f"Deleted: {image_id}")
     assert listing.images(kept.store) == ()
 
 
 def test_an_id_takes_one_name_along_but_several_only_by_force(kept: Shelf) -> None:
     image_id = kept.pull(sample_image(), "a:1", "b:1")
     short = image_id[7:19]
-    with pytest.raises(ImageError, match="several names") as caught:
-        shelf.remove(kept.store, (short,), force=False)
-    assert caught.value.code == "image.in-use"
-    assert caught.value.notes == ("a:1", "b:1")
-    assert shelf.remove(kept.store, (short,), force=True) == (
+    (error,) = shelf.remove(kept.store, (short,)).errors
+    assert f"unable to delete {short} (must be forced)" in error.message
+    assert error.code == "image.in-use"
+    assert error.notes == ("a:1", "b:1")
+    assert removed(kept, short, force=True) == (
         "Untagged: a:1",
         "Untagged: b:1",
         f"Deleted: {image_id}",
     )
     again = kept.pull(sample_image(), "a:1")
-    assert shelf.remove(kept.store, (again,), force=False)[-1] == f"Deleted: {again}"
+    assert removed(kept, again)[-1] == f"Deleted: {again}"
 
 
-def test_nothing_is_removed_if_one_of_several_is_not_there(kept: Shelf) -> None:
+def test_what_is_there_is_removed_if_another_is_not(kept: Shelf) -> None:
     kept.pull(sample_image(), "a:1")
-    with pytest.raises(ImageError, match="no such image: nowhere"):
-        shelf.remove(kept.store, ("a:1", "nowhere"), force=False)
-    assert listing.images(kept.store)[0].names == ("a:1",)
-    assert shelf.remove(kept.store, ("nowhere", "a:1"), force=True)[0] == "Untagged: a:1"
+    result = shelf.remove(kept.store, ("nowhere", "a:1", "b:1"))
+    assert [error.message for error in result.errors] == [
+        "No such image: nowhere",
+        "No such image: b:1",
+    ]
+    assert result.removed[0] == "Untagged: a:1"
+    assert listing.images(kept.store) == ()
+
+
+def test_all_images_can_be_removed_at_once(kept: Shelf) -> None:
+    kept.pull(sample_image(), "a:1", "b:1")
+    kept.built(State())
+    assert len(shelf.remove_all(kept.store).removed) == 4
+    assert listing.images(kept.store) == ()
 
 
 def test_force_does_not_guess(kept: Shelf) -> None:
@@ -274,8 +294,9 @@ def test_force_does_not_guess(kept: Shelf) -> None:
     first = {row.id[7:8] for row in listing.images(kept.store)}
     ids = [row.id for row in listing.images(kept.store)]
     shared = next(digit for digit in first if sum(each[7:8] == digit for each in ids) > 1)
-    with pytest.raises(ImageError, match="several image ids"):
-        shelf.remove(kept.store, (shared,), force=True)
+    result = shelf.remove(kept.store, (shared,), force=True)
+    assert "several image ids" in result.errors[0].message
+    assert result.removed == ()
 
 
 def test_removal_leaves_what_other_images_and_the_cache_need(kept: Shelf) -> None:
@@ -509,5 +530,5 @@ def test_a_name_that_goes_while_it_is_looked_up_is_gone(beside: Shelf) -> None:
 @pytest.mark.parametrize("by", ["base", "id"])
 def test_an_image_that_goes_while_it_is_looked_up_is_not_found(beside: Shelf, by: str) -> None:
     (stored,) = beside.store.images.all()
-    with pytest.raises(ImageError, match="no such image"):
+    with pytest.raises(ImageError, match="No such image"):
         beside.catalogue.find(by if by == "base" else stored.id)

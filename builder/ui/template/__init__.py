@@ -17,9 +17,18 @@ from builder.ui.template.errors import TemplateError
 from builder.ui.template.evaluate import Evaluation
 from builder.ui.template.nodes import Node
 from builder.ui.template.parse import parse
-from builder.ui.template.shown import NilPointer, Record, to_json
+from builder.ui.template.shown import NilList, NilMap, NilPointer, Record, StringMap, to_json
 
-__all__ = ["NilPointer", "Record", "Template", "TemplateError", "to_json"]
+__all__ = [
+    "NilList",
+    "NilMap",
+    "NilPointer",
+    "Record",
+    "StringMap",
+    "Template",
+    "TemplateError",
+    "to_json",
+]
 
 
 class Template:

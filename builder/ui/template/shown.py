@@ -48,6 +48,18 @@ class NilPointer:
         self.kind = kind
 
 
+class StringMap(dict[str, str]):
+    """A map of strings, in which what is missing is the empty string, even if it has nothing."""
+
+
+class NilMap(StringMap):
+    """A map that there is not: empty, and `null` in JSON."""
+
+
+class NilList(list[object]):
+    """A list that there is not: empty, and `null` in JSON."""
+
+
 def shown(value: object) -> str:
     """Return a value as `%v` prints it."""
     if isinstance(value, str):
@@ -107,6 +119,8 @@ def is_true(value: object) -> bool:
 
 def is_of_strings(value: Mapping[str, object]) -> bool:
     """Tell whether all that a map has are strings, and it has some: in Go, it is a map of strings then."""
+    if isinstance(value, StringMap):
+        return True
     return bool(value) and all(isinstance(each, str) for each in value.values())
 
 
@@ -142,7 +156,7 @@ def _plain(value: object) -> object:
         if isinstance(document, Mapping):
             return {key: _plain(each) for key, each in document.items()}
         return _plain(document)
-    if isinstance(value, NilPointer):
+    if isinstance(value, (NilPointer, NilMap, NilList)):
         return None
     if isinstance(value, Mapping):
         return {key: _plain(value[key]) for key in sorted(value)}

@@ -49,7 +49,6 @@ class FakeEngine:
         events.emit(VertexDone(id=1, outcome=Outcome.CACHED))
         default = SimpleNamespace(
             image_id=ID,
-            platforms=(),
             names=request.tags,
             digest=DIGEST if request.push else None,
             size=12_345_678,
@@ -61,12 +60,12 @@ class FakeEngine:
         return self._answer("build", request, default=default)
 
     def pull(self, reference: str, platform: str | None, _events: Any) -> Any:
-        result = SimpleNamespace(reference=reference, digest=DIGEST, image_id=ID)
+        result = SimpleNamespace(reference=reference, digest=DIGEST, image_id=ID, newer=True)
         return self._answer("pull", reference, platform, default=result)
 
-    def push(self, reference: str, _events: Any) -> Any:
+    def push(self, reference: str, _events: Any, platform: str | None = None) -> Any:
         result = SimpleNamespace(reference=reference, digest=DIGEST, size=527)
-        return self._answer("push", reference, default=result)
+        return self._answer("push", reference, platform, default=result)
 
     def run(self, request: Any, _streams: Any, _events: Any, **_options: Any) -> Any:
         return self._answer("run", request, default=0)
@@ -74,15 +73,15 @@ class FakeEngine:
     def images(self, wanted: Any) -> Any:
         return self._answer("images", wanted, default=())
 
-    def save(self, names: tuple[str, ...], stream: Any) -> None:
+    def save(self, names: tuple[str, ...], stream: Any, platform: str | None) -> None:
         stream.write(b"archive")
-        self._answer("save", names)
+        self._answer("save", names, platform)
 
-    def load(self, stream: Any) -> Any:
-        return self._answer("load", stream.read(), default=("a:latest",))
+    def load(self, stream: Any, platform: str | None) -> Any:
+        return self._answer("load", stream.read(), platform, default=("a:latest",))
 
-    def import_(self, stream: Any, *arguments: Any) -> Any:
-        return self._answer("import_", stream.read(), *arguments, default=ID)
+    def import_(self, stream: Any, *arguments: Any, platform: str | None) -> Any:
+        return self._answer("import_", stream.read(), *arguments, platform, default=ID)
 
     def __getattr__(self, name: str) -> Any:
         def call(*arguments: Any, **options: Any) -> Any:

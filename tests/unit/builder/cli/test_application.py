@@ -80,7 +80,7 @@ def test_mistakes_on_the_command_line_end_with_125_and_the_nearest_right_word(
 @pytest.mark.parametrize(
     ("error", "code", "text"),
     [
-        (ImageError("no such image: a", code="image.not-found"), 1, "error[image.not-found]"),
+        (ImageError("No such image: a", code="image.not-found"), 1, "error[image.not-found]"),
         (RunFailed("the command exited with code 7", command_exit_code=7), 1, "with code 7"),
         (ContainerError("no", code="container.start-failed"), 125, "container.start-failed"),
         (Cancelled(signal_number=15), 143, "interrupted"),

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from builder.engine import ImageFilter, LabelFilter
+from builder.engine import ImageFilter, LabelFilter, RemoveResult
 from builder.errors import ImageError
 from builder.store.pruning import Pruning
 from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
@@ -173,22 +173,110 @@ def test_history_shows_the_newest_first_and_cuts_long_commands(
     assert output(capsys, engine, "history", "-q", "a") == "0123456789ab\n<missing>\n"
 
 
-def test_pull_prints_digest_and_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_history_in_other_forms(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = (
+        SimpleNamespace(
+            id=ID,
+            created="2020-01-02T03:04:05Z",
+            created_by="RUN a\tb\n\x1b[2Jc",
+            size=12345,
+            comment="",
+        ),
+    )
+    engine = FakeEngine(history=steps)
+    assert output(capsys, engine, "history", "-H=false", "a") == (
+        "IMAGE          CREATED AT             CREATED BY      SIZE      COMMENT\n"
+        "0123456789ab   2020-01-02T03:04:05Z   RUN a b␊␛[2Jc   12345     \n"
+    )
+    form = "{{.Size}} {{.CreatedBy}}"
+    assert output(capsys, engine, "history", "--format", form, "a") == "12.3kB RUN a b\n\x1b[2Jc\n"
+    (line,) = output(capsys, engine, "history", "--format=json", "a").splitlines()
+    assert json.loads(line)["CreatedAt"] == "2020-01-02T03:04:05Z"
+    assert output(capsys, engine, "history", "--platform", "linux/arm64", "-q", "a") != ""
+    assert engine.calls[-1] == ("history", ("a", "linux/arm64"))
+
+
+def test_pull_tells_what_docker_tells(capsys: pytest.CaptureFixture[str]) -> None:
     engine = FakeEngine()
     text = output(capsys, engine, "pull", "--platform", "linux/arm64", "debian")
-    assert text == f"Digest: {DIGEST}\ndebian\n"
+    assert text == (
+        "Using default tag: latest\n"
+        "latest: Pulling from library/debian\n"
+        f"Digest: {DIGEST}\n"
+        "Status: Downloaded newer image for debian:latest\n"
+        "debian\n"
+    )
     assert engine.calls == [("pull", ("debian", "linux/arm64"))]
+    same = FakeEngine(
+        pull=SimpleNamespace(reference="x/a:1", digest=DIGEST, image_id=ID, newer=False)
+    )
+    assert output(capsys, same, "pull", "x.example/a:1").splitlines()[2:] == [
+        "Status: Image is up to date for x.example/a:1",
+        "x/a:1",
+    ]
     assert output(capsys, FakeEngine(), "pull", "-q", "debian") == "debian\n"
 
 
-def test_push_prints_digest_and_size(capsys: pytest.CaptureFixture[str]) -> None:
-    assert output(capsys, FakeEngine(), "push", "a:1") == f"a:1: digest: {DIGEST} size: 527\n"
+def test_pull_of_all_tags_asks_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(tags_elsewhere=("a:1", "a:2"))
+    text = output(capsys, engine, "pull", "-a", "a")
+    assert [call[0] for call in engine.calls] == ["tags_elsewhere", "pull", "pull"]
+    assert text.count("Downloaded newer image") == 2
+    assert text.splitlines()[-1] == "docker.io/library/a"
+    assert lapstrake(engine, "pull", "-a", "a:1") == 125
+    assert "tag can't be used with --all-tags/-a" in capsys.readouterr().err
 
 
-def test_rmi_prints_what_went(capsys: pytest.CaptureFixture[str]) -> None:
-    engine = FakeEngine(remove_images=("Untagged: a:1", "Deleted: " + ID))
-    assert output(capsys, engine, "rmi", "-f", "a", "b").splitlines()[0] == "Untagged: a:1"
-    assert engine.calls == [("remove_images", (("a", "b"), {"force": True}))]
+def test_push_tells_what_docker_tells(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(names_of=("x.example/a:1", "x.example/a:2"))
+    assert output(capsys, engine, "push", "x.example/a:1", "--platform", "linux/arm64") == (
+        f"The push refers to repository [x.example/a]\n1: digest: {DIGEST} size: 527\n"
+    )
+    assert engine.calls == [("push", ("x.example/a:1", "linux/arm64"))]
+    assert output(capsys, engine, "push", "x.example/a").startswith("Using default tag: latest\n")
+    assert output(capsys, engine, "push", "-q", "x.example/a:1") == "x.example/a:1\n"
+    assert output(capsys, engine, "push", "-a", "x.example/a").splitlines()[1:] == [
+        f"1: digest: {DIGEST} size: 527",
+        f"2: digest: {DIGEST} size: 527",
+    ]
+    assert output(capsys, engine, "push", "-aq", "x.example/a") == "x.example/a\n"
+    assert lapstrake(FakeEngine(names_of=()), "push", "-a", "x.example/a") == 1
+    assert "does not exist locally with the tag: x.example/a" in capsys.readouterr().err
+
+
+def _missing(name: str, *notes: str) -> ImageError:
+    return ImageError(f"No such image: {name}", code="image.not-found", notes=notes)
+
+
+def test_rmi_prints_what_went_and_what_did_not(capsys: pytest.CaptureFixture[str]) -> None:
+    result = RemoveResult(removed=("Untagged: a:1", "Deleted: " + ID), errors=(_missing("b"),))
+    engine = FakeEngine(remove_images=result)
+    assert (
+        lapstrake(engine, "rmi", "a", "b", "--no-prune", "--platform", "linux/arm64,linux/386") == 1
+    )
+    captured = capsys.readouterr()
+    assert captured.out.splitlines() == ["Untagged: a:1", "Deleted: " + ID]
+    assert "No such image: b" in captured.err
+    options = {"force": False, "platforms": ("linux/arm64", "linux/386")}
+    assert engine.calls == [("remove_images", (("a", "b"), options))]
+
+
+def test_rmi_by_force_only_tells_of_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    missing = FakeEngine(remove_images=RemoveResult(removed=(), errors=(_missing("b"),)))
+    assert lapstrake(missing, "rmi", "-f", "b") == 0
+    assert "No such image: b" in capsys.readouterr().err
+    assert lapstrake(missing, "rmi", "--ignore", "b") == 0
+    assert capsys.readouterr().err == ""
+    unclear = FakeEngine(remove_images=RemoveResult(removed=(), errors=(_missing("b", ID),)))
+    assert lapstrake(unclear, "rmi", "-f", "b") == 1
+
+
+def test_rmi_of_all_takes_no_names(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(remove_all_images=RemoveResult(removed=("Deleted: x",)))
+    assert output(capsys, engine, "rmi", "--all") == "Deleted: x\n"
+    assert lapstrake(engine, "rmi", "-a", "x") == 125
+    assert lapstrake(engine, "rmi") == 125
+    assert "needs an argument" in capsys.readouterr().err
 
 
 def test_inspect_prints_one_json_list(capsys: pytest.CaptureFixture[str]) -> None:
@@ -201,20 +289,81 @@ def test_inspect_prints_one_json_list(capsys: pytest.CaptureFixture[str]) -> Non
 def test_inspect_of_a_missing_image_prints_an_empty_list_and_fails(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert lapstrake(FakeEngine(ImageError("no such image: a")), "inspect", "a") == 1
+    assert lapstrake(FakeEngine(_missing("a")), "inspect", "a", "b") == 1
     captured = capsys.readouterr()
     assert captured.out == "[]\n"
-    assert "no such image: a" in captured.err
+    assert [line for line in captured.err.splitlines() if line.startswith("error")] == [
+        "error[image.not-found]: No such object: a",
+        "error[image.not-found]: No such object: b",
+    ]
+    for words in (("inspect", "--type", "image"), ("image", "inspect")):
+        assert lapstrake(FakeEngine(_missing("a")), *words, "a") == 1
+        assert "No such image: a" in capsys.readouterr().err
 
 
-def test_inspect_format_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lapstrake(FakeEngine(), "inspect", "-f", "{{.Id}}", "a") == 125
-    assert "`-f/--format` is not available" in capsys.readouterr().err
+def test_inspect_looks_for_nothing_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine()
+    for kind in ("container", "network", "volume"):
+        assert lapstrake(engine, "inspect", "--type", kind, "a") == 1
+        assert f"No such {kind}: a" in capsys.readouterr().err
+    assert lapstrake(engine, "inspect", "--type", "nonsense", "a") == 125
+    assert engine.calls == []
+
+
+INSPECTED = {
+    "Id": ID,
+    "RepoTags": ["a:1"],
+    "Size": 5,
+    "Config": {"Labels": {"k": "v"}, "Cmd": ["sh"], "StopSignal": "SIGTERM"},
+    "RootFS": {"Type": "layers", "Layers": [DIGEST]},
+}
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("{{.Id}}", ID),
+        ("{{.ID}} {{.Size}}", f"{ID} 5"),
+        ("{{.Config.Labels.k}}|{{index .Config.Labels \"none\"}}|{{.Config.Labels.none}}", "v||<no value>"),
+        ("{{.Config.Env}} {{json .Config.Env}} {{.Config.Healthcheck}}", "[] null <nil>"),
+        ("{{json .Config.Volumes}} {{.Config.Volumes}} {{.Config.User}}", "null map[] "),
+        ("{{range .RootFS.Layers}}{{.}};{{end}}", f"{DIGEST};"),
+        ("{{if .Variant}}x{{else}}none{{end}}", "none"),
+        ("{{json .Config}}", '{"Labels":{"k":"v"},"Cmd":["sh"],"StopSignal":"SIGTERM"}'),
+        ("json", json.dumps([INSPECTED], separators=(",", ":"))),
+    ],
+)  # fmt: skip
+def test_inspect_through_a_template(
+    capsys: pytest.CaptureFixture[str], form: str, expected: str
+) -> None:
+    assert (
+        output(capsys, FakeEngine(inspect=INSPECTED), "inspect", "-f", form, "a") == f"{expected}\n"
+    )
+
+
+def test_inspect_tells_of_members_that_there_are_not(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(inspect=INSPECTED)
+    assert lapstrake(engine, "inspect", "-f", "{{.Nope}}", "a") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "\n"
+    assert 'executing "" at <.Nope>: map has no entry for key "Nope"' in captured.err
+    assert lapstrake(engine, "inspect", "-f", "{{.Id", "a") == 64
+    assert output(capsys, engine, "inspect", "--platform", "linux/arm64", "-s", "a") != ""
+    assert engine.calls[-1] == ("inspect", ("a", "linux/arm64"))
 
 
 def test_save_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert lapstrake(FakeEngine(), "save", "a") == 0
     assert capfdbinary.readouterr().out == b"archive"
+
+
+def test_save_takes_a_platform_and_a_form(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine()
+    assert lapstrake(engine, "save", "--format", "oci-dir", "-o", "dir", "a") == 0
+    assert engine.calls == [("save_directory", (("a",), "dir", None))]
+    assert lapstrake(engine, "save", "--format", "oci-dir", "a") == 125
+    assert "needs a directory" in capsys.readouterr().err
+    assert lapstrake(engine, "save", "--format", "docker-dir", "-o", "dir", "a") == 125
 
 
 def test_save_to_a_file_leaves_nothing_half_written(tmp_path: Path) -> None:
@@ -243,7 +392,12 @@ def test_load_reads_standard_input_or_a_file(
     file = tmp_path / "a.tar"
     file.write_bytes(b"from file")
     assert output(capsys, engine, "load", "-q", "-i", str(file)) == "Loaded image: a:latest\n"
-    assert engine.calls == [("load", (b"from stdin\n",)), ("load", (b"from file",))]
+    assert output(capsys, engine, "load", "--platform", "linux/386", "-i", str(file)) != ""
+    assert engine.calls == [
+        ("load", (b"from stdin\n", None)),
+        ("load", (b"from file", None)),
+        ("load", (b"from file", "linux/386")),
+    ]
     nameless = FakeEngine(load=(ID,))
     assert output(capsys, nameless, "load", "-i", str(file)) == f"Loaded image ID: {ID}\n"
 
@@ -259,7 +413,17 @@ def test_import_gives_changes_and_message_on(
     engine = FakeEngine()
     words = ("import", "-c", "CMD sh", "-c", "ENV a=b", "-m", "text", "-", "a:1")
     assert output(capsys, engine, *words) == f"{ID}\n"
-    assert engine.calls == [("import_", (b"from stdin\n", "a:1", ("CMD sh", "ENV a=b"), "text"))]
+    assert engine.calls == [
+        ("import_", (b"from stdin\n", "a:1", ("CMD sh", "ENV a=b"), "text", None))
+    ]
+
+
+def test_import_from_an_address(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(import_url=ID)
+    words = ("import", "--platform", "linux/arm64", "https://x.example/a.tar.xz")
+    assert output(capsys, engine, *words) == f"{ID}\n"
+    url = "https://x.example/a.tar.xz"
+    assert engine.calls == [("import_url", (url, None, (), "", {"platform": "linux/arm64"}))]
 
 
 def test_prune_removes_without_asking_when_forced(capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,6 +440,42 @@ def test_prune_removes_nothing_where_nobody_can_be_asked(
     assert lapstrake(engine, "prune") == 125
     assert "add `-f`" in capsys.readouterr().err
     assert engine.calls == []
+
+
+def test_login_reads_the_password_from_standard_input(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    engine = FakeEngine()
+    words = ("login", "-u", "me", "--password-stdin", "r.example")
+    assert output(capsys, engine, *words) == "Login Succeeded\n"
+    assert engine.calls == [("login", ("r.example", "me", "from stdin"))]
+
+
+def test_login_with_a_password_in_the_open_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    engine = FakeEngine()
+    assert lapstrake(engine, "login", "-u", "me", "-p", "pw") == 0
+    captured = capsys.readouterr()
+    assert "use `--password-stdin`" in captured.err
+    assert "pw" not in captured.err + captured.out
+    assert engine.calls == [("login", ("docker.io", "me", "pw"))]
+
+
+def test_login_without_a_terminal_says_what_is_missing(
+    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
+) -> None:
+    assert lapstrake(FakeEngine(), "login") == 125
+    assert "no terminal" in capsys.readouterr().err
+
+
+def test_logout_names_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
+    known = FakeEngine(logout=True)
+    assert output(capsys, known, "logout", "r.example") == (
+        "Removed login credentials for r.example\n"
+    )
+    unknown = FakeEngine(logout=False)
+    assert output(capsys, unknown, "logout") == "Not logged in to docker.io\n"
 
 
 def test_info_is_readable_and_json(capsys: pytest.CaptureFixture[str]) -> None:
