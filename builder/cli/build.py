@@ -13,6 +13,7 @@ import msgspec
 from builder.cli.invocation import Invocation
 from builder.cli.on_fail import Shell, look_around_in, on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
+from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import ExportError, LapstrakeError, RunFailed, UsageError
@@ -81,7 +82,13 @@ _IGNORED = [
     help="Run cached steps again, all or a sample, and say which come to something else.",
 )
 @click.option("--pull", is_flag=True, help="Ask the registry for newer base images.")
-@click.option("--platform", metavar="OS/ARCH", help="Build for this platform.")
+@click.option(
+    "--platform",
+    "platforms",
+    multiple=True,
+    metavar="OS/ARCH[,…]",
+    help="Build for this platform, or for each of several.",
+)
 @click.option(
     "--network",
     type=click.Choice(["default", "host", "none", "private"]),
@@ -163,6 +170,8 @@ _IGNORED = [
     metavar="type=TYPE[,KEY=VALUE…]",
     help="Add to this cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline.",
 )
+@insecure_option
+@authfile_option
 @on_fail_options
 @step_options
 @click.argument("context", required=False, metavar="CONTEXT")
@@ -184,7 +193,7 @@ def command(
     verify_cache: str | None,
     noise: tuple[str, ...],
     pull: bool,
-    platform: str | None,
+    platforms: tuple[str, ...],
     network: str,
     isolation: str | None,
     max_size: str | None,
@@ -218,7 +227,7 @@ def command(
             hint="to build the current directory, add a dot: `lapstrake build .`",
         )
     build_args = with_environment(build_arg, "--build-arg")
-    platform = _platform(platform or invocation.settings.default_platform)
+    wanted = tuple(word for each in platforms for word in each.split(",") if word)
     if check or calls:
         from builder.cli.check import answer, call_of
 
@@ -230,7 +239,7 @@ def command(
                 dockerfile=dockerfile,
                 build_args=build_args,
                 target=target,
-                platform=platform,
+                platform=_first(wanted, invocation.settings.default_platform),
                 contexts=_contexts(contexts),
                 **_given(secrets, (), ()),
             )
@@ -260,7 +269,7 @@ def command(
         verify_cache=_percent(verify_cache),
         cache_normalize=_noise(noise),
         pull=pull,
-        platform=platform,
+        platforms=wanted,
         labels=named(labels, "--label"),
         outputs=_outputs(outputs),
         push=push,
@@ -457,16 +466,17 @@ def _summarise(
             seconds=result.seconds,
             steps=result.steps,
             cached=result.cached,
+            platforms=tuple(each.platform for each in result.platforms),
             palette=palette_for(sys.stderr, invocation.settings),
         )
         pushed = f", pushed as {result.digest}" if result.digest is not None else ""
         sys.stderr.write(f"{line}{pushed}\n")
 
 
-def _platform(text: str | None) -> str | None:
-    if text is not None and "," in text:
-        raise UsageError("building for several platforms at once is not available in this version")
-    return text or None
+def _first(platforms: tuple[str, ...], default: str | None) -> str | None:
+    """Return the platform that a question is about."""
+    first = platforms[0] if platforms else (default or "").partition(",")[0]
+    return None if first in ("", "local") else first
 
 
 def _write(path: str, text: str) -> None:

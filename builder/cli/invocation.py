@@ -35,6 +35,7 @@ class Invocation:
         self.interruption = Interruption()
         self._open_engine = open_engine
         self._settings: Settings | None = None
+        self._adjustments: list[Callable[[Settings], Settings]] = []
 
     @property
     def settings(self) -> Settings:
@@ -43,12 +44,22 @@ class Invocation:
         Raises: UsageError: a variable holds a value that cannot be meant.
         """
         if self._settings is None:
-            self._settings = current(self.root)
+            settings = current(self.root)
+            for change in self._adjustments:
+                settings = change(settings)
+            self._settings = settings
         return self._settings
 
     def change(self, settings: Settings) -> None:
         """Put settings that flags have changed in the place of those of the environment."""
         self._settings = settings
+
+    def adjust(self, change: Callable[[Settings], Settings]) -> None:
+        """Have the settings changed once they are read: flags come in any order, `--root` among them."""
+        if self._settings is None:
+            self._adjustments.append(change)
+        else:
+            self._settings = change(self._settings)
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:

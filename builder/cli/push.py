@@ -7,6 +7,7 @@ import sys
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.registry_options import registry_options
 from builder.cli.verb import Verb, ignored
 from builder.errors import ImageError, UsageError
 from builder.oci.reference import DEFAULT_TAG, Reference, is_name_only
@@ -21,6 +22,7 @@ from builder.oci.reference import DEFAULT_TAG, Reference, is_name_only
 @click.option("-a", "--all-tags", is_flag=True, help="Upload all tags of the repository NAME.")
 @click.option("--platform", metavar="OS/ARCH", help="Upload only the image for this platform.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the name of the image.")
+@registry_options
 @click.argument("name")
 @click.pass_obj
 def command(

@@ -9,6 +9,7 @@ import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.pairs import from_file, with_environment
+from builder.cli.registry_options import registry_options
 from builder.cli.verb import Verb, absent
 from builder.errors import UsageError
 from builder.settings import isolation_name
@@ -110,6 +111,7 @@ Signals go to the command: INT, TERM, HUP, QUIT, USR1 and USR2. The third INT, T
 @click.option("--platform", metavar="OS/ARCH", help="Choose the image for this platform.")
 @click.option("--isolation", metavar="NAME", help="Choose the walls around the command.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress of a pull.")
+@registry_options
 @click.argument("image")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[COMMAND] [ARGUMENT...]")
 @click.pass_obj

@@ -361,6 +361,7 @@ class _Lowering:
             span=span,
             stage=stage.name or f"stage-{stage.index}",
             ttl=ttl,
+            platform=self.plan.request.target_platform if self.plan.request.several else "",
         )
         state.vertex = self.vertices.add(vertex, stage.shown)
         return state.vertex
@@ -370,8 +371,22 @@ class _Lowering:
         state.step += 1
         number = str(state.step).rjust(len(str(state.total)))
         name = f"{stage.shown} " if stage.shown else ""
+        if self.plan.request.several:
+            name = f"{self._for(stage, state)} {name}"
         trigger = "ONBUILD " if state.is_trigger else ""
         return f"[{name}{number}/{state.total}] {trigger}{text}"
+
+    def _for(self, stage: Stage, state: _StageState) -> str:
+        """Return what a stage runs on, and the target where it asks for that and it is another: `linux/amd64->arm64`."""
+        platform = Platform.parse(stage.platform)
+        target = Platform.parse(self.plan.request.target_platform)
+        asks = any(name in state.draft.environment for name in scope.OF_THE_TARGET)
+        if not asks or platform == target:
+            return str(platform)
+        parts = [] if platform.os == target.os else [target.os]
+        return (
+            f"{platform}->{'/'.join(filter(None, (*parts, target.architecture, target.variant)))}"
+        )
 
     def _shown(
         self,

@@ -15,6 +15,8 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 """Arguments that every RUN sees in both cases without ARG; they count for no key and no history."""
 
 _PLATFORM_NAMES = ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
+OF_THE_TARGET = tuple(f"TARGET{name}" for name in _PLATFORM_NAMES)
+"""The arguments by which a stage learns what it is built for."""
 _EPOCH = "SOURCE_DATE_EPOCH"
 _OF_THE_BUILDER = (
     "BUILDKIT_BUILD_NAME",

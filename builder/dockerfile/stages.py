@@ -14,7 +14,17 @@ from builder.dockerfile import moments, scope, suggest, supported
 from builder.dockerfile.checks import Checks, read_checks
 from builder.dockerfile.contexts import IMAGE, NamedContexts
 from builder.dockerfile.expansion import Expander
-from builder.dockerfile.instructions import Dockerfile, Flag, From, Instruction, Word
+from builder.dockerfile.instructions import (
+    Add,
+    Copy,
+    Dockerfile,
+    Flag,
+    From,
+    Instruction,
+    Run,
+    Word,
+    Workdir,
+)
 from builder.dockerfile.mistakes import ALWAYS, NEVER, LimitPassed, Mistakes
 from builder.dockerfile.naming import argument_hint, neither, no_reference
 from builder.dockerfile.outline import Outline, Outlines, Used
@@ -29,7 +39,8 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked of a Dockerfile: platforms as `os/architecture[/variant]`, build arguments and labels by name.
 
     `target_platform` "" is the host's. `ignore` is the text of the context's ignore file, for the checks.
-    `contexts` are named contexts, by name: "local", or "image:" and a reference. `all_stages` counts what the
+    `contexts` are named contexts, by name: "local", or "image:" and a reference. With `several`, other platforms are built
+    beside this one, and the names of steps tell them apart. `all_stages` counts what the
     target does not need as needed too; there is no other target then than the last.
     """
 
@@ -44,6 +55,7 @@ class PlanRequest(msgspec.Struct, frozen=True, kw_only=True):
     contexts: tuple[tuple[str, str], ...] = ()
     moments: bool = False
     """Whether a time that is to be taken from elsewhere is asked for, by `MomentNeeded`; else none is given."""
+    several: bool = False
 
 
 class ImageNeeded(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +136,24 @@ class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
     def target(self) -> Stage:
         """The stage that is built."""
         return self.stages[-1]
+
+    def works_on(self, image: ImageNeeded) -> bool:
+        """Tell whether what is in an image will be looked at: a step stands on it, or something is taken from it."""
+        standing: set[int] = set()
+        for stage in self.stages:
+            base = stage.base
+            if (isinstance(base, ImageBase) and base.image == image) or (
+                isinstance(base, StageBase) and base.index in standing
+            ):
+                standing.add(stage.index)
+            if stage.index in standing and any(
+                isinstance(each, Run | Copy | Add | Workdir) for each in stage.instructions
+            ):
+                return True
+            taken = (*stage.copied.values(), *stage.mounted.values())
+            if any(isinstance(each, ImageBase) and each.image == image for each in taken):
+                return True
+        return False
 
     def near_stage(self, reference: str) -> str | None:
         """Return the stage whose name is near that of an image which cannot be found."""

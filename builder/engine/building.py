@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from builder.diagnostics import Diagnostic
+from builder.engine.built import Built, BuiltImage
 from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
 from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
@@ -58,7 +59,6 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
-    from builder.sharing.records import Bundle
     from builder.sharing.sharing import Sharing
     from builder.solve.agents import Agents
 
@@ -67,21 +67,6 @@ MAIN = "context"
 """What a graph calls the main context."""
 
 _EPOCH = "SOURCE_DATE_EPOCH"
-
-
-class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What a build made: the image, how many steps it took, and the records that are to go into the image.
-
-    `inherited` is how much of it its base image gave, `epoch` the time in seconds that it was given, if it was.
-    """
-
-    image: LocalImage
-    inherited: Inherited
-    epoch: int | None
-    steps: int
-    cached: int
-    warnings: tuple[Diagnostic, ...]
-    records: Bundle | None = None
 
 
 class Build:
@@ -157,7 +142,8 @@ class Build:
         ) as sharing:
             self._sharing = sharing
             built = self._begin()
-            sharing.give(tuple([layer.diff_id for layer in built.image.state.layers]))
+            layers = [layer for each in built.images for layer in each.image.state.layers]
+            sharing.give(tuple(dict.fromkeys([layer.diff_id for layer in layers])))
             warnings = (*built.warnings, *sharing.warnings)
             return msgspec.structs.replace(built, warnings=warnings, records=sharing.inline)
 
@@ -204,40 +190,24 @@ class Build:
         source, local = beginning.source, beginning.context
         for warning in beginning.warnings:
             self._events.emit(Warned(diagnostic=warning))
-        question = Question(
-            source=source,
-            target=self._request.target,
-            build_args=self._build_args(),
-            labels=self._request.labels,
-            host_platform=str(Platform.host()),
-            target_platform=self._request.platform or self._settings.default_platform or "",
-            ignore=local.ignore,
-            ignore_name=local.ignore_name,
-            contexts=() if self._named is None else self._named.kinds,
-        )
-        try:
-            plan = planned(
-                question,
-                self._store.cache,
-                local=self._local,
-                resolve=self._resolve,
-                moment=lambda name, op: self._moment(name, op or self._source(name, beginning)),
-            )
-        except DockerfileError as error:
-            # What the checks found is told also when it is what ends the build.
-            for warning in getattr(error, "warnings", ()):
-                self._events.emit(Warned(diagnostic=warning))
-            raise
-        for warning in plan.warnings:
+        plans = self._plans(beginning)
+        graph = plans[0].graph
+        located = locator(source)
+        if len(plans) > 1:
+            from builder.engine.several import naming_platforms, together
+
+            graph, plans = together(plans)
+            located = naming_platforms(located)
+        said = tuple(dict.fromkeys([warning for plan in plans for warning in plan.warnings]))
+        for warning in said:
             self._events.emit(Warned(diagnostic=warning))
-        graph = plan.graph
         started = [each for each in graph.vertices if not _is_given(each)]
         self._events.emit(BuildStarted(dockerfile=source.name, total=len(started)))
         refuse_forbidden(
             graph,
             allowed=self._request.allow,
             network=self._request.network,
-            located=locator(source),
+            located=located,
         )
         if _steers(self._request):
             from builder.engine.asking import as_asked
@@ -261,24 +231,75 @@ class Build:
             first_id=self._next_id,
             jobs=self._request.jobs,
             elsewhere=None if self._sharing is None else self._sharing.taken,
-            located=locator(source),
+            located=located,
             project=project_of(self._request),
             trail=self._trail,
             verify=self._request.verify_cache,
             normalize=self._request.cache_normalize,
         ).solve()
-        image = self._image(plan, solved)
+        images = tuple([self._built(plan, solved) for plan in plans])
         for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
             remarks = (*remarks, remark)
-        warnings = (*beginning.warnings, *plan.warnings, *self._said, *remarks)
-        return Built(
+        warnings = (*beginning.warnings, *said, *self._said, *remarks)
+        return Built(images=images, steps=solved.steps, cached=solved.cached, warnings=warnings)
+
+    def _plans(self, beginning: Beginning) -> tuple[Plan, ...]:
+        """Return a plan for each platform that was asked for, in that order."""
+        platforms = self._platforms() or ("",)
+        question = Question(
+            source=beginning.source,
+            target=self._request.target,
+            build_args=self._build_args(),
+            labels=self._request.labels,
+            host_platform=str(Platform.host()),
+            target_platform=platforms[0],
+            ignore=beginning.context.ignore,
+            ignore_name=beginning.context.ignore_name,
+            contexts=() if self._named is None else self._named.kinds,
+            several=len(platforms) > 1,
+        )
+        plans = [self._planned(question, beginning)]
+        for platform in platforms[1:]:
+            asked = msgspec.structs.replace(question, target_platform=platform)
+            plans.append(self._planned(asked, beginning))
+        return tuple(plans)
+
+    def _planned(self, question: Question, beginning: Beginning) -> Plan:
+        try:
+            return planned(
+                question,
+                self._store.cache,
+                local=self._local,
+                resolve=self._resolve,
+                moment=lambda name, op: self._moment(name, op or self._source(name, beginning)),
+            )
+        except DockerfileError as error:
+            # What the checks found is told also when it is what ends the build.
+            for warning in getattr(error, "warnings", ()):
+                self._events.emit(Warned(diagnostic=warning))
+            raise
+        except LapstrakeError as error:
+            if question.several:
+                from builder.engine.several import for_platform
+
+                for_platform(error, question.target_platform)
+            raise
+
+    def _platforms(self) -> tuple[str, ...]:
+        """Return what is asked for in normal form, each once; nothing stands for the host alone."""
+        given = self._request.platforms or (self._settings.default_platform or "").split(",")
+        words = [word for each in given if (word := each.strip())]
+        found = [Platform.host() if word == "local" else Platform.parse(word) for word in words]
+        return tuple(dict.fromkeys([str(each) for each in found]))
+
+    def _built(self, plan: Plan, solved: Solved) -> BuiltImage:
+        image = self._image(plan, solved)
+        return BuiltImage(
+            platform=image.platform,
             image=image,
             inherited=Inherited.of(with_whole_history(plan.config)),
             epoch=plan.epoch,
-            steps=solved.steps,
-            cached=solved.cached,
-            warnings=warnings,
         )
 
     def _origin(self, plan: Plan) -> Origin:
@@ -374,7 +395,7 @@ class Build:
         self._states[needed.reference, needed.platform] = image.state
         return image.id, image.config
 
-    def _resolve(self, needed: Needed, near_stage: NearStage) -> Found:
+    def _resolve(self, needed: Needed, near_stage: NearStage, used: bool) -> Found:  # noqa: FBT001  passed on
         """Return an image from the store, or pull it; `--pull` always asks the registry."""
         local = self._local(needed)
         if local is not None:
@@ -384,7 +405,7 @@ class Build:
         try:
             registries = self._registries()
             reference = registries.where(registries.names(needed.short, reference))
-            pulled = registries.pull(reference, platform, self._events, vertex_id)
+            pulled = registries.pull(reference, platform, self._events, vertex_id, unpack=used)
         except RegistryError as error:
             from builder.engine.missing import explain
 

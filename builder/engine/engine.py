@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from builder.engine.catalogue import OfPlatform
 from builder.engine.collection import platform_of, tag_of
 from builder.engine.moving import Moving
 from builder.engine.requests import (
@@ -16,6 +17,7 @@ from builder.engine.requests import (
     BuildResult,
     CallRequest,
     DebugRequest,
+    PlatformImage,
     PullResult,
     PushResult,
     RunRequest,
@@ -33,7 +35,7 @@ from runtime.launch import Cancellation, Launcher
 if TYPE_CHECKING:
     from builder.containers.foreground import Streams
     from builder.diagnostics import Diagnostic
-    from builder.engine.building import Built
+    from builder.engine.built import Built, BuiltImage
     from builder.engine.calls import CallResult
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
@@ -51,6 +53,8 @@ class Engine(Moving):
     def __init__(self, settings: Settings, store: Store, behind: Behind) -> None:
         super().__init__(settings, store, behind)
         self._made: Registries | None = None
+        self._since = time.monotonic()
+        """When what is going on began."""
 
     @property
     def cancellation(self) -> Cancellation:
@@ -64,6 +68,7 @@ class Engine(Moving):
             from builder.engine.registries import Registries
 
             self._made = Registries(self._settings, self._store, self._behind)
+        self._made.since = self._since
         return self._made
 
     @classmethod
@@ -136,7 +141,7 @@ class Engine(Moving):
     ) -> tuple[BuildResult, BuildDone]:
         from builder.engine.building import Build
 
-        started = time.monotonic()
+        started = self._since = time.monotonic()
         built = Build(
             request,
             settings=self._settings,
@@ -147,21 +152,21 @@ class Engine(Moving):
             trail=events.trace,
             stdin=stdin,
         ).run()
-        for reference in references:
-            self._catalogue.name(reference, built.image.id)
+        self._name(references, built)
         digest, warnings = self._deliver(request, references, built, events)
-        stored = self._store.images.get(built.image.id)
+        images = tuple([self._of_platform(each) for each in built.images])
         done = BuildDone(
             at=time.monotonic() - started,
             image_id=built.image.id,
             names=tuple(reference.familiar() for reference in references),
-            size=stored.size if stored is not None else 0,
+            size=sum([each.size for each in images]),
             steps=built.steps,
             cached=built.cached,
         )
         events.emit(done)
         result = BuildResult(
             image_id=built.image.id,
+            platforms=images,
             names=done.names,
             digest=digest,
             size=done.size,
@@ -171,6 +176,22 @@ class Engine(Moving):
             warnings=(*built.warnings, *warnings),
         )
         return result, done
+
+    def _name(self, references: tuple[Reference, ...], built: Built) -> None:
+        """Let names stand for what was built: for one image, or one of each platform."""
+        for reference in references:
+            if len(built.images) == 1:
+                self._catalogue.name(reference, built.image.id)
+            else:
+                images = [
+                    OfPlatform(platform=each.platform, image=each.image.id) for each in built.images
+                ]
+                self._catalogue.name_platforms(reference, images)
+
+    def _of_platform(self, built: BuiltImage) -> PlatformImage:
+        stored = self._store.images.get(built.image.id)
+        size = stored.size if stored is not None else 0
+        return PlatformImage(platform=str(built.platform), image_id=built.image.id, size=size)
 
     def _tidy(self, kept: tuple[str, ...]) -> None:
         """Keep no more of failed steps than is useful; what cannot be removed now is removed after another build."""
@@ -247,6 +268,11 @@ class Engine(Moving):
             raise UsageError(
                 "a cache inside an image is written when the image is pushed", hint="add `--push`"
             )
+        if (request.push or request.outputs) and _are_several(request, self._settings):
+            raise UsageError(
+                "images for several platforms are kept in the store only in this version",
+                hint="build them with a name (`-t NAME`), and push or write them one by one",
+            )
         if request.outputs:
             from builder.export import outputs
 
@@ -293,6 +319,7 @@ class Engine(Moving):
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
         wanted = platform_of(platform) or Platform.host()
+        self._since = time.monotonic()
         names = self._registries.names(short_name(reference), Reference.parse(reference))
         where = self._registries.where(names)
         before = self._catalogue.standing(where)
@@ -319,15 +346,8 @@ class Engine(Moving):
                 hint="`lapstrake images` lists what is here, `lapstrake tag` gives it a name",
             )
         image, _ = self._catalogue.meant(reference, platform_of(platform))
+        self._since = time.monotonic()
         return self._registries.push(parsed, image, events)
-
-    def login(self, registry: str, username: str, password: str) -> str:
-        """Check and keep credentials; see `Registries.login`."""
-        return self._registries.login(registry, username, password)
-
-    def logout(self, registry: str) -> bool:
-        """Forget credentials; see `Registries.logout`."""
-        return self._registries.logout(registry)
 
     def run(
         self,
@@ -361,3 +381,8 @@ def _trusting(settings: Settings, store: Store) -> Settings:
     from builder.engine.trust import with_bundle
 
     return with_bundle(settings, store.snapshots.scratch())
+
+
+def _are_several(request: BuildRequest, settings: Settings) -> bool:
+    given = request.platforms or tuple((settings.default_platform or "").split(","))
+    return len(set(given)) > 1

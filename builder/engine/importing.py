@@ -131,23 +131,29 @@ def _examined(manifest: Manifest, store: Store) -> _Image:
         raise _incomplete(each, manifest)
     config = parse_config(store.blobs.read(manifest.config.digest))
     compressions = [_compression(each) for each in manifest.layers]
+    check_layers(manifest, config)
+    # Plain layers are how archives are written, not how images are sent.
+    sent = not compressions or set(compressions) != {Compression.NONE}
+    return _Image(manifest=manifest, config=config, sent=sent)
+
+
+def check_layers(manifest: Manifest, config: ImageConfig) -> None:
+    """Look whether a manifest has the layers that a configuration lists; compressed ones show when they are unpacked.
+
+    Raises: ImageError: it has others, or more or fewer of them.
+    """
     if len(manifest.layers) != len(config.diff_ids):
         raise ImageError(
             f"the image has {len(manifest.layers)} layers, but its configuration lists"
             f" {len(config.diff_ids)}"
         )
-    for layer, compression, diff_id in zip(
-        manifest.layers, compressions, config.diff_ids, strict=True
-    ):
-        # Compressed ones are checked when they are unpacked.
-        if compression is Compression.NONE and str(layer.digest) != diff_id:
+    for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
+        plain = compression_of(layer.media_type) is Compression.NONE
+        if plain and str(layer.digest) != diff_id:
             raise ImageError(
                 "a layer of the image is not the one that its configuration lists",
                 notes=(f"listed: {diff_id}", f"found: {layer.digest}"),
             )
-    # Plain layers are how archives are written, not how images are sent.
-    sent = not compressions or set(compressions) != {Compression.NONE}
-    return _Image(manifest=manifest, config=config, sent=sent)
 
 
 def _compression(layer: Descriptor) -> Compression:

@@ -8,25 +8,18 @@ Source: OCI image-spec, image-layout.md.
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
 from hashlib import sha256
 
 import msgspec
 
-from builder.engine.catalogue import Catalogue
 from builder.errors import ContextError, ImageError
 from builder.export.existing import REF_NAME
+from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
-from builder.oci.document import parse_config
-from builder.oci.manifest import Index, Manifest, parse_manifest
+from builder.oci.manifest import Index, parse_manifest
 from builder.oci.platform import Platform
 from builder.store.root import Store
-
-_DOCUMENT_LIMIT = 4 << 20
-_DEPTH = 4
-_PIECE = 1 << 20
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,22 +65,20 @@ def load(layout: Layout, platform: Platform, store: Store) -> str:
 
     Raises: ImageError: it is not there, or is none. StoreError: a blob is not what its digest says.
     """
-    manifest = _manifest(layout, layout.top, platform, 0)
-    if manifest is None:
-        raise ImageError(
-            f"the layout `{layout.root}` has no image for {platform}", code="image.not-found"
-        )
-    for each in (*manifest.layers, manifest.config):
-        if not store.blobs.contains(each.digest):
-            store.blobs.ingest(
-                _pieces(layout.root, each.digest),
-                media_type=each.media_type,
-                expected=each.digest,
-                size=each.size,
-            )
-    store.blobs.add(manifest.raw, media_type=manifest.media_type)
-    config = parse_config(store.blobs.read(manifest.config.digest))
-    return Catalogue(store).register_pulled(manifest, config)
+    from builder.engine.holders import layout_holder
+    from builder.engine.importing import examine, register
+    from builder.engine.sinks import fill
+    from builder.engine.sources import from_holder
+    from builder.export.destination import never
+
+    shown = f"the layout `{layout.root}`"
+    holder = layout_holder(layout.root, shown)
+    top = parse_manifest(holder.read(layout.top.digest), layout.top.media_type)
+    closure = from_holder(top, platform, holder, shown).closure if isinstance(top, Index) else None
+    closure = closure or Closure(documents=(top,))
+    fill(store.blobs, closure.blobs(foreign=True), lambda each: holder.open(each.digest), never)
+    [image_id] = register(examine(closure, store), (), store)
+    return image_id
 
 
 def _is_meant(descriptor: Descriptor, tag: str, digest: Digest | None) -> bool:
@@ -97,26 +88,10 @@ def _is_meant(descriptor: Descriptor, tag: str, digest: Digest | None) -> bool:
     return not tag or name == tag or name.rpartition(":")[2] == tag
 
 
-def _manifest(
-    layout: Layout, descriptor: Descriptor, platform: Platform, depth: int
-) -> Manifest | None:
-    raw = _document(layout.root, descriptor.digest)
-    found = parse_manifest(raw, descriptor.media_type)
-    if isinstance(found, Manifest):
-        return found
-    if depth == _DEPTH:
-        raise ImageError("indexes in the layout are nested too deeply")
-    for each in found.manifests:
-        if each.platform is not None and not platform.matches(each.platform):
-            continue
-        inner = _manifest(layout, each, platform, depth + 1)
-        if inner is not None:
-            return inner
-    return None
-
-
 def _index(path: str) -> Index:
-    raw = _read(f"{path}/index.json")
+    from builder.engine.holders import read_document
+
+    raw = read_document(f"{path}/index.json")
     if raw is None:
         raise ContextError(
             f"there is no OCI layout at `{path}`",
@@ -129,46 +104,10 @@ def _index(path: str) -> Index:
     return found
 
 
-def _document(root: str, digest: Digest) -> bytes:
-    raw = _read(_blob(root, digest))
-    if raw is None or Digest.of(raw) != digest:
-        raise ImageError(f"the layout `{root}` lacks `{digest}`, or holds other bytes there")
-    return raw
-
-
-def _blob(root: str, digest: Digest) -> str:
-    return f"{root}/blobs/{str(digest).replace(':', '/')}"
-
-
 def _size(root: str, digest: Digest) -> int:
-    try:
-        return os.stat(_blob(root, digest)).st_size
-    except OSError as error:
-        raise ContextError(
-            f"the layout `{root}` has no `{digest}`", code="context.not-found"
-        ) from error
+    from builder.engine.holders import layout_holder
 
-
-def _read(path: str) -> bytes | None:
-    """Return a document, None if there is none; a FIFO is not waited for."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        data = file.read(_DOCUMENT_LIMIT + 1)
-    if len(data) > _DOCUMENT_LIMIT:
-        raise ImageError(f"`{path}` is larger than {_DOCUMENT_LIMIT} bytes")
-    return data
-
-
-def _pieces(root: str, digest: Digest) -> Iterator[bytes]:
-    try:
-        fd = os.open(_blob(root, digest), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise ImageError(f"the layout `{root}` lacks `{digest}`") from error
-    with os.fdopen(fd, "rb") as file:
-        while piece := file.read(_PIECE):
-            yield piece
+    size = layout_holder(root, root).size(digest)
+    if size is None:
+        raise ContextError(f"the layout `{root}` has no `{digest}`", code="context.not-found")
+    return size

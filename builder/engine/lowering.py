@@ -70,12 +70,13 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     ignore: str = ""
     ignore_name: str = ""
     contexts: tuple[tuple[str, str], ...] = ()
+    several: bool = False
 
     def digest(self) -> str:
         """Return the digest of the question and of the code that answers it: hex."""
         return framed_digest(
             (
-                "plan/5",
+                "plan/7",
                 _code(),
                 self.source.name,
                 self.source.text.encode("utf-8", "surrogateescape"),
@@ -87,6 +88,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
                 self.ignore.encode("utf-8", "surrogateescape"),
                 self.ignore_name,
                 self.contexts,
+                self.several,
             )
         )
 
@@ -106,14 +108,14 @@ def planned(
     cache: CacheIndex,
     *,
     local: Callable[[Needed], Found | None],
-    resolve: Callable[[Needed, NearStage], Found],
+    resolve: Callable[[Needed, NearStage, bool], Found],
     moment: Moment,
 ) -> Plan:
     """Return the plan, from memory if nothing it depends on has changed and every image is here.
 
     `local` looks an image up without asking anybody, `resolve` gets it from wherever it is; the latter is
-    also told how to find a stage with a name near that of an image. `moment` is asked for the time of the build where
-    that is to be taken from somewhere.
+    also told how to find a stage with a name near that of an image, and whether its files will be looked at.
+    `moment` is asked for the time of the build where that is to be taken from somewhere.
 
     Raises: DockerfileError: see `dockerfile.parse`, `plan` and `lower`; whatever `resolve` raises.
     """
@@ -199,7 +201,7 @@ def _worked_out(
     question: Question,
     cache: CacheIndex,
     local: Callable[[Needed], Found | None],
-    resolve: Callable[[Needed, NearStage], Found],
+    resolve: Callable[[Needed, NearStage, bool], Found],
 ) -> Plan:
     from builder.dockerfile.bases import plan_with_bases, prospect
     from builder.dockerfile.lower import lower
@@ -218,7 +220,7 @@ def _worked_out(
 
     def configuration(image: ImageNeeded, plan: BuildPlan) -> ImageConfig:
         needed = Needed(image.reference, image.platform, image.span, image.short)
-        ids[needed], config = resolve(needed, plan.near_stage)
+        ids[needed], config = resolve(needed, plan.near_stage, plan.works_on(image))
         return config
 
     reading = read(question.source)
@@ -260,6 +262,7 @@ def _request(question: Question) -> PlanRequest:
         ignore_name=question.ignore_name,
         contexts=question.contexts,
         moments=True,
+        several=question.several,
     )
 
 

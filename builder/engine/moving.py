@@ -1,4 +1,4 @@
-"""What is asked of images as wholes: in what two differ."""
+"""What is asked of images as wholes: in what two differ, and that they be somewhere else."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import msgspec
 
 from builder.engine.catalogue import Catalogue
 from builder.engine.collection import Collection
+from builder.events import EventSink
 
 if TYPE_CHECKING:
+    from builder.engine.copying import Access, CopyRequest, CopyResult
     from builder.engine.differences import Change, FileDifference, LayersOf
+    from builder.engine.ends import End
+    from builder.registry.client import RegistryClient
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +28,26 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 class Moving(Collection):
     """Compares and moves the images of one open store."""
+
+    def copy(
+        self, request: CopyRequest, events: EventSink, *, read: Access, write: Access
+    ) -> CopyResult:
+        """Copy an image, or anything else that has a manifest, from one place to another; see `copying.copy`."""
+        from builder.engine import copying
+        from builder.engine.registries import Registries
+
+        def client(access: Access, end: End) -> RegistryClient:
+            settings = access.settings(self._settings, end)
+            return Registries(settings, self._store, self._behind).client()
+
+        return copying.copy(
+            request,
+            store=self._store,
+            read_from=lambda: client(read, request.source),
+            write_to=lambda: client(write, request.destination),
+            events=events,
+            cancelled=self._cancelled,
+        )
 
     def diff(self, before: str, after: str, *, times: bool = False) -> Comparison:
         """Compare two images by name or id: layers, configuration and trees; see `differences`.

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
 from builder.engine.requests import PullResult, PushResult
-from builder.errors import ImageError
-from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted, Warned
+from builder.events import (
+    Event,
+    EventSink,
+    Outcome,
+    VertexDone,
+    VertexFailed,
+    VertexStarted,
+    Warned,
+)
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
@@ -19,6 +28,7 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.lookup import Lookup
     from builder.registry.client import RegistryClient
+    from builder.registry.transfer import PulledImage
     from builder.sharing.records import Bundle
 
 
@@ -31,6 +41,8 @@ class Registries:
         self._behind = behind
         self._client: RegistryClient | None = None
         self._lookup: Lookup | None = None
+        self.since = time.monotonic()
+        """When what is going on began; the times of events count from here."""
 
     def _cancelled(self) -> bool:
         return self._behind.cancellation.cancelled
@@ -60,26 +72,24 @@ class Registries:
         return self._looked_up().where(self.client(), names) if len(names) > 1 else names[0]
 
     def pull(
-        self, reference: Reference, platform: Platform | None, events: EventSink, vertex_id: int = 1
+        self,
+        reference: Reference,
+        platform: Platform | None,
+        events: EventSink,
+        vertex_id: int = 1,
+        *,
+        unpack: bool = True,
     ) -> PullResult:
-        """Fetch an image into the store and name it.
+        """Fetch an image into the store and name it; `unpack` it while it arrives, if it is going to be used.
 
         Raises: RegistryError, ImageError, StoreError, Cancelled: see `registry.transfer.pull`.
         """
         from builder.errors import LapstrakeError
-        from builder.registry import transfer
 
+        events = _Stamped(events, self.since)
         events.emit(VertexStarted(id=vertex_id, name=f"pull {reference.familiar()}"))
         try:
-            pulled = transfer.pull(
-                self.client(),
-                reference,
-                platform,
-                self._store.blobs,
-                events,
-                vertex_id,
-                cancelled=self._cancelled,
-            )
+            pulled = self._fetch(reference, platform, events, vertex_id, unpack=unpack)
             catalogue = Catalogue(self._store)
             image_id = catalogue.register_pulled(pulled.manifest, pulled.config)
         except LapstrakeError as error:
@@ -102,6 +112,36 @@ class Registries:
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=digest))
         return PullResult(reference=reference.canonical(), digest=digest, image_id=image_id)
 
+    def _fetch(
+        self,
+        reference: Reference,
+        platform: Platform | None,
+        events: EventSink,
+        vertex_id: int,
+        *,
+        unpack: bool,
+    ) -> PulledImage:
+        from builder.registry import transfer
+
+        resolved = self.client().resolve(reference, platform)
+        fetch = partial(
+            transfer.fetch,
+            self.client(),
+            reference,
+            resolved,
+            self._store.blobs,
+            events,
+            vertex_id,
+            cancelled=self._cancelled,
+        )
+        if not unpack:
+            return fetch()
+        from builder.engine.arriving import unpacking
+
+        manifest, config = resolved.manifest, resolved.config
+        with unpacking(self._store, manifest, config, events, vertex_id) as work:
+            return fetch(arrivals=work.arrivals)
+
     def push(
         self,
         reference: Reference,
@@ -121,6 +161,7 @@ class Registries:
         from builder.export.package import Packed, Wanted, package
         from builder.registry import transfer
 
+        events = _Stamped(events, self.since)
         events.emit(VertexStarted(id=vertex_id, name=f"push {reference.familiar()}"))
         try:
             packed = Packed(id=image.id, config=image.config, state=image.state)
@@ -148,32 +189,14 @@ class Registries:
         Catalogue(self._store).pushed(reference, str(sent.digest))
         return PushResult(reference=reference.canonical(), digest=str(sent.digest), size=sent.size)
 
-    def login(self, registry: str, username: str, password: str) -> str:
-        """Check credentials with a registry, then keep them; return where they were kept.
 
-        Raises: RegistryError: they are refused, or cannot be kept.
-        """
-        from builder.registry.auth import Credential
+class _Stamped:
+    """Adds the time to events of rooms that have no clock."""
 
-        host = registry_host(registry)
-        checked = self.client().login(host, Credential(username=username, password=password))
-        return self._looked_up().keyring.store(host, checked)
+    def __init__(self, sink: EventSink, since: float) -> None:
+        self._sink = sink
+        self._since = since
 
-    def logout(self, registry: str) -> bool:
-        """Forget the credentials for a registry; tell whether there were any."""
-        return self._looked_up().keyring.erase(registry_host(registry))
-
-
-def registry_host(text: str) -> str:
-    """Return the registry's host with port that a user names, as `docker login` takes it.
-
-    Raises: ImageError: it holds a path.
-    """
-    host = text.removeprefix("https://").removeprefix("http://").rstrip("/")
-    if host in ("", "index.docker.io", "registry-1.docker.io", "index.docker.io/v1"):
-        return "docker.io"
-    if "/" in host:
-        raise ImageError(
-            f"`{text}` is not a registry", hint="name the host alone, as in `registry.example.com`"
-        )
-    return host
+    def emit(self, event: Event) -> None:
+        """Take one event, and pass it on."""
+        self._sink.emit(msgspec.structs.replace(event, at=time.monotonic() - self._since))

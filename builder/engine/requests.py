@@ -49,7 +49,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     cache_ttl: int = 0
     """For how many seconds what a RUN gave counts, 0 for ever."""
     pull: bool = False
-    platform: str | None = None
+    platforms: tuple[str, ...] = ()
+    """What to build for, each as `os/architecture[/variant]` or `local`; none stands for the settings' or the host's."""
     labels: tuple[tuple[str, str], ...] = ()
     outputs: tuple[Output, ...] = ()
     push: bool = False
@@ -82,10 +83,23 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     secrets: tuple[SecretSource, ...] = ()
 
 
+class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The image that a build made for a platform; `size` is in bytes."""
+
+    platform: str
+    image_id: str
+    size: int
+
+
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed."""
+    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed.
+
+    `platforms` are the images, one of each platform, in the order in which they were asked for; `image_id` is that of the
+    host's, or else of the first, `size` that of all.
+    """
 
     image_id: str
+    platforms: tuple[PlatformImage, ...] = ()
     names: tuple[str, ...]
     digest: str | None
     size: int

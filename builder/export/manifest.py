@@ -18,6 +18,9 @@ from builder.oci.platform import Platform
 from builder.store.layers import State
 from builder.store.root import Store
 
+BASE_NAME = "org.opencontainers.image.base.name"
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """What is claimed of an image: the predicate of an in-toto statement, as JSON."""
@@ -55,18 +58,35 @@ def manifest_of(image: Packed, wanted: Wanted, store: Store) -> Manifest:
     """
     form = msgspec.structs.replace(wanted.layers, making=making_for(image.config))
     own = _own_manifest(image, form, store)
-    annotations = wanted.annotated(AnnotationPlace.MANIFEST, image.platform)
-    as_it_is = not annotations and image.records is None
+    asked = wanted.annotated(AnnotationPlace.MANIFEST, image.platform)
+    as_it_is = not asked and image.records is None
+    family = wanted.family or Family.OCI
+    base = None if family is Family.DOCKER else base_annotations(image.id, store)
+    if own is not None and base is not None and dict(own.annotations) != dict(base):
+        own = None
     if own is not None and as_it_is and wanted.family in (None, family_of(own.media_type)):
         return own
     layers = own.layers if own is not None else _layers(image, form, store)
-    made = _made(image, layers, wanted.family or Family.OCI, annotations, store)
+    annotations = tuple(sorted({**dict(base or ()), **dict(asked)}.items()))
+    made = _made(image, layers, family, annotations, store)
     descriptor = store.blobs.add(made.raw, media_type=made.media_type)
-    if own is None and as_it_is and wanted.family is not Family.DOCKER and not wanted.layers.force:
+    if own is None and as_it_is and family is not Family.DOCKER and not wanted.layers.force:
         stored = store.images.get(image.id)
         if stored is not None:
             store.images.add(msgspec.structs.replace(stored, manifest=str(descriptor.digest)))
     return made
+
+
+def base_annotations(image_id: str, store: Store) -> Pairs | None:
+    """Return what the manifest of an image that was built here says of its base; None of one that came from elsewhere.
+
+    Source: OCI image-spec, annotations.md, "Pre-Defined Annotation Keys".
+    """
+    origin = store.images.origin(image_id)
+    if origin is None:
+        return None
+    found = ((BASE_DIGEST, origin.digest), (BASE_NAME, origin.base))
+    return tuple([(key, value) for key, value in found if value is not None])
 
 
 def _layers(image: Packed, form: LayerForm, store: Store) -> tuple[Descriptor, ...]:

@@ -53,6 +53,9 @@ def rewritten(
         diff_ids=tuple([layer.diff_id for layer in layers]),
     )
     stored = store.blobs.add(config_bytes(config), media_type=OCI_CONFIG)
+    origin = store.images.origin(image.id)
+    if origin is not None:
+        store.images.set_origin(str(stored.digest), origin)
     return msgspec.structs.replace(
         image, id=str(stored.digest), config=config, state=State(tuple(layers))
     )

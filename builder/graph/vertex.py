@@ -14,7 +14,8 @@ class Vertex(msgspec.Struct, frozen=True, kw_only=True):
     Everything but `op` and `inputs` is for people and never counts for a key. `name` is shown as it is
     ("[build 2/5] RUN make"); `span` points at the instruction; `stage` is the name of its
     stage, or `stage-1` by its number. `no_cache` is the flag that asks for the step to
-    be executed whatever is recorded, "" for none; `ttl` is for how many seconds a record counts, 0 for ever.
+    be executed whatever is recorded, "" for none; `ttl` is for how many seconds a record counts, 0 for ever. `platform` is
+    what it was planned for where there are several, "" otherwise.
     """
 
     op: Op
@@ -24,13 +25,16 @@ class Vertex(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     no_cache: str = ""
     ttl: int = 0
+    platform: str = ""
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """Vertices in dependency order, and the index of the one whose state is the result.
 
-    `target` is None when the result has no layer at all (`FROM scratch` and configuration only).
+    `target` is None when the result has no layer at all (`FROM scratch` and configuration only). `others` are the results
+    for further platforms.
     """
 
     vertices: tuple[Vertex, ...]
     target: int | None
+    others: tuple[int, ...] = ()

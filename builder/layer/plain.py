@@ -16,9 +16,9 @@ from builder.layer.remove import remove_tree
 
 
 class Stack(msgspec.Struct, frozen=True, kw_only=True):
-    """Put the layer in `blob` on top of the plain tree `tree`, by way of the directory `beside`; host paths."""
+    """Put the layer in `blob`, or the first descriptor, on top of the plain tree `tree`, by way of `beside`; host paths."""
 
-    blob: str
+    blob: str | None
     compression: str
     tree: str
     beside: str

@@ -67,7 +67,7 @@ class Platform(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read `os/architecture[/variant]`, or one word: an architecture or an operating system.
+        """Read `os/architecture[/variant]`, `architecture[/variant]` or an operating system.
 
         Raises: ReferenceInvalid: the text is no platform.
         """
@@ -79,6 +79,8 @@ class Platform(msgspec.Struct, frozen=True):
             )
         if len(parts) == 1:
             return cls._of_word(parts[0])
+        if len(parts) == 2 and (parts[0] in _KNOWN_ARCHITECTURES or parts[0] in _ARCHITECTURES):
+            return cls.of(cls.host().os, *parts)
         return cls.of(*parts)
 
     @classmethod

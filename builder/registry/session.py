@@ -73,6 +73,14 @@ class _Subject(msgspec.Struct, frozen=True):
     needed: frozenset[str]
 
 
+class Greeting(msgspec.Struct, frozen=True):
+    """How a registry answers the question for its API: a status, challenges, and the version it claims, or ""."""
+
+    status: int
+    challenges: tuple[Challenge, ...]
+    version: str
+
+
 class Session:
     """Authorised requests; many threads may send at once, and share tokens."""
 
@@ -166,32 +174,47 @@ class Session:
         Returns: what to keep: the credential, or an identity token that stands for it.
         Raises: RegistryError: `registry.unauthorized` when it is not accepted.
         """
-        status, challenges = self.ask(endpoint)
-        if status == 200:
-            return credential
-        if status != 401:
+        greeting = self.greet(endpoint)
+        if greeting.status not in (200, 401):
             raise RegistryError(
-                f"{endpoint.registry} does not answer as registries do (status {status})",
+                f"{endpoint.registry} does not answer as registries do (status {greeting.status})",
                 code="registry.protocol",
-                status=status,
+                status=greeting.status,
             )
-        grant = self._grant(endpoint, challenges, credential, (), offline=True)
-        status, _ = self.ask(endpoint, grant.authorization)
-        if status != 200:
-            raise RegistryError(
-                f"{endpoint.registry} does not accept this user name and password",
-                code="registry.unauthorized",
-                status=status,
-                hint="check both; some registries want an access token instead of the password",
-            )
-        if grant.identity_token:
+        grant = self._shown(endpoint, greeting, credential)
+        if grant is not None and grant.identity_token:
             return Credential(username=credential.username, identity_token=grant.identity_token)
         return credential
 
-    def ask(
-        self, endpoint: Endpoint, authorization: Authorization | None = None
-    ) -> tuple[int, tuple[Challenge, ...]]:
-        """Return the status with which a registry answers the question for its version, and its challenges.
+    def let_in(self, endpoint: Endpoint, greeting: Greeting) -> None:
+        """Show who we are to a registry that has greeted us, if it wants to know.
+
+        Raises: RegistryError: `registry.unauthorized` when that is not accepted.
+        """
+        self._shown(endpoint, greeting, self.credential(endpoint))
+
+    def _shown(
+        self, endpoint: Endpoint, greeting: Greeting, credential: Credential | None
+    ) -> Grant | None:
+        """Return what a registry gives for a credential, None if it asks for none."""
+        if greeting.status == 200:
+            return None
+        grant = self._grant(endpoint, greeting.challenges, credential, (), offline=True)
+        status = self.greet(endpoint, grant.authorization).status
+        if status != 200:
+            what = "this user name and password" if credential else "those who are not logged in"
+            raise RegistryError(
+                f"{endpoint.registry} does not accept {what}",
+                code="registry.unauthorized",
+                status=status,
+                hint="check both; some registries want an access token instead of the password"
+                if credential
+                else f"run `lapstrake login {endpoint.registry}`",
+            )
+        return grant
+
+    def greet(self, endpoint: Endpoint, authorization: Authorization | None = None) -> Greeting:
+        """Ask a registry for the version of its API, with or without an authorisation.
 
         Raises: RegistryError: there is no answer.
         """
@@ -205,7 +228,12 @@ class Session:
             trust=endpoint.trust,
         )
         with self._transport.send(request) as response:
-            return response.status, parse_challenges(response.headers("www-authenticate"))
+            version = response.header("docker-distribution-api-version") or ""
+            return Greeting(
+                response.status,
+                parse_challenges(response.headers("www-authenticate")),
+                version if version.isprintable() and len(version) < 40 else "",
+            )
 
     def _probe(self, endpoint: Endpoint) -> Origin:
         authority = endpoint.authority

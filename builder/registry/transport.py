@@ -325,8 +325,20 @@ def _untrusted(url: str, shown: str, error: Exception) -> RegistryError:
     ):
         if reason in text:
             fact = reason
-    if "doesn't match" in text or "Hostname mismatch" in text:
+    if "doesn't match" in text or "mismatch" in text:
         fact = "the certificate is for another name"
+    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
+        return RegistryError(
+            f"`{host}` does not speak TLS",
+            request=shown,
+            hint=f"if nothing need be encrypted there, add `--insecure-registry {host}`",
+        )
+    if "CERTIFICATE_REQUIRED" in text or "certificate required" in text:
+        return RegistryError(
+            f"`{host}` wants to see a certificate of ours",
+            request=shown,
+            hint=f"put it into `/etc/docker/certs.d/{host}/client.cert`, its key beside it",
+        )
     return RegistryError(
         f"the identity of `{host}` cannot be verified",
         request=shown,

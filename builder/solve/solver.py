@@ -165,9 +165,10 @@ class Solver:
 
     def _have_result(self) -> None:
         """Have the layers of the image here: what the store calls an image is whole."""
-        result = None if self._graph.target is None else self._inputs[self._graph.target]
-        if isinstance(result, State):
-            self._lookup.have(result)
+        for each in (self._graph.target, *self._graph.others):
+            result = None if each is None else self._inputs[each]
+            if isinstance(result, State):
+                self._lookup.have(result)
 
     def _take_sources(self) -> None:
         for index, vertex in enumerate(self._graph.vertices):

@@ -5,11 +5,20 @@ receive ──write──► tmp/part-… ──feed──► a pipe, whose read
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
+from collections.abc import Callable
 from enum import Enum
+from typing import TypeVar
+
+import msgspec
+
+from builder.errors import Cancelled, LapstrakeError, StoreError
+from builder.store.layers import BlobForm
 
 _PIECE = 1 << 20
+Made = TypeVar("Made")
 
 
 class _State(Enum):
@@ -61,6 +70,12 @@ class Arrival:
             self._changed.wait_for(lambda: self._state is not _State.AWAITED)
             return self._state is _State.COMING
 
+    def believed(self) -> bool:
+        """Wait until nothing more comes; return whether the blob is here, and right."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._state in (_State.BELIEVED, _State.FAILED))
+            return self._state is _State.BELIEVED
+
     def feed(self, target: int) -> bool:
         """Write the blob to a pipe as it comes; return whether all of it was written and is right."""
         at = 0
@@ -89,3 +104,59 @@ class Arrival:
             if self._descriptor >= 0:
                 os.close(self._descriptor)
                 self._descriptor = -1
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer's blob that is coming: what it will be, and how far it is.
+
+    `report` hears how many bytes of the tar have been unpacked.
+    """
+
+    form: BlobForm
+    arrival: Arrival
+    report: Callable[[object], None]
+
+    def read_along(self, make: Callable[[int], Made]) -> Made | None:
+        """Return what `make` makes of the blob, read from a pipe; None if it was here, or came wrong at first.
+
+        `make` must not let anybody see what it makes: only what is returned is of the right blob.
+
+        Raises: StoreError: it does not come. What `make` raises, where it is not the blob's fault that it fails.
+        """
+        if not self.arrival.wait():
+            self._wait()
+            return None
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIECE)
+        right: list[bool] = []
+
+        def feed() -> None:
+            try:
+                right.append(self.arrival.feed(writing))
+            finally:
+                os.close(writing)
+
+        feeder = threading.Thread(target=feed, name="feeder", daemon=True)
+        feeder.start()
+        made: Made | None = None
+        try:
+            made = make(reading)
+        except LapstrakeError as error:
+            self._join(feeder, reading)
+            if right == [True] or isinstance(error, Cancelled):
+                raise
+        else:
+            self._join(feeder, reading)
+        if right != [True]:
+            self._wait()
+            return None
+        return made
+
+    def _join(self, feeder: threading.Thread, reading: int) -> None:
+        os.close(reading)  # who feeds a pipe that nobody reads is told so
+        feeder.join()
+
+    def _wait(self) -> None:
+        """Wait for the blob itself, from which can be made what could not be made along the way."""
+        if not self.arrival.believed():
+            raise StoreError(f"the blob `{self.form.digest}` does not come", code="store.corrupt")

@@ -46,7 +46,8 @@ class BlobStore:
         self._root = os.fspath(root)
         self._hold = hold or _nothing_held
         self._room = room
-        self._temporary = os.path.join(self._root, "tmp")
+        self.temporary = os.path.join(self._root, "tmp")
+        """Where blobs are written; a host path."""
 
     def path(self, digest: Digest) -> str:
         """Return the host path where a blob is, or would be."""
@@ -122,7 +123,7 @@ class BlobStore:
             limit = size if limit is None else min(limit, size)
         with _space_checked():
             self._prepare()
-            with create(self._temporary) as temporary:
+            with create(self.temporary) as temporary:
                 digest, written = _write(
                     chunks, temporary.descriptor, expected=expected, limit=limit
                 )
@@ -160,7 +161,7 @@ class BlobStore:
                 self._hold(expected)
                 if self.size(expected) == size:
                     return described
-                part = part_of(self._temporary, expected, pause)
+                part = part_of(self.temporary, expected, pause)
             with part:
                 if self._room is not None:
                     self._room(max(0, size - os.fstat(part.descriptor).st_size))
@@ -246,8 +247,8 @@ class BlobStore:
         if os.path.exists(layout):
             return
         os.makedirs(os.path.join(self._root, "blobs", "sha256"), exist_ok=True)
-        os.makedirs(self._temporary, exist_ok=True)
-        with create(self._temporary) as temporary:
+        os.makedirs(self.temporary, exist_ok=True)
+        with create(self.temporary) as temporary:
             os.write(temporary.descriptor, LAYOUT)
             temporary.rename(layout)
 

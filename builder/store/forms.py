@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from builder.errors import LapstrakeError, LayerError, LayerLost
+from builder.errors import LapstrakeError, LayerError, LayerLost, StoreError
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import OCI_LAYER
 from builder.store.blobs import BlobStore
@@ -260,6 +260,19 @@ def scan_of(found: object) -> LayerScan:
     from builder.layer.scanned import LayerScan
 
     return msgspec.convert(found, LayerScan)
+
+
+def check_diff_id(scan: LayerScan, layer: Layer) -> None:
+    """Refuse what was unpacked if it is not the layer that it should be.
+
+    Raises: StoreError: `store.digest-mismatch`.
+    """
+    if scan.diff_id != layer.diff_id:
+        raise StoreError(
+            f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
+            code="store.digest-mismatch",
+            notes=("the image's configuration and its layers do not belong together",),
+        )
 
 
 def means_damage(error: LapstrakeError) -> bool:

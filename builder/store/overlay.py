@@ -10,21 +10,30 @@ from __future__ import annotations
 import os
 import time
 from _thread import LockType, allocate_lock  # `threading` is on no cached build's way
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import LapstrakeError, StoreError
+from builder.errors import LapstrakeError
 from builder.oci.digest import Digest
-from builder.store.forms import LayerForms, made_layer, means_damage, scan_of, unique_name
+from builder.store.forms import (
+    LayerForms,
+    check_diff_id,
+    made_layer,
+    means_damage,
+    scan_of,
+    unique_name,
+)
 from builder.store.layers import BlobForm, Layer, State
 from builder.store.snapshotter import FILE_CLOCK_GRAIN, ActiveSnapshot
 from runtime.spec import Rootfs
 
 if TYPE_CHECKING:
     from builder.layer.scanned import LayerScan
+    from builder.store.arrival import Incoming
 
 BOTTOM = "-"
 """What the directory form of a bottom layer is recorded for, where it took attributes from nobody."""
@@ -57,18 +66,27 @@ class OverlaySnapshotter:
             self._made[stack] = self._make(state)
         return self._made[stack]
 
-    def _make(self, state: State) -> tuple[str, ...]:
+    def unpack(self, state: State, incoming: Mapping[str, Incoming]) -> None:
+        """Make the directory forms of a state while the blobs of its layers, by diff id, are coming."""
+        self._make(state, incoming)
+
+    def _make(
+        self, state: State, incoming: Mapping[str, Incoming] = MappingProxyType({})
+    ) -> tuple[str, ...]:
         paths: list[str] = []
         below = State()
         for layer in state.layers:
             known = self._layers.get(layer.diff_id) or layer
             if not known.empty:
-                paths.insert(0, self._directory(known, below, tuple(paths)))
+                coming = incoming.get(layer.diff_id)
+                paths.insert(0, self._directory(known, below, tuple(paths), coming))
             below = below.with_layer(layer)
         # A layer may occur twice, which overlayfs refuses; what its lower copy holds is hidden anyway.
         return tuple(dict.fromkeys(paths))
 
-    def _directory(self, layer: Layer, below: State, lowers: tuple[str, ...]) -> str:
+    def _directory(
+        self, layer: Layer, below: State, lowers: tuple[str, ...], coming: Incoming | None
+    ) -> str:
         base = below.id or BOTTOM
         with self._lock:
             making = self._making.setdefault(layer.diff_id, allocate_lock())
@@ -76,6 +94,8 @@ class OverlaySnapshotter:
             path = self._layers.directory(layer.diff_id, base)
             if path is not None and self._whole(layer, base, path):
                 return path
+            if coming is not None:
+                return self._arriving(layer, coming, base, lowers)
             return self._derive(layer, base, lowers)
 
     def _whole(self, layer: Layer, base: str, path: str) -> bool:
@@ -102,6 +122,19 @@ class OverlaySnapshotter:
 
         return self._forms.from_blob(layer, unpack, self._layers.directory(layer.diff_id, base))
 
+    def _arriving(self, layer: Layer, coming: Incoming, base: str, lowers: tuple[str, ...]) -> str:
+        """Unpack a layer as it comes; it gets its place when the blob turned out right."""
+        name = unique_name()
+        try:
+            scan = coming.read_along(
+                lambda pipe: self._apply(name, coming.form, lowers, pipe, coming.report)
+            )
+            if scan is not None:
+                return self._accept(layer, scan, name, base)
+        finally:
+            self._drop(name)
+        return self._unpack(layer, coming.form, base, lowers)
+
     @contextmanager
     def view(self, state: State) -> Iterator[tuple[str, ...]]:
         """Show the directories; they never change."""
@@ -109,32 +142,49 @@ class OverlaySnapshotter:
 
     def _unpack(self, layer: Layer, form: BlobForm, base: str, lowers: tuple[str, ...]) -> str:
         name = unique_name()
+        try:
+            return self._accept(layer, self._apply(name, form, lowers), name, base)
+        finally:
+            self._drop(name)
+
+    def _apply(
+        self,
+        name: str,
+        form: BlobForm,
+        lowers: tuple[str, ...],
+        pipe: int | None = None,
+        report: Callable[[object], None] | None = None,
+    ) -> LayerScan:
+        """Unpack a blob, or what comes through a pipe, into an active directory."""
         active = f"{self._root}/active/{name}"
         os.makedirs(f"{active}/fs", mode=0o755)
-        entries = f"{self._forms.scratch()}/{name}.entries"
-        try:
-            found = self._jobs.call(
-                "builder.layer.jobs:apply_layer",
-                {
-                    "blob": self._forms.blobs.path(Digest(form.digest)),
-                    "compression": form.compression,
-                    "root": f"{active}/fs",
-                    "lowers": lowers,
-                    "entries_path": entries,
-                },
-            )
-            scan = scan_of(found)
-            if scan.diff_id != layer.diff_id:
-                raise StoreError(
-                    f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
-                    code="store.digest-mismatch",
-                    notes=("the image's configuration and its layers do not belong together",),
-                )
-            known = msgspec.structs.replace(layer, size=scan.size, entries=scan.count)
-            return self._settle(known, name, entries, base if scan.implied else "")
-        finally:
-            if os.path.exists(active):
-                self._forms.discard(name)
+        blob = None if pipe is not None else self._forms.blobs.path(Digest(form.digest))
+        found = self._jobs.call(
+            "builder.layer.jobs:apply_layer",
+            {
+                "blob": blob,
+                "compression": form.compression,
+                "root": f"{active}/fs",
+                "lowers": lowers,
+                "entries_path": self._entries(name),
+            },
+            fds=() if pipe is None else (pipe,),
+            report=report,
+        )
+        return scan_of(found)
+
+    def _accept(self, layer: Layer, scan: LayerScan, name: str, base: str) -> str:
+        """Make an active directory the form of a layer, if it is one; return its path."""
+        check_diff_id(scan, layer)
+        known = msgspec.structs.replace(layer, size=scan.size, entries=scan.count)
+        return self._settle(known, name, self._entries(name), base if scan.implied else "")
+
+    def _entries(self, name: str) -> str:
+        return f"{self._forms.scratch()}/{name}.entries"
+
+    def _drop(self, name: str) -> None:
+        if os.path.exists(f"{self._root}/active/{name}"):
+            self._forms.discard(name)
 
     def _settle(self, layer: Layer, name: str, entries: str, base: str) -> str:
         """Commit a directory form: data first, then the record of it; return its path.
@@ -174,8 +224,7 @@ class OverlaySnapshotter:
             yield ActiveSnapshot(state, name, lowers, upper, work, since, rootfs)
         finally:
             self._forms.sweep(work)
-            if os.path.exists(f"{self._root}/active/{name}"):
-                self._forms.discard(name)
+            self._drop(name)
 
     def _prepare_root(self, upper: str, lowers: tuple[str, ...]) -> None:
         """Give an upper directory the attributes of the root below it: they are what the step sees."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from _thread import allocate_lock  # `threading` is on no cached build's way
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from builder.store.snapshotter import ActiveSnapshot, Snapshotter
 
 if TYPE_CHECKING:
     from builder.layer.scanned import LayerScan
+    from builder.store.arrival import Incoming
 
 
 class Snapshots(LayerForms):
@@ -79,6 +80,10 @@ class Snapshots(LayerForms):
     def directories(self, state: State) -> tuple[str, ...]:
         """Return directories that show a state."""
         return self._snapshotter.directories(state)
+
+    def unpack(self, state: State, incoming: Mapping[str, Incoming]) -> None:
+        """Make what `directories` needs while blobs are coming."""
+        self._snapshotter.unpack(state, incoming)
 
     def view(self, state: State) -> AbstractContextManager[tuple[str, ...]]:
         """Show a state for as long as a block lasts."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from runtime.spec import Rootfs
 
 if TYPE_CHECKING:
     from builder.layer.scanned import LayerScan
+    from builder.store.arrival import Incoming
 
 FILE_CLOCK_GRAIN = 10_000_000
 """Nanoseconds: how much the clock that files get their times from may be behind."""
@@ -44,6 +46,14 @@ class Snapshotter(Protocol):
 
         Raises: StoreError: `store.corrupt`: no form of a layer is left, or none agrees with its diff id.
             LayerError: a layer came like this, and cannot be unpacked.
+        """
+
+    def unpack(self, state: State, incoming: Mapping[str, Incoming]) -> None:
+        """Make what `directories` needs while the blobs of layers, by diff id, are coming.
+
+        What was made of a blob that turned out wrong is forgotten.
+
+        Raises: StoreError: a blob does not come, or is not the layer. LayerError: it cannot be unpacked.
         """
 
     def view(self, state: State) -> AbstractContextManager[tuple[str, ...]]:

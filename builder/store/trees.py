@@ -13,18 +13,23 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.errors import StoreError
+from builder.errors import LayerLost
 from builder.layer.scanned import LayerScan
 from builder.oci.digest import Digest
-from builder.store.forms import LayerForms, scan_of, unique_name
+from builder.store.forms import LayerForms, check_diff_id, scan_of, unique_name
 from builder.store.layers import BlobForm, Layer, State
 from builder.store.snapshotter import FILE_CLOCK_GRAIN, ActiveSnapshot
 from runtime.spec import Rootfs
+
+if TYPE_CHECKING:
+    from builder.store.arrival import Incoming
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _BOOT = 8
@@ -94,7 +99,12 @@ class CopyingSnapshotter:
         if os.path.exists(f"{self._forms.root}/active/{name}"):
             self._forms.discard(name)
 
-    def _make(self, state: State, name: str) -> None:
+    def _make(
+        self,
+        state: State,
+        name: str,
+        incoming: Mapping[str, Incoming] = MappingProxyType({}),
+    ) -> None:
         """Make `active/<name>` the tree of a state: from the nearest one below it, or from nothing."""
         active = f"{self._forms.root}/active/{name}"
         layers = [layer for layer in state.layers if not layer.empty]
@@ -107,7 +117,7 @@ class CopyingSnapshotter:
         for layer in layers:
             known = self._forms.layers.get(layer.diff_id) or layer
             if not known.empty:
-                self._stack(known, active)
+                self._stack(known, active, incoming.get(layer.diff_id))
 
     def _take(self, state: State, active: str) -> bool:
         """Take the tree of a state, or copy it if somebody reads it; False if there is none."""
@@ -130,29 +140,51 @@ class CopyingSnapshotter:
             os.close(lock)
         return True
 
-    def _stack(self, layer: Layer, active: str) -> None:
+    def unpack(self, state: State, incoming: Mapping[str, Incoming]) -> None:
+        """Make the tree of a state while the blobs of its layers, by diff id, are coming."""
+        if not state.id or os.path.isdir(self._path(state)):
+            return
+        name = unique_name()
+        try:
+            self._make(state, name, incoming)
+            self._settle(name, state)
+        finally:
+            self._discard(name)
+
+    def _stack(self, layer: Layer, active: str, coming: Incoming | None) -> None:
         entries = f"{self._forms.scratch()}/{unique_name()}.entries"
 
-        def stack(form: BlobForm) -> LayerScan:
+        def stack(form: BlobForm, pipe: int | None = None) -> LayerScan:
+            blob = None if pipe is not None else self._forms.blobs.path(Digest(form.digest))
             found = self._jobs.call(
                 f"{_JOBS}:stack_layer",
                 {
-                    "blob": self._forms.blobs.path(Digest(form.digest)),
+                    "blob": blob,
                     "compression": form.compression,
                     "tree": f"{active}/fs",
                     "beside": f"{active}/{unique_name()}",
                     "entries_path": entries,
                 },
+                fds=() if pipe is None else (pipe,),
+                report=None if coming is None else coming.report,
             )
             return scan_of(found)
 
-        scan = self._forms.from_blob(layer, stack, None)
-        if scan.diff_id != layer.diff_id:
-            raise StoreError(
-                f"a layer unpacks to {scan.diff_id[:19]}…, but is listed as {layer.diff_id[:19]}…",
-                code="store.digest-mismatch",
-                notes=("the image's configuration and its layers do not belong together",),
-            )
+        if coming is None:
+            scan = self._forms.from_blob(layer, stack, None)
+        else:
+            began: list[int] = []
+
+            def along(pipe: int) -> LayerScan:
+                began.append(pipe)
+                return stack(coming.form, pipe)
+
+            read = coming.read_along(along)
+            if read is None and began:
+                # By now the tree holds what was made of something else.
+                raise LayerLost(layer.diff_id, notes=("its blob came wrong at first",))
+            scan = read or stack(coming.form)
+        check_diff_id(scan, layer)
         with self._forms.settling(layer.diff_id):
             os.rename(entries, self._forms.layers.entries_path(layer.diff_id))
             self._forms.layers.add(

@@ -22,13 +22,16 @@ def summary(
     seconds: float,
     steps: int,
     cached: int,
+    platforms: tuple[str, ...] = (),
     palette: Palette = PLAIN,
 ) -> str:
-    """Return one line without a newline; `image_id` is None when only files were written."""
+    """Return one line without a newline; `image_id` is None when only files were written, `platforms` are told if several."""
     what = ", ".join(map(neutral, names))
     if image_id is not None:
         identity = short_id(image_id)
         what = f"{what} ({identity}, {size(bytes_)})" if what else f"{identity} ({size(bytes_)})"
+    if len(platforms) > 1:
+        what = f"{what} for {', '.join(platforms)}"
     built = f"Built {palette.paint(palette.strong, what)}" if what else "Finished"
     return f"{built} in {duration(seconds)}, {_cached(steps, cached)}"
 

@@ -60,6 +60,7 @@ class Image:
         manifest = parse_manifest(self._blobs[index["manifests"][0]["digest"]])
         assert isinstance(manifest, Manifest)
         validate(manifest, None, lambda digest: io.BytesIO(self._blobs[str(digest)]))
+        self.manifest = manifest
         self.config_bytes = self._blobs[str(manifest.config.digest)]
         self.document: dict[str, Any] = json.loads(self.config_bytes)
         self.layers = [_layer(self._blobs[str(layer.digest)]) for layer in manifest.layers]

@@ -122,8 +122,8 @@ def test_a_base_image_that_the_store_has_for_another_platform_is_told(
     workshop: Workshop, context: Path
 ) -> None:
     name = "localhost:1/elsewhere:1"
-    workshop.build(context, "FROM scratch\nCOPY . /\n", tags=(name,), platform="linux/s390x")
-    error = workshop.refused(context, f"FROM {name}\n", platform="linux/riscv64")
+    workshop.build(context, "FROM scratch\nCOPY . /\n", tags=(name,), platforms=("linux/s390x",))
+    error = workshop.refused(context, f"FROM {name}\n", platforms=("linux/riscv64",))
     assert "the store has it for linux/s390x alone" in error.notes
 
 

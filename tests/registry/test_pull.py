@@ -46,7 +46,7 @@ def pulled(
 
 
 def leftovers(blobs: BlobStore) -> list[str]:
-    directory = Path(blobs._temporary)
+    directory = Path(blobs.temporary)
     return os.listdir(directory) if directory.exists() else []
 
 

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 PATIENCE = 20.0  # seconds until the registry must answer
 
@@ -43,13 +44,23 @@ def wait_for_answer(port: int, path: str, *, process: subprocess.Popen[bytes]) -
 
 
 @contextlib.contextmanager
-def docker_registry(directory: Path, *, htpasswd: Path | None = None) -> Iterator[str]:
+def docker_registry(
+    directory: Path,
+    *,
+    htpasswd: Path | None = None,
+    tls: tuple[Path, Path] | None = None,
+    clients: Path | None = None,
+    proxy: str | None = None,
+) -> Iterator[str]:
     """Serve a registry that stores in `directory`; yield its `host:port`.
 
-    With `htpasswd`, a file of bcrypt lines, it asks for basic authentication.
+    With `htpasswd`, a file of bcrypt lines, it asks for basic authentication. With `tls`, a certificate and its key,
+    it speaks TLS, with `clients` only to those whose certificate that authority has signed. With `proxy`, the address
+    of another registry, it is a mirror that fetches what it lacks from there.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    config = {
+    config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {
@@ -60,6 +71,12 @@ def docker_registry(directory: Path, *, htpasswd: Path | None = None) -> Iterato
     }
     if htpasswd is not None:
         config["auth"] = {"htpasswd": {"realm": "tests", "path": str(htpasswd)}}
+    if tls is not None:
+        config["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+        if clients is not None:
+            config["http"]["tls"]["clientcas"] = [str(clients)]
+    if proxy is not None:
+        config["proxy"] = {"remoteurl": proxy}
     path = directory / "config.yml"
     path.write_text(json.dumps(config))  # JSON is YAML
     with (directory / "log").open("wb") as log:

@@ -282,7 +282,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         digest = query.get("digest", [""])[0]
         if query.get("_state") != ["a/b"]:
             return self.error(400, "BLOB_UPLOAD_INVALID")
-        if digest != "sha256:" + hashlib.sha256(self.body).hexdigest():
+        algorithm = "sha512" if digest.startswith("sha512:") else "sha256"
+        if digest != f"{algorithm}:{hashlib.new(algorithm, self.body).hexdigest()}":
             return self.error(400, "DIGEST_INVALID")
         self.registry.blobs[repository, digest] = self.body
         return self.answer(201, Location=f"/v2/{repository}/blobs/{digest}")

@@ -49,6 +49,7 @@ class FakeEngine:
         events.emit(VertexDone(id=1, outcome=Outcome.CACHED))
         default = SimpleNamespace(
             image_id=ID,
+            platforms=(),
             names=request.tags,
             digest=DIGEST if request.push else None,
             size=12_345_678,

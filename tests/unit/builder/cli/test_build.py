@@ -28,7 +28,7 @@ def test_request_holds_what_the_flags_say() -> None:
     assert request.no_cache
     assert request.build_args == (("A", "1=2"),)
     assert request.labels == (("x", "y"), ("z", ""))
-    assert request.platform == "linux/amd64"
+    assert request.platforms == ("linux/amd64",)
     assert request.network == "none"
     assert request.push
 
@@ -38,7 +38,7 @@ def test_request_without_flags_is_the_default() -> None:
     assert request.context == "dir"
     assert (request.tags, request.build_args, request.outputs) == ((), (), ())
     assert (request.pull, request.no_cache, request.push) == (False, False, False)
-    assert (request.dockerfile, request.target, request.platform) == (None, None, None)
+    assert (request.dockerfile, request.target, request.platforms) == (None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -125,10 +125,16 @@ def test_unknown_noise_is_refused_with_the_nearest(capsys: pytest.CaptureFixture
     assert "did you mean `logs`?" in refusal(capsys, "--cache-normalize=gzip,log", ".")
 
 
-def test_platform_comes_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", "linux/arm64")
-    assert request_of(".").platform == "linux/arm64"
-    assert request_of("--platform", "linux/amd64", ".").platform == "linux/amd64"
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--platform", "linux/amd64,arm64"],
+        ["--platform=linux/amd64", "--platform", "arm64"],
+        ["--platform", "linux/amd64,arm64,"],
+    ],
+)
+def test_several_platforms_are_listed_or_repeated(words: list[str]) -> None:
+    assert request_of(*words, ".").platforms == ("linux/amd64", "arm64")
 
 
 def test_isolation_goes_to_the_engine_with_the_settings() -> None:
@@ -211,7 +217,6 @@ def test_flags_that_docker_ignores_are_accepted_with_a_note(
     ("words", "message"),
     [
         (["--push"], "`--push` needs a name"),
-        (["--platform", "linux/amd64,linux/arm64"], "several platforms"),
         (["--progress", "fancy"], "`fancy` in --progress"),
         (["--isolation", "hyperv"], "`hyperv` in --isolation"),
         (["--build-arg", "=x"], "has no name"),

@@ -442,42 +442,6 @@ def test_prune_removes_nothing_where_nobody_can_be_asked(
     assert engine.calls == []
 
 
-def test_login_reads_the_password_from_standard_input(
-    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
-) -> None:
-    engine = FakeEngine()
-    words = ("login", "-u", "me", "--password-stdin", "r.example")
-    assert output(capsys, engine, *words) == "Login Succeeded\n"
-    assert engine.calls == [("login", ("r.example", "me", "from stdin"))]
-
-
-def test_login_with_a_password_in_the_open_is_warned_of(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    engine = FakeEngine()
-    assert lapstrake(engine, "login", "-u", "me", "-p", "pw") == 0
-    captured = capsys.readouterr()
-    assert "use `--password-stdin`" in captured.err
-    assert "pw" not in captured.err + captured.out
-    assert engine.calls == [("login", ("docker.io", "me", "pw"))]
-
-
-def test_login_without_a_terminal_says_what_is_missing(
-    capsys: pytest.CaptureFixture[str], stdin: io.BytesIO
-) -> None:
-    assert lapstrake(FakeEngine(), "login") == 125
-    assert "no terminal" in capsys.readouterr().err
-
-
-def test_logout_names_the_registry(capsys: pytest.CaptureFixture[str]) -> None:
-    known = FakeEngine(logout=True)
-    assert output(capsys, known, "logout", "r.example") == (
-        "Removed login credentials for r.example\n"
-    )
-    unknown = FakeEngine(logout=False)
-    assert output(capsys, unknown, "logout") == "Not logged in to docker.io\n"
-
-
 def test_info_is_readable_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     facts = {"Root": "/s", "Isolation": {"root": True, "rootless": None}, "Names": ["a", "b"]}
     engine = FakeEngine(info=facts)

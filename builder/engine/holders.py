@@ -1,0 +1,202 @@
+"""Blobs by digest in places that are not ours: verified as they are read, the last piece only once all is right.
+
+A directory is hostile: nothing but regular files is read, and nothing is waited for.
+
+Source: OCI image-spec, image-layout.md; containers-transports(5), `dir:`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO, Protocol, cast
+
+from builder.errors import ImageError, StoreError
+from builder.oci.descriptor import MAX_DOCUMENT
+from builder.oci.digest import Digest
+
+_PIECE = 1 << 20
+
+
+class Holder(Protocol):
+    """What has blobs."""
+
+    def open(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
+        """Open a blob for reading; the caller closes. What is read in full has been verified.
+
+        Raises: StoreError, ImageError, RegistryError: there is no such blob.
+        """
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the size of a blob in bytes, None when it is not there, or not known to be."""
+
+    def read(self, digest: Digest) -> bytes:
+        """Return a document, verified.
+
+        Raises: StoreError, ImageError, RegistryError: it is not there, too large or damaged.
+        """
+
+
+class DirectoryHolder:
+    """Blobs that are files below a host directory; `names` tells below which names one may be, `shown` what messages call it."""
+
+    def __init__(self, root: str, shown: str, names: Callable[[Digest], tuple[str, ...]]) -> None:
+        self._root = root
+        self._shown = shown
+        self._names = names
+
+    def open(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
+        """Open a blob."""
+        for name in self._names(digest):
+            file = regular_file(f"{self._root}/{name}")
+            if file is not None:
+                size = os.fstat(file.fileno()).st_size
+                return verified(_pieces(file), digest, size, self._shown, file.close)
+        raise self._missing(digest)
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the size of a blob."""
+        for name in self._names(digest):
+            try:
+                found = os.stat(f"{self._root}/{name}")
+            except OSError:
+                continue
+            if stat.S_ISREG(found.st_mode):
+                return found.st_size
+        return None
+
+    def read(self, digest: Digest) -> bytes:
+        """Return a document."""
+        size = self.size(digest)
+        if size is None:
+            raise self._missing(digest)
+        if size > MAX_DOCUMENT:
+            raise ImageError(f"`{digest}` in {self._shown} is larger than {MAX_DOCUMENT} bytes")
+        with self.open(digest) as file:
+            try:
+                return file.read()
+            except StoreError as error:
+                raise ImageError(error.message) from error
+
+    def _missing(self, digest: Digest) -> ImageError:
+        return ImageError(f"{self._shown} lacks `{digest}`")
+
+
+def layout_holder(root: str, shown: str) -> DirectoryHolder:
+    """Return the blobs of an OCI layout."""
+    return DirectoryHolder(root, shown, lambda digest: (f"blobs/{digest.algorithm}/{digest.hex}",))
+
+
+def flat_holder(root: str, shown: str) -> DirectoryHolder:
+    """Return the blobs of a directory as skopeo writes it, now or formerly."""
+
+    def names(digest: Digest) -> tuple[str, ...]:
+        name = flat_name(digest)
+        return name, f"{name}.manifest.json", f"{name}.tar"
+
+    return DirectoryHolder(root, shown, names)
+
+
+def flat_name(digest: Digest) -> str:
+    """Return the name of a blob's file in a directory as skopeo writes it."""
+    return digest.hex if digest.algorithm == "sha256" else f"{digest.algorithm}-{digest.hex}"
+
+
+def read_document(path: str, limit: int = MAX_DOCUMENT) -> bytes | None:
+    """Return a small file of a hostile directory, None if there is no regular one.
+
+    Raises: ImageError: it is larger than `limit` bytes.
+    """
+    file = regular_file(path)
+    if file is None:
+        return None
+    with file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ImageError(f"`{path}` is larger than {limit} bytes")
+    return data
+
+
+def regular_file(path: str) -> BinaryIO | None:
+    """Open a regular file, None if there is none; a FIFO is not waited for."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        return None
+    return os.fdopen(fd, "rb")
+
+
+def verified(
+    pieces: Iterator[bytes],
+    digest: Digest,
+    size: int,
+    shown: str,
+    close: Callable[[], object] = lambda: None,
+) -> BinaryIO:
+    """Return a stream of pieces which raises StoreError in the place of its last bytes if they are not the blob's."""
+    return cast("BinaryIO", _Verified(pieces, digest, size, shown, close))
+
+
+class _Verified(io.RawIOBase):
+    def __init__(
+        self,
+        pieces: Iterator[bytes],
+        digest: Digest,
+        size: int,
+        shown: str,
+        close: Callable[[], object],
+    ) -> None:
+        self._pieces = pieces
+        self._digest = digest
+        self._hash = hashlib.new(digest.algorithm)
+        self._left = size
+        self._shown = shown
+        self._close = close
+        self._piece = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            return b"".join(iter(lambda: self.read(_PIECE), b""))
+        if not self._piece:
+            self._piece = self._next()
+        data, self._piece = self._piece[:size], self._piece[size:]
+        return data
+
+    def _next(self) -> bytes:
+        piece = next(self._pieces, b"")
+        self._hash.update(piece)
+        self._left -= len(piece)
+        if self._left < 0 or (piece and self._left == 0 and not self._is_right()):
+            raise self._damaged()
+        if not piece and (self._left > 0 or not self._is_right()):
+            raise self._damaged()
+        return piece
+
+    def _is_right(self) -> bool:
+        return self._hash.hexdigest() == self._digest.hex
+
+    def _damaged(self) -> StoreError:
+        return StoreError(
+            f"`{self._digest}` in {self._shown} is not what its digest says",
+            code="store.digest-mismatch",
+        )
+
+    def close(self) -> None:
+        if not self.closed:
+            self._close()
+        super().close()
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece

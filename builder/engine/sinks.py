@@ -1,0 +1,256 @@
+"""Where closures are copied to: a registry, a layout, an archive, a directory, or the store.
+
+What is written appears whole or not at all; a layout that is there keeps what it has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from typing import BinaryIO
+
+import msgspec
+
+from builder.engine.ends import InDirectory, InDockerArchive, InLayout, InLayoutArchive
+from builder.engine.holders import Holder, flat_name, read_document
+from builder.errors import ExportError, ImageError
+from builder.export.archive import Part, write_directory, write_tar
+from builder.export.destination import partial_name, refusing, writer, writing
+from builder.export.directory import making
+from builder.export.existing import INDEX, REF_NAME, locked_index, with_images
+from builder.export.layout import FULL_NAME
+from builder.oci.closure import Closure
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+from builder.oci.document import parse_config
+from builder.oci.manifest import Manifest
+from builder.oci.mediatypes import CONFIGS, compression_of, is_foreign
+from builder.oci.platform import Platform
+from builder.oci.reference import Reference
+from builder.registry.parallel import in_parallel
+from builder.registry.transfer import DOWNLOADS
+from builder.store.blobs import LAYOUT, BlobStore
+
+Open = Callable[[Descriptor], AbstractContextManager[BinaryIO]]
+"""Opens a blob for reading; what it gives in full has been verified."""
+
+_VERSION = b"Directory Transport Version: 1.1\n"
+_PIECE = 1 << 20
+
+
+def blobs_of(closure: Closure, holder: Holder) -> tuple[Descriptor, ...]:
+    """Return the blobs to copy: foreign layers, which may be elsewhere, only where they are at hand."""
+    return tuple(
+        [
+            each
+            for each in closure.blobs(foreign=True)
+            if not is_foreign(each.media_type) or holder.size(each.digest) == each.size
+        ]
+    )
+
+
+def to_layout(
+    end: InLayout,
+    closure: Closure,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Write a closure into an OCI layout, new or there already; what that has is not written again.
+
+    Raises: ExportError: it cannot be written there.
+    """
+    entries = (_described(closure, end.name),)
+    with locked_index(end.path) as before:
+        if before is None:
+            with making(end.path) as directory:
+                _fill(BlobStore(directory), closure, blobs, open_blob, cancelled)
+                _write_index(directory, with_images(None, entries, end.path), end.path)
+            return
+        index = with_images(before, entries, end.path)
+        _fill(BlobStore(end.path), closure, blobs, open_blob, cancelled)
+        _write_index(end.path, index, end.path)
+
+
+def fill(
+    content: BlobStore,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Have blobs in a content store, several at once; what is there is not opened.
+
+    Raises: StoreError: one is not what its digest says; the disk is full. Cancelled.
+    """
+
+    def take(blob: Descriptor, _stopped: Callable[[], bool]) -> None:
+        content.ingest(
+            _pieces(partial(open_blob, blob)),
+            media_type=blob.media_type,
+            expected=blob.digest,
+            size=blob.size,
+        )
+
+    in_parallel(take, blobs, DOWNLOADS, cancelled)
+
+
+def to_archive(
+    end: InLayoutArchive | InDockerArchive,
+    closure: Closure,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    *,
+    names: tuple[Reference, ...],
+    cancelled: Callable[[], bool],
+) -> None:
+    """Write a closure as one tar; for Docker that is a layout with a list of what older ones load besides.
+
+    Raises: ImageError: there is no image in it that Docker could load. ExportError: it cannot be written there.
+    """
+    if isinstance(end, InDockerArchive):
+        documents = [
+            Part(name="manifest.json", data=_docker_list(closure, blobs, open_blob, names))
+        ]
+        entries = [
+            _described(closure, name.tag or name.familiar(), name.canonical()) for name in names
+        ] or [_described(closure, None)]
+    else:
+        documents = []
+        entries = [_described(closure, end.name)]
+    index = with_images(None, entries, end.path)
+    parts = _layout_parts(closure, blobs, open_blob, [Part(name=INDEX, data=index), *documents])
+    with writing(end.path) as fd:
+        write_tar(parts, writer(fd, end.path, cancelled))
+
+
+def to_directory(
+    end: InDirectory,
+    closure: Closure,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    cancelled: Callable[[], bool],
+) -> None:
+    """Write a closure as files in one directory, as skopeo does; the directory is empty, or was written so before.
+
+    Raises: ExportError: something else is in it, or it cannot be written.
+    """
+    with refusing(end.path):
+        there = os.path.isdir(end.path) and os.listdir(end.path)
+    if there and not (read_document(f"{end.path}/version") or b"").startswith(_VERSION[:27]):
+        raise ExportError(
+            f"`{end.path}` is neither empty nor an image that was copied to `dir:`",
+            hint="name another directory",
+        )
+    with making(end.path) as directory:
+        write_directory(_flat_parts(closure, blobs, open_blob), directory, end.path, cancelled)
+
+
+def _flat_parts(closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open) -> Iterator[Part]:
+    for each in blobs:
+        yield _part(flat_name(each.digest), each, open_blob)
+    for document in closure.documents[:-1]:
+        name = f"{flat_name(document.descriptor().digest)}.manifest.json"
+        yield Part(name=name, data=document.raw)
+    yield Part(name="version", data=_VERSION)
+    yield Part(name="manifest.json", data=closure.top.raw)
+
+
+def _layout_parts(
+    closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open, last: list[Part]
+) -> Iterator[Part]:
+    for each in blobs:
+        yield _part(_blob_name(each.digest), each, open_blob)
+    for document in closure.documents:
+        yield Part(name=_blob_name(document.descriptor().digest), data=document.raw)
+    yield from last
+    yield Part(name="oci-layout", data=LAYOUT)
+
+
+def _part(name: str, blob: Descriptor, open_blob: Open) -> Part:
+    return Part(name=name, open=partial(open_blob, blob), size=blob.size)
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.hex}"
+
+
+def _described(closure: Closure, name: str | None, full: str | None = None) -> Descriptor:
+    """Return the entry of an `index.json`."""
+    pairs = {REF_NAME: name, FULL_NAME: full}
+    annotations = tuple(sorted((key, value) for key, value in pairs.items() if value))
+    return msgspec.structs.replace(closure.top.descriptor(), annotations=annotations)
+
+
+def _fill(
+    content: BlobStore,
+    closure: Closure,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    cancelled: Callable[[], bool],
+) -> None:
+    fill(content, blobs, open_blob, cancelled)
+    for document in closure.documents:
+        content.add(document.raw, media_type=document.media_type)
+
+
+def _write_index(directory: str, index: bytes, dest: str) -> None:
+    """Put an index in its place, and take away what only writing needed."""
+    with refusing(dest):
+        path = partial_name(f"{directory}/{INDEX}")
+        try:
+            with open(path, "xb") as file:
+                file.write(index)
+            os.rename(path, f"{directory}/{INDEX}")
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
+        with suppress(OSError):  # somebody else is writing as well
+            os.rmdir(BlobStore(directory).temporary)
+
+
+def _docker_list(
+    closure: Closure,
+    blobs: tuple[Descriptor, ...],
+    open_blob: Open,
+    names: tuple[Reference, ...],
+) -> bytes:
+    """Return the `manifest.json` of an archive for Docker: the host's image, or the first."""
+    here = {each.digest for each in blobs}
+    found: list[tuple[int, Manifest]] = []
+    for manifest in closure.manifests:
+        known = all(compression_of(layer.media_type) is not None for layer in manifest.layers)
+        if manifest.config.media_type not in CONFIGS or not known:
+            continue
+        with open_blob(manifest.config) as file:
+            config = parse_config(b"".join(iter(lambda: file.read(_PIECE), b"")))
+        if len(config.diff_ids) == len(manifest.layers):
+            platform = Platform.of(config.os, config.architecture, config.variant)
+            rank = platform.rank(Platform.host())
+            found.append((1000 if rank is None else rank, manifest))
+    if not found:
+        raise ImageError(
+            "there is no image in it that Docker could load",
+            hint="copy it to `oci:` or `oci-archive:`, which hold anything",
+        )
+    manifest = min(found, key=lambda each: each[0])[1]
+    missing = [layer for layer in manifest.layers if layer.digest not in here]
+    if missing:
+        raise ImageError(
+            "the image has layers that are kept elsewhere, which `docker-archive:` cannot hold",
+            notes=tuple(str(layer.digest) for layer in missing[:3]),
+        )
+    entry = {
+        "Config": _blob_name(manifest.config.digest),
+        "RepoTags": [name.familiar() for name in names] or None,
+        "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
+    }
+    return msgspec.json.encode([entry])
+
+
+def _pieces(open_one: Callable[[], AbstractContextManager[BinaryIO]]) -> Iterator[bytes]:
+    with open_one() as file:
+        while piece := file.read(_PIECE):
+            yield piece
