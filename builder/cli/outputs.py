@@ -1,4 +1,4 @@
-"""The words of `--output`: `type=oci,dest=image.tar`, or a directory, or `-` for a tar on standard output."""
+"""The words of `--output` and `--annotation`: `type=oci,dest=image.tar`, a directory, or `-` for a tar on standard output."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from builder.ui.style import is_terminal
 
 if TYPE_CHECKING:
     from builder.engine import Output
-
-_TYPES = ("oci", "tar", "local", "docker")
-_ELSEWHERE = {"image": "--tag", "registry": "--push with --tag", "cacheonly": "no flag at all"}
+    from builder.export.requested import Requested
 
 
 def outputs_of(words: Iterable[str]) -> tuple[Output, ...]:
@@ -21,7 +19,7 @@ def outputs_of(words: Iterable[str]) -> tuple[Output, ...]:
 
     Raises: UsageError: a word is malformed, or two results want standard output.
     """
-    outputs = tuple(output for word in words if (output := _output(word)) is not None)
+    outputs = tuple([_output(word) for word in words])
     to_stdout = [output for output in outputs if output.dest == "-"]
     if len(to_stdout) > 1:
         raise UsageError("only one `--output` can go to standard output")
@@ -32,8 +30,9 @@ def outputs_of(words: Iterable[str]) -> tuple[Output, ...]:
     return outputs
 
 
-def _output(word: str) -> Output | None:
+def _output(word: str) -> Output:
     from builder.engine import Output
+    from builder.export.attributes import TYPES, requested
 
     if "=" not in word:
         if not word:
@@ -43,22 +42,49 @@ def _output(word: str) -> Output | None:
     values = dict(pairs)
     kind = values.pop("type", None)
     if kind is None:
-        raise UsageError(f"`--output {word}` lacks a type", hint=f"use type={_list(_TYPES)}")
-    if kind in _ELSEWHERE:
         raise UsageError(
-            f"`--output type={kind}` is not available in this version",
-            hint=f"images always go to the store: use {_ELSEWHERE[kind]}",
+            f"`--output {word}` lacks a type",
+            hint=f"use type={', '.join(TYPES[:-1])} or {TYPES[-1]}",
         )
-    if kind not in _TYPES:
-        raise UsageError(f"`{kind}` is not a type of output", hint=f"use type={_list(_TYPES)}")
     dest = values.pop("dest", None)
-    if dest is None and kind == "docker":
-        return None  # Docker's "load it into the store", where it goes anyway
-    if not dest:
-        raise UsageError(f"`--output {word}` lacks a destination", hint="add dest=PATH")
-    if dest == "-" and kind == "local":
-        raise UsageError("a directory cannot be written to standard output", hint="use type=tar")
-    return Output(type=kind, dest=dest, attributes=tuple(values.items()))
+    attributes = tuple(values.items())
+    return Output(
+        type=kind, dest=_dest(requested(kind, dest, attributes), dest), attributes=attributes
+    )
+
+
+def _dest(requested: Requested, given: str | None) -> str | None:
+    """Return where it goes: to standard output where an archive lacks a place."""
+    return getattr(requested, "dest", given) or None
+
+
+def annotations_of(words: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """Read `[PLACE[PLATFORM],…:]KEY=VALUE`; return the attributes of outputs that say the same.
+
+    Raises: UsageError: a word is malformed. ReferenceInvalid: it holds no platform where one should be.
+    """
+    from builder.export.attributes import placed
+
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                f"`--annotation {word}` is not understood", hint="write it as `KEY=VALUE`"
+            )
+        places, colon, key = name.partition(":")
+        if not colon:
+            found[f"annotation.{name}"] = value
+            continue
+        for place in places.split(","):
+            if not place or not key:
+                raise UsageError(
+                    f"`--annotation {word}` is not understood",
+                    hint="write it as `index:KEY=VALUE`",
+                )
+            placed(place, word)
+            found[f"annotation-{place}.{key}"] = value
+    return tuple(found.items())
 
 
 def fields(word: str, flag: str) -> list[str]:
@@ -81,7 +107,3 @@ def _pair(field: str, word: str) -> tuple[str, str]:
     if not equals:
         raise UsageError(f"`{field}` in `--output {word}` is not KEY=value")
     return name.strip().lower(), value
-
-
-def _list(words: tuple[str, ...]) -> str:
-    return f"{', '.join(words[:-1])} or {words[-1]}"

@@ -17,13 +17,14 @@ from builder.engine.requests import (
     BuildResult,
     CallRequest,
     DebugRequest,
+    OutputResult,
     PlatformImage,
     PullResult,
     PushResult,
     RunRequest,
 )
 from builder.errors import ImageError, LapstrakeError, UsageError
-from builder.events import BuildDone, Event, EventSink, Warned
+from builder.events import BuildDone, Event, EventSink
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, short_name
 from builder.settings import Settings
@@ -37,14 +38,12 @@ if TYPE_CHECKING:
     from builder.diagnostics import Diagnostic
     from builder.engine.built import Built, BuiltImage
     from builder.engine.calls import CallResult
+    from builder.engine.delivery import Asked
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
+    from builder.oci.closure import Closure
     from builder.oci.config import ImageConfig
     from runtime.forward import Forward
-
-
-_PUSH_IDS = 100_000
-"""Where the ids of the vertices that pushes are shown as begin: behind those of any graph."""
 
 
 class Engine(Moving):
@@ -119,11 +118,11 @@ class Engine(Moving):
         from builder.engine.recording import Recording
 
         references = tuple(tag_of(text) for text in request.tags)
-        self._check(request, references)
+        outputs = _outputs(request, references)
         recording = Recording(self._store.builds.new(), request, events)
         self._store.cache.project = recording.project
         try:
-            result, done = self._build(request, references, recording, stdin)
+            result, done = self._build(request, references, outputs, recording, stdin)
         except BaseException as error:
             recording.failed(error)
             self._tidy(recording.kept)
@@ -136,6 +135,7 @@ class Engine(Moving):
         self,
         request: BuildRequest,
         references: tuple[Reference, ...],
+        outputs: tuple[Asked, ...],
         events: Recording,
         stdin: BinaryIO | None,
     ) -> tuple[BuildResult, BuildDone]:
@@ -152,8 +152,10 @@ class Engine(Moving):
             trail=events.trace,
             stdin=stdin,
         ).run()
+        if _only_cached(outputs):
+            references = ()
         self._name(references, built)
-        digest, warnings = self._deliver(request, references, built, events)
+        results, warnings = self._deliver(references, outputs, built, events)
         images = tuple([self._of_platform(each) for each in built.images])
         done = BuildDone(
             at=time.monotonic() - started,
@@ -168,12 +170,14 @@ class Engine(Moving):
             image_id=built.image.id,
             platforms=images,
             names=done.names,
-            digest=digest,
+            digest=_pushed(results),
             size=done.size,
             steps=built.steps,
             cached=built.cached,
             seconds=done.at,
             warnings=(*built.warnings, *warnings),
+            outputs=results,
+            build=events.id,
         )
         return result, done
 
@@ -192,6 +196,41 @@ class Engine(Moving):
         stored = self._store.images.get(built.image.id)
         size = stored.size if stored is not None else 0
         return PlatformImage(platform=str(built.platform), image_id=built.image.id, size=size)
+
+    def _deliver(
+        self,
+        references: tuple[Reference, ...],
+        outputs: tuple[Asked, ...],
+        built: Built,
+        events: EventSink,
+    ) -> tuple[tuple[OutputResult, ...], tuple[Diagnostic, ...]]:
+        """Deliver as asked; return what came of it, and what is to be said."""
+        if not outputs:
+            return (), ()
+        from builder.engine.delivery import Delivery
+        from builder.engine.registries import Stamped
+        from builder.export.manifest import Packed
+
+        images = [
+            Packed(
+                id=each.image.id,
+                config=each.image.config,
+                state=each.image.state,
+                inherited=each.inherited,
+                epoch=each.epoch,
+            )
+            for each in built.images
+        ]
+        delivery = Delivery(
+            images,
+            references,
+            self._store,
+            registries=lambda: self._registries,
+            events=Stamped(events, self._since),
+            records=built.records,
+            cancelled=self._cancelled,
+        )
+        return delivery.deliver(outputs), delivery.warnings
 
     def _tidy(self, kept: tuple[str, ...]) -> None:
         """Keep no more of failed steps than is useful; what cannot be removed now is removed after another build."""
@@ -260,62 +299,6 @@ class Engine(Moving):
         ) as beginning:
             return calls.call(request, beginning, config_of, named.kinds)
 
-    def _check(self, request: BuildRequest, references: tuple[Reference, ...]) -> None:
-        """Refuse before building what could not be delivered afterwards."""
-        if request.push and not references:
-            raise UsageError("`--push` needs a name", hint="add `-t REGISTRY/NAME:TAG`")
-        if not request.push and any(cache.type == "inline" for cache in request.cache_to):
-            raise UsageError(
-                "a cache inside an image is written when the image is pushed", hint="add `--push`"
-            )
-        if (request.push or request.outputs) and _are_several(request, self._settings):
-            raise UsageError(
-                "images for several platforms are kept in the store only in this version",
-                hint="build them with a name (`-t NAME`), and push or write them one by one",
-            )
-        if request.outputs:
-            from builder.export import outputs
-
-            for output in request.outputs:
-                outputs.check(output.type, output.dest, output.attributes)
-
-    def _deliver(
-        self,
-        request: BuildRequest,
-        references: tuple[Reference, ...],
-        built: Built,
-        events: EventSink,
-    ) -> tuple[str | None, tuple[Diagnostic, ...]]:
-        """Export and push as asked; return the digest of the manifest that was pushed last, and what is to be said."""
-        image = built.image
-        warnings = []
-        if request.outputs:
-            from builder.export.outputs import export
-
-            for output in request.outputs:
-                warning = export(
-                    output.type,
-                    output.dest,
-                    output.attributes,
-                    image.id,
-                    image.config,
-                    image.state,
-                    references,
-                    self._store,
-                    cancelled=self._cancelled,
-                )
-                if warning is not None:
-                    events.emit(Warned(diagnostic=warning))
-                    warnings.append(warning)
-        digest = None
-        if request.push:
-            for number, reference in enumerate(references):
-                pushed = self._registries.push(
-                    reference, image, events, _PUSH_IDS + number, records=built.records
-                )
-                digest = pushed.digest
-        return digest, tuple(warnings)
-
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
         wanted = platform_of(platform) or Platform.host()
@@ -333,7 +316,7 @@ class Engine(Moving):
         return tuple(reference.with_tag(tag).familiar() for tag in tags)
 
     def push(self, reference: str, events: EventSink, platform: str | None = None) -> PushResult:
-        """Send an image, of one platform if asked for, under a name that it has here.
+        """Send what a name stands for here: one image, or an index of several platforms unless one is asked for.
 
         Raises: ImageError: there is no such name. UsageError: it names a digest. RegistryError: see `Registries.push`.
         """
@@ -345,9 +328,16 @@ class Engine(Moving):
                 notes=(f"`{parsed.familiar()}` was looked for; ids cannot be pushed",),
                 hint="`lapstrake images` lists what is here, `lapstrake tag` gives it a name",
             )
-        image, _ = self._catalogue.meant(reference, platform_of(platform))
+        wanted = platform_of(platform)
+        image, name = self._catalogue.meant(reference, wanted)
+
+        def package() -> Closure:
+            from builder.engine.outgoing import outgoing
+
+            return outgoing(self._store, image.id, name if wanted is None else None)
+
         self._since = time.monotonic()
-        return self._registries.push(parsed, image, events)
+        return self._registries.push((parsed,), package, events)
 
     def run(
         self,
@@ -383,6 +373,29 @@ def _trusting(settings: Settings, store: Store) -> Settings:
     return with_bundle(settings, store.snapshots.scratch())
 
 
-def _are_several(request: BuildRequest, settings: Settings) -> bool:
-    given = request.platforms or tuple((settings.default_platform or "").split(","))
-    return len(set(given)) > 1
+def _outputs(request: BuildRequest, references: tuple[Reference, ...]) -> tuple[Asked, ...]:
+    """Return what a build is to deliver; refuse before building what could not be delivered afterwards."""
+    if not (request.outputs or request.push or request.annotations):
+        asked: tuple[Asked, ...] = ()
+    else:
+        from builder.engine import delivery
+
+        asked = delivery.asked(request, references)
+    if any(cache.type == "inline" for cache in request.cache_to) and not any(
+        each.pushes for each in asked
+    ):
+        raise UsageError(
+            "a cache inside an image is written when the image is pushed", hint="add `--push`"
+        )
+    return asked
+
+
+def _only_cached(outputs: tuple[Asked, ...]) -> bool:
+    """Tell whether nothing but the cache is to have the result."""
+    return bool(outputs) and all(each.output.type == "cacheonly" for each in outputs)
+
+
+def _pushed(results: tuple[OutputResult, ...]) -> str | None:
+    """Return the digest of what was pushed last, None if nothing was."""
+    pushed = [each.descriptor for each in results if each.pushed and each.descriptor is not None]
+    return str(pushed[-1].digest) if pushed else None

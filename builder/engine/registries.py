@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from builder.engine.catalogue import Catalogue, LocalImage, OfPlatform
+from builder.engine.catalogue import Catalogue, OfPlatform
 from builder.engine.requests import PullResult, PushResult
 from builder.events import (
     Event,
@@ -27,9 +28,9 @@ from builder.store.root import Store
 
 if TYPE_CHECKING:
     from builder.engine.lookup import Lookup
+    from builder.oci.closure import Closure
     from builder.registry.client import RegistryClient
     from builder.registry.transfer import PulledImage
-    from builder.sharing.records import Bundle
 
 
 class Registries:
@@ -86,7 +87,7 @@ class Registries:
         """
         from builder.errors import LapstrakeError
 
-        events = _Stamped(events, self.since)
+        events = Stamped(events, self.since)
         events.emit(VertexStarted(id=vertex_id, name=f"pull {reference.familiar()}"))
         try:
             pulled = self._fetch(reference, platform, events, vertex_id, unpack=unpack)
@@ -144,35 +145,29 @@ class Registries:
 
     def push(
         self,
-        reference: Reference,
-        image: LocalImage,
+        references: Sequence[Reference],
+        package: Callable[[], Closure],
         events: EventSink,
         vertex_id: int = 1,
         *,
-        records: Bundle | None = None,
+        by_digest: bool = False,
     ) -> PushResult:
-        """Send an image: a pulled one byte for byte, a built one with layers compressed by gzip.
+        """Send what `package` makes under names of one repository, or `by_digest` under none of their tags.
 
-        `records` of a cache go with it in its manifest.
-
-        Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push`.
+        Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push_closure`, or as `package`.
         """
         from builder.errors import LapstrakeError
-        from builder.export.package import Packed, Wanted, package
         from builder.registry import transfer
 
-        events = _Stamped(events, self.since)
-        events.emit(VertexStarted(id=vertex_id, name=f"push {reference.familiar()}"))
+        events = Stamped(events, self.since)
+        shown = ", ".join([reference.familiar() for reference in references])
+        events.emit(VertexStarted(id=vertex_id, name=f"push {shown}"))
         try:
-            packed = Packed(id=image.id, config=image.config, state=image.state)
-            if records is not None:
-                from builder.sharing.inline import annotation_of
-
-                diff_ids = image.config.diff_ids
-                packed = msgspec.structs.replace(
-                    packed, records=lambda layers: annotation_of(records, layers, diff_ids)
-                )
-            closure = package((packed,), Wanted(names=(reference,)), self._store)
+            closure = package()
+            reference = references[0]
+            if by_digest:
+                reference = reference.with_digest(closure.top.descriptor().digest)
+            tags = [each.tag for each in references if each.tag is not None and not by_digest]
             sent = transfer.push_closure(
                 self.client(),
                 reference,
@@ -180,17 +175,29 @@ class Registries:
                 self._store.blobs.open,
                 events,
                 vertex_id,
+                tags=tuple(tags),
                 cancelled=self._cancelled,
             )
         except LapstrakeError as error:
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
-        Catalogue(self._store).pushed(reference, str(sent.digest))
-        return PushResult(reference=reference.canonical(), digest=str(sent.digest), size=sent.size)
+        for each in () if by_digest else references:
+            Catalogue(self._store).pushed(each, str(sent.digest))
+        return PushResult(
+            reference=references[0].canonical(), digest=str(sent.digest), size=sent.size
+        )
+
+    def insecure(self, host: str) -> Registries:
+        """Return the same with a registry that need not prove who it is, nor encrypt."""
+        hosts = (*self._settings.insecure_registries, host)
+        settings = msgspec.structs.replace(self._settings, insecure_registries=hosts)
+        found = Registries(settings, self._store, self._behind)
+        found.since = self.since
+        return found
 
 
-class _Stamped:
+class Stamped:
     """Adds the time to events of rooms that have no clock."""
 
     def __init__(self, sink: EventSink, since: float) -> None:

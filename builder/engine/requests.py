@@ -6,6 +6,7 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.errors import LapstrakeError
+from builder.oci.descriptor import Descriptor
 from builder.solve.given import AgentSource, SecretSource, SharedCache
 from builder.solve.surroundings import Limits
 from builder.store.pruning import LabelFilter
@@ -19,9 +20,29 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-ALLOWED = ("network.host", "security.insecure", "device", "leaked-secrets")
+class OutputResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of an output: `descriptor` points at what was made of it, if it has a manifest; it may have been pushed.
+
+    `config` is the digest of the configuration where it is one image; `names` are canonical.
+    """
+
+    type: str
+    dest: str | None = None
+    names: tuple[str, ...] = ()
+    descriptor: Descriptor | None = None
+    config: str | None = None
+    pushed: bool = False
+
+
+ALLOWED = (
+    "network.host",
+    "security.insecure",
+    "device",
+    "leaked-secrets",
+    "buildx.local.delete",
+)
 """What can be allowed: the host's network where the build has its own, everything that the walls let a step do, devices,
-and that a step writes a secret into the image."""
+that a step writes a secret into the image, and that an output removes other files."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +74,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to build for, each as `os/architecture[/variant]` or `local`; none stands for the settings' or the host's."""
     labels: tuple[tuple[str, str], ...] = ()
     outputs: tuple[Output, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    """Attributes that every output of an image gets, as `annotation-index.KEY`."""
     push: bool = False
     network: str = "default"
     hosts: tuple[tuple[str, str], ...] = ()
@@ -92,7 +115,7 @@ class PlatformImage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished build: sizes in bytes, `digest` of the manifest if one was pushed.
+    """A finished build: sizes in bytes, `digest` of the manifest or index if one was pushed.
 
     `platforms` are the images, one of each platform, in the order in which they were asked for; `image_id` is that of the
     host's, or else of the first, `size` that of all.
@@ -107,6 +130,24 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     cached: int
     seconds: float
     warnings: tuple[Diagnostic, ...] = ()
+    outputs: tuple[OutputResult, ...] = ()
+    build: str = ""
+    """The id of the build, by which `why`, `debug` and others know it."""
+
+    @property
+    def made(self) -> OutputResult | None:
+        """The last output that has a manifest."""
+        return next((each for each in reversed(self.outputs) if each.descriptor is not None), None)
+
+    @property
+    def identity(self) -> str:
+        """What the image is known by: its id, or the digest of the index of several."""
+        made = self.made
+        if made is None or made.descriptor is None:
+            return self.image_id
+        return (
+            str(made.descriptor.digest) if len(self.platforms) > 1 else made.config or self.image_id
+        )
 
 
 class PullResult(msgspec.Struct, frozen=True, kw_only=True):

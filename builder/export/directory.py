@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 
 from builder.errors import ExportError
 from builder.export.destination import partial_name, refusing, require_parent
@@ -14,12 +15,18 @@ from builder.layer.remove import remove_tree
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+class Others(Enum):
+    """What becomes of files that are at the destination and not in the new content."""
+
+    STAY = "copy"
+    GO = "delete"
+
+
 @contextmanager
-def making(dest: str) -> Iterator[str]:
+def making(dest: str, others: Others = Others.STAY) -> Iterator[str]:
     """Give an empty directory, whose content is at `dest` once the block has ended.
 
-    Files that are there and not in the new content stay; links there are replaced, never followed. If the
-    block raises, what was there before stays.
+    Links there are replaced, never followed. If the block raises, what was there before stays.
 
     Raises: ExportError: it cannot be written, the directory above it does not exist, or a directory there would
         have to become a file.
@@ -39,7 +46,7 @@ def making(dest: str) -> Iterator[str]:
         yield unfinished
         with refusing(dest):
             if there:
-                _merge(unfinished, path, dest)
+                _merge(unfinished, path, dest, others)
             else:
                 os.chmod(unfinished, mode)
                 os.rename(unfinished, path)
@@ -47,19 +54,64 @@ def making(dest: str) -> Iterator[str]:
         remove_tree(unfinished)
 
 
-def _merge(unfinished: str, path: str, dest: str) -> None:
+def is_below_here(dest: str) -> bool:
+    """Tell whether a destination is below the current directory, links resolved."""
+    here = os.path.realpath(".")
+    return os.path.realpath(dest).startswith(here.rstrip("/") + "/")
+
+
+def _merge(unfinished: str, path: str, dest: str, others: Others) -> None:
     source = os.open(unfinished, _DIRECTORY)
     try:
         target = os.open(path, _DIRECTORY)
         try:
+            surplus = []
+            if others is Others.GO:
+                spared = os.fsencode(os.path.basename(unfinished))
+                surplus = [each for each in _surplus(source, target) if each != spared]
+            # What a file has to replace goes first, the rest when all that is new is in place.
+            before = [each for each in surplus if _kind(each, source)]
+            for each in before:
+                _remove(each, target)
             for name in _moves(source, target, dest):
                 if _kind(name, source) == stat.S_IFDIR and _kind(name, target):
                     os.unlink(name, dir_fd=target)  # a rename puts no directory over a file
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
+            for each in surplus:
+                if each not in before:
+                    _remove(each, target)
         finally:
             os.close(target)
     finally:
         os.close(source)
+
+
+def _surplus(source: int, target: int, above: bytes = b"") -> Iterator[bytes]:
+    """Yield what is in `target` and not in `source`, or there is no directory; none of it below another."""
+    for name in _names(above, target):
+        path = above + b"/" + name if above else name
+        if _kind(path, source) != stat.S_IFDIR:
+            if _kind(path, target) == stat.S_IFDIR or not _kind(path, source):
+                yield path
+        elif _kind(path, target) == stat.S_IFDIR:
+            yield from _surplus(source, target, path)
+
+
+def _remove(path: bytes, target: int) -> None:
+    parent, _, name = path.rpartition(b"/")
+    fd = os.open(parent or b".", _DIRECTORY, dir_fd=target)
+    try:
+        remove_tree(f"/proc/self/fd/{fd}/{os.fsdecode(name)}")
+    finally:
+        os.close(fd)
+
+
+def _names(path: bytes, directory: int) -> list[bytes]:
+    fd = os.open(path or b".", _DIRECTORY, dir_fd=directory)
+    try:
+        return sorted(map(os.fsencode, os.listdir(fd)))
+    finally:
+        os.close(fd)
 
 
 def _moves(source: int, target: int, dest: str) -> list[bytes]:
@@ -71,12 +123,7 @@ def _moves(source: int, target: int, dest: str) -> list[bytes]:
     pending = [b""]
     while pending:
         above = pending.pop()
-        fd = os.open(above or b".", _DIRECTORY, dir_fd=source)
-        try:
-            names = sorted(map(os.fsencode, os.listdir(fd)))
-        finally:
-            os.close(fd)
-        for name in names:
+        for name in _names(above, source):
             path = above + b"/" + name if above else name
             if _kind(path, target) != stat.S_IFDIR:
                 moves.append(path)

@@ -8,14 +8,15 @@ from collections.abc import Callable
 
 import msgspec
 
+from builder.errors import ExportError
 from builder.export.destination import refusing, writer
 from builder.export.left_out import LeftOut, Named
 from builder.export.unmade import unmade
 from builder.export.walk import Found, walk
 from builder.layer import attributes, owners
-from builder.layer.entry import Kind, sort_key
+from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.objects import from_status
-from builder.layer.pack import TarWriter, write_fully
+from builder.layer.pack import SECOND, TarWriter, write_fully
 from runtime.view import mounted
 
 Reporter = Callable[[object], object]
@@ -28,24 +29,35 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 _KEPT_MODE = 0o777 | stat.S_ISVTX
 
 
-class WriteTar(msgspec.Struct, frozen=True, kw_only=True):
-    """Write the root file system that `lowers` make, topmost first, as a tar to the first descriptor.
+class Tree(msgspec.Struct, frozen=True, kw_only=True):
+    """A root file system: what `lowers` make, topmost first; `lists` are the layers' entry lists, the lowest first.
 
-    `dest` is what messages call it, `lists` are the layers' entry lists, the lowest first.
+    It goes to the top, or into the directory `below`.
     """
 
     lowers: tuple[str, ...]
     lists: tuple[str, ...] = ()
+    below: str = ""
+
+
+class WriteTar(msgspec.Struct, frozen=True, kw_only=True):
+    """Write root file systems as a tar to the first descriptor.
+
+    `dest` is what messages call it. With an `epoch`, in seconds, everything has that time.
+    """
+
+    trees: tuple[Tree, ...]
     dest: str
+    epoch: int | None = None
 
 
 class WriteDirectory(msgspec.Struct, frozen=True, kw_only=True):
     """Write the same into `root`, an empty directory that nobody else writes to; all becomes the caller's."""
 
-    lowers: tuple[str, ...]
-    lists: tuple[str, ...] = ()
+    trees: tuple[Tree, ...]
     root: str
     dest: str
+    epoch: int | None = None
 
 
 def write_tar(arguments: object, fds: tuple[int, ...], report: Reporter) -> object:
@@ -56,9 +68,44 @@ def write_tar(arguments: object, fds: tuple[int, ...], report: Reporter) -> obje
     """
     del report
     request = msgspec.convert(arguments, WriteTar)
+    time = None if request.epoch is None else request.epoch * SECOND
     tar = TarWriter(writer(fds[0], request.dest))
-    with mounted(request.lowers) as root:
-        waiting = unmade(root, request.lists)[::-1]
+    for tree in request.trees:
+        _archive_tree(_Below(tar, os.fsencode(tree.below), time), tree)
+    digest, size = tar.close()
+    return {"digest": digest, "size": size}
+
+
+class _Below:
+    """Writes entries to a tar, in a directory of it, and with another time if there is one."""
+
+    def __init__(self, tar: TarWriter, directory: bytes, time: int | None) -> None:
+        self._tar = tar
+        self._directory = directory + b"/" if directory else b""
+        self._time = time
+        if directory:
+            tar.add_header(Entry(directory, Kind.DIRECTORY, 0o755, mtime=time or 0))
+
+    def _placed(self, entry: Entry) -> Entry:
+        if self._time is not None:
+            entry = msgspec.structs.replace(entry, mtime=self._time)
+        if not self._directory:
+            return entry
+        link = entry.link
+        if entry.kind is Kind.HARDLINK:
+            link = self._directory + link
+        return msgspec.structs.replace(entry, path=self._directory + entry.path, link=link)
+
+    def add_header(self, entry: Entry) -> None:
+        self._tar.add_header(self._placed(entry))
+
+    def add_file(self, entry: Entry, fd: int) -> None:
+        self._tar.add_file(self._placed(entry), fd)
+
+
+def _archive_tree(tar: _Below, tree: Tree) -> None:
+    with mounted(tree.lowers) as root:
+        waiting = unmade(root, tree.lists)[::-1]
         for found in walk(root):
             if not found.left:
                 while waiting and sort_key(waiting[-1].path) < sort_key(found.path):
@@ -66,11 +113,9 @@ def write_tar(arguments: object, fds: tuple[int, ...], report: Reporter) -> obje
                 _archive(tar, root, found)
         while waiting:
             tar.add_header(waiting.pop())
-    digest, size = tar.close()
-    return {"digest": digest, "size": size}
 
 
-def _archive(tar: TarWriter, root: int, found: Found) -> None:
+def _archive(tar: _Below, root: int, found: Found) -> None:
     path, kind = found.path, found.kind
     if kind not in (Kind.FILE, Kind.DIRECTORY):
         link = os.readlink(path, dir_fd=root) if kind is Kind.SYMLINK else found.first
@@ -92,30 +137,47 @@ def write_directory(arguments: object, fds: tuple[int, ...], report: Reporter) -
     """Do `WriteDirectory`; devices are left out, and set-id bits and capabilities, which meant another owner.
 
     Returns: `LeftOut`, as plain data.
-    Raises: ExportError: it cannot be written.
+    Raises: ExportError: it cannot be written, or two trees have the same file.
     """
     del fds, report
     request = msgspec.convert(arguments, WriteDirectory)
-    devices, bits, capabilities = Named(), Named(), Named()
-    with mounted(request.lowers) as root, refusing(request.dest):
-        for entry in unmade(root, request.lists):
-            devices.add(entry.path)
-        target = os.open(request.root, _DIRECTORY)
-        try:
-            for found in walk(root):
-                if found.kind in (Kind.CHARACTER, Kind.BLOCK):
-                    devices.add(found.path)
-                    continue
-                _copy(root, target, found)
-                if found.kind is Kind.FILE:
-                    if found.status.st_mode & _SET_ID:
-                        bits.add(found.path)
-                    if _is_capable(root, found.path):
-                        capabilities.add(found.path)
-        finally:
-            os.close(target)
-    left = LeftOut(devices=devices, set_id=bits, capabilities=capabilities)
+    time = None if request.epoch is None else request.epoch * SECOND
+    left = LeftOut(devices=Named(), set_id=Named(), capabilities=Named())
+    with refusing(request.dest):
+        for tree in request.trees:
+            top = os.path.join(request.root, tree.below)
+            if tree.below:
+                os.mkdir(top, 0o755)
+            target = os.open(top, _DIRECTORY)
+            try:
+                with mounted(tree.lowers) as root:
+                    _copy_tree(root, target, tree, left, time)
+                if tree.below and time is not None:
+                    os.utime(target, ns=(time, time))
+            finally:
+                os.close(target)
     return msgspec.to_builtins(left)
+
+
+def _copy_tree(root: int, target: int, tree: Tree, left: LeftOut, time: int | None) -> None:
+    for entry in unmade(root, tree.lists):
+        left.devices.add(entry.path)
+    for found in walk(root):
+        if found.kind in (Kind.CHARACTER, Kind.BLOCK):
+            left.devices.add(found.path)
+            continue
+        try:
+            _copy(root, target, found, found.status.st_mtime_ns if time is None else time)
+        except FileExistsError as error:
+            raise ExportError(
+                f"`{os.fsdecode(found.path)}` is in the images of several platforms",
+                hint="leave out `platform-split=false`",
+            ) from error
+        if found.kind is Kind.FILE:
+            if found.status.st_mode & _SET_ID:
+                left.set_id.add(found.path)
+            if _is_capable(root, found.path):
+                left.capabilities.add(found.path)
 
 
 def _is_capable(root: int, path: bytes) -> bool:
@@ -126,30 +188,38 @@ def _is_capable(root: int, path: bytes) -> bool:
         os.close(fd)
 
 
-def _copy(root: int, target: int, found: Found) -> None:
+def _copy(root: int, target: int, found: Found, time: int) -> None:
     path, status = found.path, found.status
     match found.kind:
         case Kind.DIRECTORY if not found.left:
-            os.mkdir(path, 0o700, dir_fd=target)
+            _make_directory(path, target)
             return
         case Kind.DIRECTORY:
             fd = os.open(path, _DIRECTORY, dir_fd=target)
-            _finish(fd, status, readable=0o700)
+            _finish(fd, status, time, readable=0o700)
         case Kind.FILE:
-            _copy_file(root, target, found)
+            _copy_file(root, target, found, time)
         case Kind.HARDLINK:
             os.link(found.first, path, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=False)
         case Kind.SYMLINK:
             os.symlink(os.readlink(path, dir_fd=root), path, dir_fd=target)
-            times = (status.st_mtime_ns, status.st_mtime_ns)
-            os.utime(path, ns=times, dir_fd=target, follow_symlinks=False)
+            os.utime(path, ns=(time, time), dir_fd=target, follow_symlinks=False)
         case Kind.FIFO:
             os.mkfifo(path, status.st_mode & 0o777, dir_fd=target)
         case _:
             raise AssertionError(f"{found.kind!r} is in no tree")
 
 
-def _copy_file(root: int, target: int, found: Found) -> None:
+def _make_directory(path: bytes, target: int) -> None:
+    """Make a directory, or take the one that another tree has there."""
+    try:
+        os.mkdir(path, 0o700, dir_fd=target)
+    except FileExistsError:
+        if not stat.S_ISDIR(os.lstat(path, dir_fd=target).st_mode):
+            raise
+
+
+def _copy_file(root: int, target: int, found: Found, time: int) -> None:
     source = os.open(found.path, _READ, dir_fd=root)
     try:
         fd = os.open(found.path, _CREATE, 0o600, dir_fd=target)
@@ -159,15 +229,15 @@ def _copy_file(root: int, target: int, found: Found) -> None:
         except BaseException:
             os.close(fd)
             raise
-        _finish(fd, found.status, readable=0o400)
+        _finish(fd, found.status, time, readable=0o400)
     finally:
         os.close(source)
 
 
-def _finish(fd: int, status: os.stat_result, *, readable: int) -> None:
+def _finish(fd: int, status: os.stat_result, time: int, *, readable: int) -> None:
     """Set mode and time, and close; the caller may always read what is theirs."""
     try:
         os.fchmod(fd, status.st_mode & _KEPT_MODE | readable)
-        os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
+        os.utime(fd, ns=(time, time))
     finally:
         os.close(fd)

@@ -17,10 +17,11 @@ from builder.export.archive import Part
 from builder.export.existing import INDEX, REF_NAME
 from builder.export.forms import plain_tar
 from builder.export.manifest import config_descriptor
+from builder.oci.closure import Closure
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
-from builder.oci.manifest import Manifest, build_index, build_manifest
+from builder.oci.manifest import build_index, build_manifest
 from builder.oci.mediatypes import Compression, Family
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -45,16 +46,34 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
         return Platform.of(self.config.os, self.config.architecture, self.config.variant)
 
 
-def layout_parts(manifest: Manifest, index: bytes, store: Store) -> Iterator[Part]:
-    """Yield the files of an OCI layout that holds one image; its blobs are in the store."""
-    seen: set[Digest] = set()
-    for descriptor in (*manifest.layers, manifest.config):
-        if descriptor.digest not in seen:
-            seen.add(descriptor.digest)
-            yield _blob(descriptor.digest, store.blobs.path(descriptor.digest))
-    yield _document(manifest.raw)
+def layout_parts(closure: Closure, index: bytes, store: Store) -> Iterator[Part]:
+    """Yield the files of an OCI layout that holds a closure, all of which is in the store."""
+    yield from _closure_parts(closure, store)
     yield Part(name=INDEX, data=index)
     yield Part(name="oci-layout", data=LAYOUT)
+
+
+def packed_parts(
+    closure: Closure, index: bytes, names: Sequence[Reference], store: Store
+) -> Iterator[Part]:
+    """Yield the files of an archive for `docker load` whose layers are as the closure of one image has them."""
+    (manifest,) = closure.manifests
+    entry = {
+        "Config": _blob_name(manifest.config.digest),
+        "RepoTags": [name.familiar() for name in names] or None,
+        "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
+    }
+    yield from _closure_parts(closure, store)
+    yield Part(name=INDEX, data=index)
+    yield Part(name="manifest.json", data=msgspec.json.encode([entry]))
+    yield Part(name="oci-layout", data=LAYOUT)
+
+
+def _closure_parts(closure: Closure, store: Store) -> Iterator[Part]:
+    for descriptor in closure.blobs():
+        yield _blob(descriptor.digest, store.blobs.path(descriptor.digest))
+    for document in closure.documents:
+        yield _document(document.raw)
 
 
 def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
@@ -65,7 +84,7 @@ def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
     sizes: dict[str, int] = {}
-    manifests: list[tuple[Named, Manifest]] = []
+    described: list[tuple[Descriptor, Sequence[Reference]]] = []
     listed: list[dict[str, object]] = []
     for image in images:
         for layer in image.state.layers:
@@ -80,31 +99,32 @@ def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
         config = config_descriptor(image.id, store)
         layers = [_plain(layer.diff_id, sizes[layer.diff_id]) for layer in image.state.layers]
         manifest = build_manifest(config, layers)
-        manifests.append((image, manifest))
+        bare = msgspec.structs.replace(manifest.descriptor(), platform=image.platform)
+        described.append((bare, image.references))
         listed.append(_docker_entry(image))
         yield _blob(config.digest, store.blobs.path(config.digest))
         yield _document(manifest.raw)
-    yield Part(name=INDEX, data=build_index(descriptors_of(manifests)).raw)
+    yield Part(name=INDEX, data=build_index(descriptors_of(described)).raw)
     yield Part(name="manifest.json", data=msgspec.json.encode(listed))
     yield Part(name="oci-layout", data=LAYOUT)
 
 
-def descriptors_of(images: Sequence[tuple[Named, Manifest]]) -> list[Descriptor]:
-    """Return a descriptor for each name of each image, or one without annotations where it has none.
+def descriptors_of(images: Sequence[tuple[Descriptor, Sequence[Reference]]]) -> list[Descriptor]:
+    """Return a descriptor for each name of each image, or the given one where it has none.
 
     The name in the layout is the tag alone, as other tools write it, unless several images have that tag.
     """
-    tags = [reference.tag for image, _ in images for reference in image.references]
+    tags = [reference.tag for _, references in images for reference in references]
     found: list[Descriptor] = []
-    for image, manifest in images:
-        bare = msgspec.structs.replace(manifest.descriptor(), platform=image.platform)
-        if not image.references:
+    for bare, references in images:
+        if not references:
             found.append(bare)
-        for reference in image.references:
+        for reference in references:
             tag = reference.tag or ""
             name = tag if tags.count(reference.tag) == 1 else reference.familiar()
-            pairs = ((FULL_NAME, reference.canonical()), (REF_NAME, name))
-            found.append(msgspec.structs.replace(bare, annotations=pairs))
+            pairs = {**dict(bare.annotations), FULL_NAME: reference.canonical(), REF_NAME: name}
+            annotations = tuple(sorted(pairs.items()))
+            found.append(msgspec.structs.replace(bare, annotations=annotations))
     return found
 
 

@@ -12,6 +12,7 @@ from builder.export.wanted import AnnotationPlace, LayerForm, Pairs, Wanted, mak
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
+from builder.oci.edit import Inherited
 from builder.oci.manifest import Manifest, build_manifest, parse_manifest
 from builder.oci.mediatypes import Family, compression_of, family_of
 from builder.oci.platform import Platform
@@ -23,21 +24,28 @@ BASE_DIGEST = "org.opencontainers.image.base.digest"
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """What is claimed of an image: the predicate of an in-toto statement, as JSON."""
+    """What is claimed of an image: the predicate of an in-toto statement, as JSON.
+
+    What is `inline_only` is meant for registries, and goes elsewhere only where it is asked for.
+    """
 
     predicate_type: str
     predicate: bytes
+    inline_only: bool = False
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """An image of the store that is to leave it.
 
+    `inherited` is how much of it its base image gave, `epoch` the time in seconds that its build was given, if it was.
     `records` returns annotations that depend on what its layers became: descriptors, bottom first.
     """
 
     id: str
     config: ImageConfig
     state: State
+    inherited: Inherited = Inherited()
+    epoch: int | None = None
     statements: tuple[Statement, ...] = ()
     records: Callable[[Sequence[Descriptor]], Pairs] | None = None
 

@@ -1,236 +1,256 @@
-"""The results of a build besides the store: which there are, what they may be told, and how each is written."""
+"""The results of a build besides the store, each written whole or not at all: trees, layouts, archives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.dockerfile.suggest import hint
 from builder.errors import UsageError
 from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
-from builder.export.layout import Named
-from builder.oci.config import ImageConfig
-from builder.oci.mediatypes import Compression, Family
+from builder.export.manifest import Packed
+from builder.export.requested import Archive, Directory, DockerArchive, ImageForm, Layout
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+from builder.oci.mediatypes import Family, is_foreign
 from builder.oci.reference import Reference
 from builder.store.layers import State
 from builder.store.root import Store
 
-Attributes = tuple[tuple[str, str], ...]
+if TYPE_CHECKING:
+    from builder.export.wanted import Wanted
+    from builder.oci.closure import Closure
 
-_BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
-_COMPRESSIONS = {
-    "uncompressed": Compression.NONE,
-    "gzip": Compression.GZIP,
-    "zstd": Compression.ZSTD,
-}
-_SWITCHES = {
-    "oci-mediatypes": True,
-    "force-compression": False,
-    "rewrite-timestamp": False,
-    "platform-split": False,
-}
-"""Attributes that may say what happens anyway."""
-
-_KNOWN: dict[str, tuple[str, ...]] = {
-    "oci": (
-        "tar",
-        "name",
-        "compression",
-        "oci-mediatypes",
-        "force-compression",
-        "rewrite-timestamp",
-    ),
-    "docker": ("name", "compression", "oci-mediatypes", "force-compression", "rewrite-timestamp"),
-    "tar": ("platform-split",),
-    "local": ("mode", "platform-split"),
-    "image": (),
-}
-_ELSEWHERE = {
-    "name": "name the image with `--tag`",
-    "push": "use `--push` with `--tag`",
-    "registry": "use `--push` with `--tag`",
-    "cacheonly": "leave `--output` out: images always go to the store",
-}
+Cancelled = Callable[[], bool]
 
 
-class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A checked output."""
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written: what points at it, and at its configuration, if it has a manifest, under which names, and what is to be said of it."""
 
-    kind: str
-    dest: str
-    compression: Compression
-    tar: bool = True
-    references: tuple[Reference, ...] | None = None
+    descriptor: Descriptor | None = None
+    config: Digest | None = None
+    names: tuple[Reference, ...] = ()
+    warning: Diagnostic | None = None
 
 
-def check(kind: str, dest: str | None, attributes: Attributes) -> None:
-    """Refuse what `export` would refuse, before anything is built.
+def check(requested: Directory | Archive | Layout | DockerArchive) -> None:
+    """Refuse a destination before anything is built.
 
-    Raises: UsageError: unknown or unavailable types and attributes, with the nearest that exists. ExportError: the
-        directory above the destination does not exist.
+    Raises: ExportError: the directory above the destination does not exist.
     """
-    request = _request(kind, dest, attributes)
-    if request.dest and request.dest != STANDARD_OUTPUT:
-        require_parent(request.dest)
+    if requested.dest != STANDARD_OUTPUT:
+        require_parent(requested.dest)
 
 
-def export(
-    kind: str,
-    dest: str | None,
-    attributes: Attributes,
-    image_id: str,
-    config: ImageConfig,
-    state: State,
-    references: tuple[Reference, ...],
+def write(
+    requested: Directory | Archive | Layout | DockerArchive,
+    images: Sequence[Packed],
+    names: tuple[Reference, ...],
     store: Store,
     *,
-    cancelled: Callable[[], bool] = never,
-) -> Diagnostic | None:
-    """Write an image to `dest`, a host path or `-`; it is there when it is complete, or not at all.
+    cancelled: Cancelled = never,
+) -> Written:
+    """Write the images of one build, one of each platform; `names` are those where the request has none.
 
-    Same image, same bytes, but for gzip, whose bytes are made once and kept.
+    Same images, same bytes, but for gzip of layers whose times nobody gave: they are made once and kept.
 
     `cancelled` tells, from time to time, whether to stop.
 
-    Returns: a warning that names what of the image is not there.
-    Raises: UsageError: as `check`. ExportError: it cannot be written there. StoreError: see `package`.
-        Cancelled.
+    Raises: UsageError: what is requested does not go with these images. ExportError: it cannot be written there.
+        StoreError: see `package`. Cancelled.
     """
-    request = _request(kind, dest, attributes)
-    if request.kind == "image":
-        return None
-    names = references if request.references is None else request.references
-    image = Named(id=image_id, config=config, state=state, references=names)
-    match request.kind:
-        case "oci":
-            _oci(request, image, store, cancelled)
-        case "docker":
-            _docker(request, image, store, cancelled)
-        case "tar":
-            _tar(request, image, store)
-        case _:
-            return _local(request, image, store)
-    return None
+    match requested:
+        case Directory():
+            return _directory(requested, images, store)
+        case Archive():
+            return _archive(requested, images, store)
+        case Layout():
+            return _layout(requested, images, names, store, cancelled)
+        case DockerArchive():
+            return _docker(requested, images, names, store, cancelled)
 
 
-def _request(kind: str, dest: str | None, attributes: Attributes) -> _Request:
-    if kind not in _KNOWN:
-        known = f"use type={', '.join(list(_KNOWN)[:-1])} or {list(_KNOWN)[-1]}"
-        raise UsageError(
-            f"`{kind}` is not a type of output that is available",
-            hint=_ELSEWHERE.get(kind) or hint(kind, _KNOWN) or known,
-        )
-    found = _Request(kind=kind, dest=dest or "", compression=Compression.GZIP)
-    for name, value in attributes:
-        found = _with_attribute(found, name, value)
-    if not dest and kind != "image":
-        raise UsageError(f"`type={kind}` lacks a destination", hint="add `dest=PATH`")
-    if dest == STANDARD_OUTPUT and (kind == "local" or not found.tar):
-        raise UsageError("a directory cannot be written to standard output", hint="use `type=tar`")
-    return found
+def config_of(images: Sequence[Packed]) -> Digest | None:
+    """Return the digest of the configuration, None where there are several images."""
+    return Digest(images[0].id) if len(images) == 1 else None
 
 
-def _with_attribute(request: _Request, name: str, value: str) -> _Request:
-    if name not in _KNOWN[request.kind]:
-        raise UsageError(
-            f"`type={request.kind}` has no attribute `{name}` here",
-            hint=hint(name, _KNOWN[request.kind]) or _ELSEWHERE.get(name),
-        )
-    if name == "tar":
-        return msgspec.structs.replace(request, tar=_boolean(name, value))
-    if name == "name":
-        given = tuple(Reference.parse(text.strip()) for text in value.split(",") if text.strip())
-        return msgspec.structs.replace(request, references=given)
-    if name == "compression":
-        return msgspec.structs.replace(request, compression=_compression(request.kind, value))
-    if name == "mode":
-        if value != "copy":
-            raise UsageError(
-                f"`mode={value}` is not available", hint="leave it out, or say `mode=copy`"
+def shaped(images: Sequence[Packed], form: ImageForm, store: Store) -> tuple[Packed, ...]:
+    """Return images with their times as requested, and with the statements that go with them.
+
+    Raises: UsageError: nobody said which time. StoreError: no form of a layer is left; the disk is full.
+    """
+    if form.foreign:
+        _check_foreign(images, store)
+    shaped = tuple([_timed(image, form, store) for image in images])
+    if form.inline:
+        return shaped
+    return tuple(
+        [
+            msgspec.structs.replace(
+                image,
+                statements=tuple([each for each in image.statements if not each.inline_only]),
             )
-    elif _boolean(name, value) is not _SWITCHES[name]:
-        raise UsageError(f"`{name}={value}` is not available", hint="leave it out")
-    return request
+            for image in shaped
+        ]
+    )
 
 
-def _compression(kind: str, value: str) -> Compression:
-    found = _COMPRESSIONS.get(value)
-    if found is None:
-        raise UsageError(
-            f"`compression={value}` is not available",
-            hint=hint(value, _COMPRESSIONS) or "use `uncompressed`, `gzip` or `zstd`",
+def _check_foreign(images: Sequence[Packed], store: Store) -> None:
+    for layer in (layer for image in images for layer in image.state.layers):
+        if any(is_foreign(form.media_type) for form in store.layers.blobs(layer.diff_id)):
+            raise UsageError(
+                "`prefer-nondist-layers` is not available for an image with such layers",
+                hint="leave it out: they are then passed on like any other",
+            )
+
+
+def _timed(image: Packed, form: ImageForm, store: Store) -> Packed:
+    epoch = image.epoch if form.epoch is None else form.epoch
+    if form.rewrite:
+        if epoch is None:
+            raise UsageError(
+                "`rewrite-timestamp` needs to know the time",
+                hint="add `source-date-epoch=SECONDS`, or set SOURCE_DATE_EPOCH",
+            )
+        from builder.export.timestamps import rewritten
+
+        return rewritten(
+            image, image.inherited, store, epoch=epoch, compression=form.layers.compression
         )
-    if kind == "docker" and found is not Compression.NONE:
-        raise UsageError(
-            "layers in an archive for `docker load` are not compressed", hint="use `type=oci`"
-        )
-    return found
+    if form.epoch is None:
+        return image
+    from builder.export.timestamps import retimed
+
+    return retimed(image, image.inherited, store, epoch=form.epoch)
 
 
-def _boolean(name: str, value: str) -> bool:
-    found = _BOOLEANS.get(value.lower())
-    if found is None:
-        raise UsageError(f"`{name}={value}` is neither true nor false")
-    return found
-
-
-def _oci(request: _Request, image: Named, store: Store, cancelled: Callable[[], bool]) -> None:
+def _layout(
+    requested: Layout,
+    images: Sequence[Packed],
+    names: tuple[Reference, ...],
+    store: Store,
+    cancelled: Cancelled,
+) -> Written:
     from builder.export.archive import write_directory, write_tar
     from builder.export.directory import making
     from builder.export.existing import locked_index, with_images
     from builder.export.layout import descriptors_of, layout_parts
-    from builder.export.package import Packed, Wanted, package
-    from builder.export.wanted import LayerForm
 
-    wanted = Wanted(layers=LayerForm(compression=request.compression), family=Family.OCI)
-    packed = Packed(id=image.id, config=image.config, state=image.state)
-    (manifest,) = package((packed,), wanted, store).manifests
-    descriptors = descriptors_of([(image, manifest)])
-    if request.tar:
-        index = with_images(None, descriptors, request.dest)
-        with writing(request.dest) as fd:
-            write_tar(layout_parts(manifest, index, store), writer(fd, request.dest, cancelled))
-        return
-    with locked_index(request.dest) as before, making(request.dest) as directory:
-        index = with_images(before, descriptors, request.dest)
-        parts = layout_parts(manifest, index, store)
-        write_directory(parts, directory, request.dest, cancelled)
+    names = names if requested.names is None else requested.names
+    images = shaped(images, requested.form, store)
+    claims = any(image.statements for image in images)
+    wanted = requested.form.wanted(names, claims=claims)
+    if requested.form.oci is None:
+        wanted = msgspec.structs.replace(wanted, family=Family.OCI)
+    closure, top = _packaged(images, wanted, store)
+    dest, described = requested.dest, descriptors_of([(top, names)])
+    if requested.tar:
+        parts = layout_parts(closure, with_images(None, described, dest), store)
+        with writing(dest) as fd:
+            write_tar(parts, writer(fd, dest, cancelled))
+    else:
+        with locked_index(dest) as before, making(dest) as directory:
+            parts = layout_parts(closure, with_images(before, described, dest), store)
+            write_directory(parts, directory, dest, cancelled)
+    return Written(descriptor=top, config=config_of(images), names=names)
 
 
-def _docker(request: _Request, image: Named, store: Store, cancelled: Callable[[], bool]) -> None:
+def _docker(
+    requested: DockerArchive,
+    images: Sequence[Packed],
+    names: tuple[Reference, ...],
+    store: Store,
+    cancelled: Cancelled,
+) -> Written:
     from builder.export.archive import write_tar
-    from builder.export.layout import docker_parts
+    from builder.export.existing import with_images
+    from builder.export.layout import Named, descriptors_of, docker_parts, packed_parts
 
-    with writing(request.dest) as fd:
-        write_tar(docker_parts([image], store), writer(fd, request.dest, cancelled))
+    if len(images) != 1:
+        raise UsageError(
+            "an archive for `docker load` holds one platform", hint="use `type=oci` for several"
+        )
+    names = names if requested.names is None else requested.names
+    dest, form = requested.dest, requested.form
+    images = shaped(images, form, store)
+    if images[0].statements:
+        raise UsageError(
+            "an archive for `docker load` has no place for attestations", hint="use `type=oci`"
+        )
+    if form.is_default:
+        # Plain layers: nothing has to be compressed, nor kept.
+        (image,) = images
+        named = Named(id=image.id, config=image.config, state=image.state, references=names)
+        with writing(dest) as fd:
+            write_tar(docker_parts([named], store), writer(fd, dest, cancelled))
+        return Written(config=config_of(images), names=names)
+    closure, top = _packaged(images, form.wanted(names, claims=False), store)
+    index = with_images(None, descriptors_of([(top, names)]), dest)
+    with writing(dest) as fd:
+        parts = packed_parts(closure, index, names, store)
+        write_tar(parts, writer(fd, dest, cancelled))
+    return Written(descriptor=top, config=config_of(images), names=names)
 
 
-def _tar(request: _Request, image: Named, store: Store) -> None:
-    arguments = {
-        "lowers": _lowers(image.state, store),
-        "lists": _lists(image.state, store),
-        "dest": request.dest,
-    }
-    with writing(request.dest) as fd:
+def _packaged(images: Sequence[Packed], wanted: Wanted, store: Store) -> tuple[Closure, Descriptor]:
+    from builder.export.package import package, top_descriptor
+
+    closure = package(images, wanted, store)
+    return closure, top_descriptor(closure, images, wanted)
+
+
+def _archive(requested: Archive, images: Sequence[Packed], store: Store) -> Written:
+    if len(images) > 1 and requested.split is False:
+        raise UsageError(
+            "a tar of several platforms has a directory for each",
+            hint="leave out `platform-split=false`",
+        )
+    with writing(requested.dest) as fd:
+        arguments = {
+            "trees": _trees(images, store, split=requested.split),
+            "dest": requested.dest,
+            "epoch": _epoch(images, requested.epoch),
+        }
         store.jobs.call("builder.export.flatten:write_tar", arguments, fds=(fd,))
+    return Written()
 
 
-def _local(request: _Request, image: Named, store: Store) -> Diagnostic | None:
+def _directory(requested: Directory, images: Sequence[Packed], store: Store) -> Written:
     from builder.export.directory import making
     from builder.export.left_out import LeftOut
 
-    lowers = _lowers(image.state, store)
-    with making(request.dest) as directory:
+    trees = _trees(images, store, split=requested.split)
+    with making(requested.dest, requested.others) as directory:
         arguments = {
-            "lowers": lowers,
-            "lists": _lists(image.state, store),
+            "trees": trees,
             "root": directory,
-            "dest": request.dest,
+            "dest": requested.dest,
+            "epoch": _epoch(images, requested.epoch),
         }
         left = store.jobs.call("builder.export.flatten:write_directory", arguments)
-    return msgspec.convert(left, LeftOut).warning(request.dest)
+    return Written(warning=msgspec.convert(left, LeftOut).warning(requested.dest))
+
+
+def _epoch(images: Sequence[Packed], asked: int | None) -> int | None:
+    return images[0].epoch if asked is None else asked
+
+
+def _trees(
+    images: Sequence[Packed], store: Store, *, split: bool | None
+) -> list[dict[str, object]]:
+    """Return the root file systems; each in a directory of its own where there are several, or where that is wanted."""
+    apart = len(images) > 1 if split is None else split
+    return [
+        {
+            "lowers": _lowers(image.state, store),
+            "lists": _lists(image.state, store),
+            "below": str(image.platform).replace("/", "_") if apart else "",
+        }
+        for image in images
+    ]
 
 
 def _lowers(state: State, store: Store) -> tuple[str, ...]:

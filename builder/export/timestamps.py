@@ -61,6 +61,16 @@ def rewritten(
     )
 
 
+def retimed(image: Packed, inherited: Inherited, store: Store, *, epoch: int) -> Packed:
+    """Return the image whose configuration says nothing after `epoch`; its layers stay as they are.
+
+    Its configuration is among the blobs, but the image is not listed among those of the store.
+    """
+    config = with_times(image.config, inherited, epoch)
+    stored = store.blobs.add(config_bytes(config), media_type=OCI_CONFIG)
+    return msgspec.structs.replace(image, id=str(stored.digest), config=config)
+
+
 def with_times(config: ImageConfig, inherited: Inherited, epoch: int) -> ImageConfig:
     """Return a configuration that says of its own lines of history, and of itself, nothing after `epoch`."""
     latest = _text(epoch)

@@ -11,6 +11,7 @@ import pytest
 
 from builder.cli.application import main
 from builder.cli.invocation import Invocation
+from builder.engine.requests import BuildResult
 from builder.events import Outcome, VertexDone, VertexStarted, Warned
 from builder.settings import Settings
 
@@ -47,7 +48,7 @@ class FakeEngine:
         for warning in self.warnings:
             events.emit(Warned(diagnostic=warning))
         events.emit(VertexDone(id=1, outcome=Outcome.CACHED))
-        default = SimpleNamespace(
+        default = BuildResult(
             image_id=ID,
             platforms=(),
             names=request.tags,
@@ -57,6 +58,7 @@ class FakeEngine:
             cached=1,
             seconds=0.2,
             warnings=self.warnings,
+            build="b1",
         )
         return self._answer("build", request, default=default)
 

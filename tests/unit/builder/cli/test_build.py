@@ -159,17 +159,64 @@ def test_outputs(word: str, output: tuple[object, ...]) -> None:
     assert (found.type, found.dest, found.attributes) == output
 
 
-def test_output_to_the_store_is_what_happens_anyway() -> None:
-    assert request_of("--output", "type=docker", ".").outputs == ()
+@pytest.mark.parametrize("word", ["type=docker", "type=image,push=true", "type=cacheonly"])
+def test_outputs_to_the_store_have_no_destination(word: str) -> None:
+    [found] = request_of("-t", "a", "--output", word, ".").outputs
+    assert found.dest is None
+
+
+def test_archives_without_a_destination_go_to_standard_output() -> None:
+    assert [each.dest for each in request_of("-o", "type=tar", ".").outputs] == ["-"]
+
+
+def test_load_adds_an_output_only_beside_others() -> None:
+    assert request_of("--load", ".").outputs == ()
+    kinds = [each.type for each in request_of("--load", "-o", "out", ".").outputs]
+    assert kinds == ["local", "docker"]
+
+
+@pytest.mark.parametrize(
+    ("word", "attributes"),
+    [
+        ("a.b=c=d", (("annotation.a.b", "c=d"),)),
+        ("manifest:a=b", (("annotation-manifest.a", "b"),)),
+        (
+            "index,manifest[linux/amd64]:a=b",
+            (("annotation-index.a", "b"), ("annotation-manifest[linux/amd64].a", "b")),
+        ),
+        ("index-descriptor:a=", (("annotation-index-descriptor.a", ""),)),
+    ],
+)
+def test_annotations(word: str, attributes: tuple[tuple[str, str], ...]) -> None:
+    assert request_of("--annotation", word, ".").annotations == attributes
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("type=tar", "lacks a destination"),
+        ("a", "not understood"),
+        ("=b", "not understood"),
+        ("index:=b", "not understood"),
+        (":a=b", "not understood"),
+        ("indx:a=b", "did you mean `index`?"),
+        ("index[:a=b", "not closed"),
+    ],
+)
+def test_malformed_annotations_are_refused(
+    word: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in refusal(capsys, "--annotation", word, ".")
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("type=local", "lacks a destination"),
+        ("type=oci,tar=false", "lacks a destination"),
+        ("type=docker,context=x", "no Docker engine"),
         ("dest=x", "lacks a type"),
         ("type=zip,dest=x", "`zip` is not a type of output"),
-        ("type=registry,name=x", "use --push with --tag"),
+        ("type=registry,nam=x", "did you mean `name`?"),
         ("type=local,dest=-", "a directory cannot be written to standard output"),
         ("type=tar,dest", "`dest` in `--output type=tar,dest` is not KEY=value"),
         ('type=tar,"dest=x', "quotes"),

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from builder.engine.catalogue import LocalImage
-from builder.errors import Cancelled, ExportError, ReferenceInvalid, StoreError, UsageError
-from builder.export.outputs import check, export
+from builder.errors import Cancelled, ExportError, StoreError
+from builder.export.attributes import requested
+from builder.export.manifest import Packed
+from builder.export.outputs import write as write_output
 from builder.oci.reference import Reference
 from builder.store.root import Store
 from tests.support.sample_image import noise, sample_image, tar
@@ -62,7 +64,11 @@ def write(
     *attributes: tuple[str, str],
     names: tuple[Reference, ...] = (NAME,),
 ) -> None:
-    export(kind, str(dest), attributes, image.id, image.config, image.state, names, store)
+    write_output(requested(kind, str(dest), attributes), [packed(image)], names, store)
+
+
+def packed(image: LocalImage) -> Packed:
+    return Packed(id=image.id, config=image.config, state=image.state)
 
 
 def ask(*argv: object) -> str:
@@ -304,50 +310,6 @@ def test_standard_output_takes_an_archive(
         assert "bin/su" in archive.getnames()
 
 
-@pytest.mark.parametrize(
-    ("kind", "dest", "attributes", "message", "hint"),
-    [
-        ("ocl", "x", (), "`ocl` is not a type", "did you mean `oci`?"),
-        ("registry", None, (), "`registry` is not a type", "--push"),
-        ("oci", "x", (("tra", "false"),), "no attribute `tra`", "did you mean `tar`?"),
-        ("oci", "x", (("tar", "maybe"),), "neither true nor false", ""),
-        ("oci", "-", (("tar", "false"),), "standard output", "type=tar"),
-        ("local", "-", (), "standard output", "type=tar"),
-        ("oci", None, (), "lacks a destination", "dest=PATH"),
-        ("oci", "x", (("compression", "gzp"),), "compression=gzp", "did you mean `gzip`?"),
-        ("docker", "x", (("compression", "zstd"),), "not compressed", "type=oci"),
-        ("oci", "x", (("oci-mediatypes", "false"),), "is not available", "leave it out"),
-        ("local", "x", (("mode", "delete"),), "is not available", "mode=copy"),
-        ("image", None, (("push", "true"),), "no attribute `push`", "--push"),
-    ],
-)
-def test_what_is_not_there_is_refused_by_name(
-    kind: str, dest: str | None, attributes: tuple[tuple[str, str], ...], message: str, hint: str
-) -> None:
-    with pytest.raises(UsageError, match=message) as caught:
-        check(kind, dest, attributes)
-    assert hint in (caught.value.hint or "")
-
-
-@pytest.mark.parametrize(
-    ("kind", "attributes"),
-    [
-        ("image", ()),
-        ("oci", (("oci-mediatypes", "true"), ("compression", "zstd"))),
-        ("local", (("mode", "copy"), ("platform-split", "false"))),
-    ],
-)
-def test_what_happens_anyway_may_be_said(
-    kind: str, attributes: tuple[tuple[str, str], ...]
-) -> None:
-    check(kind, "x", attributes)
-
-
-def test_a_name_that_cannot_be_one_is_refused() -> None:
-    with pytest.raises(ReferenceInvalid):
-        check("oci", "x", (("name", "UPPER"),))
-
-
 @needs_root
 @pytest.mark.parametrize("tar", ["true", "false"])
 def test_an_interrupted_export_leaves_nothing(
@@ -355,10 +317,7 @@ def test_an_interrupted_export_leaves_nothing(
 ) -> None:
     (tmp_path / "there").mkdir()
     dest = str(tmp_path / "there/out")
-    attributes = (("tar", tar),)
+    what = requested("oci", dest, (("tar", tar),))
     with pytest.raises(Cancelled):
-        export(
-            "oci", dest, attributes, image.id, image.config, image.state, (), store,
-            cancelled=lambda: True,
-        )  # fmt: skip
+        write_output(what, [packed(image)], (), store, cancelled=lambda: True)
     assert os.listdir(tmp_path / "there") == []

@@ -1,0 +1,284 @@
+"""What becomes of the images of a build: files, names in the store, registries; one output after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from builder.diagnostics import Diagnostic
+from builder.engine.catalogue import Catalogue, OfPlatform
+from builder.engine.requests import BuildRequest, Output, OutputResult
+from builder.errors import LapstrakeError, UsageError
+from builder.events import (
+    EventSink,
+    Outcome,
+    VertexDone,
+    VertexFailed,
+    VertexStarted,
+    Warned,
+)
+from builder.export.manifest import Packed
+from builder.export.requested import Directory, InStore, Nothing, Requested
+from builder.oci.closure import Closure
+from builder.oci.descriptor import Descriptor
+from builder.oci.reference import Reference
+from builder.store.root import Store
+
+if TYPE_CHECKING:
+    from builder.engine.registries import Registries
+    from builder.sharing.records import Bundle
+
+_IDS = 100_000
+"""Where the ids of the vertices of deliveries begin: behind those of any graph."""
+
+DELETING = "buildx.local.delete"
+"""What allows an output to remove files that are not in it."""
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """One output as it was written, and what it asks for."""
+
+    output: Output
+    requested: Requested
+
+    @property
+    def words(self) -> str:
+        """What it is called in messages."""
+        dest = f",dest={self.output.dest}" if self.output.dest else ""
+        return f"type={self.output.type}{dest}"
+
+    @property
+    def pushes(self) -> bool:
+        """Whether it goes to a registry."""
+        return isinstance(self.requested, InStore) and self.requested.push
+
+
+def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked, ...]:
+    """Return the outputs of a request, `--push` among them; refuse before building what could not be delivered.
+
+    Raises: UsageError: an output is malformed, or lacks a name to push to. ExportError: a directory is missing.
+    """
+    outputs = request.outputs
+    if request.push and not any(each.type in ("image", "registry") for each in outputs):
+        outputs = (*outputs, Output(type="registry"))
+    if request.annotations and not outputs:
+        outputs = (Output(type="image"),)
+    if not outputs:
+        return ()
+    from builder.export import outputs as files
+    from builder.export.attributes import OF_IMAGES, requested
+
+    if request.annotations and not any(each.type in OF_IMAGES for each in outputs):
+        raise UsageError(
+            "`--annotation` is for images, and none is written", hint="add `-o type=image`"
+        )
+    found: list[Asked] = []
+    for output in outputs:
+        general = request.annotations if output.type in OF_IMAGES else ()
+        what = requested(output.type, output.dest, (*general, *output.attributes))
+        if isinstance(what, InStore):
+            what = msgspec.structs.replace(what, push=what.push or request.push)
+            _check_names(what, references)
+        elif not isinstance(what, Nothing):
+            files.check(what)
+            _check_deleting(what, request)
+        found.append(Asked(output=output, requested=what))
+    return tuple(found)
+
+
+def _check_names(what: InStore, references: Sequence[Reference]) -> None:
+    if what.push and not (what.names or references or what.dangling):
+        raise UsageError("a push needs a name", hint="add `-t REGISTRY/NAME:TAG`")
+    for each in what.names or ():
+        if each.digest is not None:
+            raise UsageError(
+                f"`{each.familiar()}` names a digest, which cannot be given to an image",
+                hint="use a tag: `name=NAME:TAG`",
+            )
+
+
+def _check_deleting(what: Requested, request: BuildRequest) -> None:
+    """Refuse to remove files of others where nobody allowed it; below the current directory that is expected."""
+    from builder.export.directory import Others, is_below_here
+
+    if not isinstance(what, Directory) or what.others is not Others.GO:
+        return
+    if DELETING not in request.allow and not is_below_here(what.dest):
+        raise UsageError(
+            f"`mode=delete` would remove files in `{what.dest}`, which is not below the current directory",
+            hint=f"allow it with `--allow {DELETING}`",
+        )
+
+
+class Delivery:
+    """The images of one build, one of each platform, on their way; `names` are those of the build."""
+
+    def __init__(
+        self,
+        images: Sequence[Packed],
+        names: tuple[Reference, ...],
+        store: Store,
+        *,
+        registries: Callable[[], Registries],
+        events: EventSink,
+        records: Bundle | None = None,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._images = tuple(images)
+        self._names = names
+        self._store = store
+        self._registries = registries
+        self._events = events
+        self._records = records
+        self._cancelled = cancelled
+        self._catalogue = Catalogue(store)
+        self._shown = _IDS
+        self.warnings: tuple[Diagnostic, ...] = ()
+        """What is to be said of what was written."""
+
+    def deliver(self, outputs: Sequence[Asked]) -> tuple[OutputResult, ...]:
+        """Deliver each output whole, in their order; at the first that fails it ends.
+
+        Raises: LapstrakeError: with notes about the others.
+        """
+        results: list[OutputResult] = []
+        for number, each in enumerate(outputs):
+            try:
+                results.append(self._deliver(each))
+            except LapstrakeError as error:
+                done = [f"`{other.words}` is done" for other in outputs[:number]]
+                left = [f"`{other.words}` was not begun" for other in outputs[number + 1 :]]
+                error.notes = (*error.notes, *done, *left)
+                raise
+        return tuple(results)
+
+    def _deliver(self, each: Asked) -> OutputResult:
+        what = each.requested
+        if isinstance(what, Nothing):
+            return OutputResult(type=each.output.type)
+        if isinstance(what, InStore):
+            return self._in_store(each.output.type, what)
+        from builder.export.outputs import write
+
+        written = write(what, self._images, self._names, self._store, cancelled=self._cancelled)
+        if written.warning is not None:
+            self._events.emit(Warned(diagnostic=written.warning))
+            self.warnings = (*self.warnings, written.warning)
+        return OutputResult(
+            type=each.output.type,
+            dest=each.output.dest,
+            names=tuple([name.canonical() for name in written.names]),
+            descriptor=written.descriptor,
+            config=None if written.config is None else str(written.config),
+        )
+
+    def _in_store(self, kind: str, what: InStore) -> OutputResult:
+        names = self._names if what.names is None else what.names
+        images = self._images
+        form = what.form
+        if not form.is_default:
+            from builder.export.outputs import shaped
+
+            images = shaped(images, msgspec.structs.replace(form, inline=True), self._store)
+        closure: Closure | None = None
+        top: Descriptor | None = None
+        if what.push or what.dangling or what.canonical or not form.is_default:
+            closure, top = self._packaged(images, what, names)
+        if what.dangling and top is not None and not (what.fallback and names):
+            names = (*names, Reference.parse(what.dangling).with_digest(top.digest))
+        if what.store:
+            self._name(images, names, what, closure, top)
+        if what.unpack:
+            for image in images:
+                self._store.snapshots.directories(image.state)
+        if what.push and closure is not None:
+            self._push(closure, names, what)
+        return OutputResult(
+            type=kind,
+            names=tuple([name.canonical() for name in names]),
+            descriptor=top,
+            config=images[0].id if len(images) == 1 else None,
+            pushed=what.push,
+        )
+
+    def _packaged(
+        self, images: Sequence[Packed], what: InStore, names: tuple[Reference, ...]
+    ) -> tuple[Closure, Descriptor]:
+        from builder.export.package import package, top_descriptor
+
+        if self._records is not None and what.push:
+            images = [_with_records(image, self._records) for image in images]
+        claims = any(image.statements for image in images)
+        wanted = what.form.wanted(names, claims=claims)
+        number, self._shown = self._shown, self._shown + 1
+        self._events.emit(VertexStarted(id=number, name="export layers"))
+        try:
+            closure = package(images, wanted, self._store)
+        except LapstrakeError as error:
+            self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
+            raise
+        top = top_descriptor(closure, images, wanted)
+        self._events.emit(
+            VertexDone(id=number, outcome=Outcome.EXECUTED, note=f"manifest {top.digest}")
+        )
+        return closure, top
+
+    def _name(
+        self,
+        images: Sequence[Packed],
+        names: Sequence[Reference],
+        what: InStore,
+        closure: Closure | None,
+        top: Descriptor | None,
+    ) -> None:
+        """Let names stand for the images here, with the documents that were made of them if there are any."""
+        rows = []
+        for number, image in enumerate(images):
+            if self._store.images.get(image.id) is None:
+                self._catalogue.register(image.id, image.config, manifest=None)
+            manifest = None if closure is None else closure.manifests[number]
+            digest = None if manifest is None else str(manifest.descriptor().digest)
+            rows.append(OfPlatform(platform=image.platform, image=image.id, manifest=digest))
+        names = list(names)
+        if what.canonical and top is not None:
+            names += [each.with_digest(top.digest) for each in names if each.digest is None]
+        for name in names:
+            digest = None if top is None else str(top.digest)
+            if len(rows) == 1 and rows[0].manifest is None:
+                self._catalogue.name(name, rows[0].image, digest)
+            else:
+                self._catalogue.name_platforms(name, rows, digest)
+
+    def _push(self, closure: Closure, names: Sequence[Reference], what: InStore) -> None:
+        for repository in _by_repository(names):
+            registries = self._registries()
+            if what.insecure:
+                registries = registries.insecure(repository[0].registry)
+            number, self._shown = self._shown, self._shown + 1
+            registries.push(
+                repository,
+                lambda: closure,
+                self._events,
+                number,
+                by_digest=what.by_digest,
+            )
+
+
+def _with_records(image: Packed, records: Bundle) -> Packed:
+    from builder.sharing.inline import annotation_of
+
+    diff_ids = image.config.diff_ids
+    return msgspec.structs.replace(
+        image, records=lambda layers: annotation_of(records, layers, diff_ids)
+    )
+
+
+def _by_repository(names: Sequence[Reference]) -> Iterator[tuple[Reference, ...]]:
+    """Yield the names of each repository together, in the order of their first ones."""
+    found: dict[str, list[Reference]] = {}
+    for name in names:
+        found.setdefault(name.name, []).append(name)
+    for each in found.values():
+        yield tuple(each)

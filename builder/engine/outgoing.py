@@ -1,0 +1,65 @@
+"""What a name of the store stands for, as the closure that leaves it."""
+
+from __future__ import annotations
+
+from builder.engine.catalogue import Catalogue
+from builder.export.package import Packed, Wanted, package
+from builder.oci.closure import Closure, closure_of, is_document
+from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
+from builder.oci.manifest import Index, parse_manifest
+from builder.oci.reference import Reference
+from builder.store.images import StoredName
+from builder.store.root import Store
+
+
+def outgoing(
+    store: Store, image_id: str, name: StoredName | None, wanted: Wanted | None = None
+) -> Closure:
+    """Return the closure of an image, or of all that a name stands for; all of it is in the store afterwards.
+
+    An index that came under the name is passed on byte for byte if everything of it is here. Otherwise what is here
+    is packaged as `wanted`, by default as it came.
+
+    Raises: StoreError: no form of a layer is left; the disk is full.
+    """
+    if name is not None and wanted is None and name.digest is not None:
+        whole = _whole_index(store, name.digest)
+        if whole is not None:
+            return whole
+    catalogue = Catalogue(store)
+    ids = [image_id] if name is None else [each.image for each in catalogue.platforms(name)]
+    images = [
+        Packed(id=image.id, config=image.config, state=image.state)
+        for image in map(catalogue.open, ids)
+    ]
+    if wanted is None:
+        wanted = Wanted() if name is None else Wanted(names=(Reference.parse(name.reference),))
+    return package(images, wanted, store)
+
+
+def _whole_index(store: Store, digest: str) -> Closure | None:
+    """Return the closure of an index, None if it is none or something of it is missing."""
+    if not store.blobs.contains(Digest(digest)):
+        return None
+    top = parse_manifest(store.blobs.read(Digest(digest)))
+    if not isinstance(top, Index):
+        return None
+
+    def read(descriptor: Descriptor) -> bytes | None:
+        here = store.blobs.size(descriptor.digest) == descriptor.size
+        return store.blobs.read(descriptor.digest) if here else None
+
+    closure = closure_of(top, read)
+    known = {document.descriptor().digest for document in closure.documents}
+    named = [
+        child.digest
+        for document in closure.documents
+        if isinstance(document, Index)
+        for child in document.manifests
+        if is_document(child)
+    ]
+    whole = known.issuperset(named) and all(
+        store.blobs.size(blob.digest) == blob.size for blob in closure.blobs()
+    )
+    return closure if whole else None
