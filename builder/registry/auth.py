@@ -157,16 +157,24 @@ def _bearer(
     query += [("scope", scope) for scope in asked]
     if offline:
         query += [("offline_token", "true"), ("client_id", CLIENT_ID)]
-    known = credential is not None and credential.username and credential.password
-    if known and credential is not None:
-        query.insert(0, ("account", credential.username))
+    known = None if credential is None else _as_password(credential)
+    if known is not None:
+        query.insert(0, ("account", known.username))
     answer = yield Request(
         method="GET",
         url=_with_query(realm, query),
         registry=registry,
-        authorization=_basic(credential, origin) if known and credential is not None else None,
+        authorization=None if known is None else _basic(known, origin),
     )
     return _grant(answer, registry, origin, credential)
+
+
+def _as_password(credential: Credential) -> Credential | None:
+    """Return a user and a password for a service without the newer flow, which may take a token for one."""
+    secret = credential.password or credential.identity_token
+    if not credential.username or not secret:
+        return None
+    return Credential(username=credential.username, password=secret)
 
 
 def _refresh(

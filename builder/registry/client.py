@@ -30,6 +30,7 @@ from builder.registry.ways import Direct, Routes, Ways
 
 _ACCEPT = (("Accept", ", ".join(mediatypes.ACCEPTED)),)
 _MAX_PAGES = 1000
+_CATALOG_SCOPE = "registry:catalog:*"
 
 
 class RegistryClient:
@@ -148,6 +149,39 @@ class RegistryClient:
                 return tuple(tags)
             path = _absolute(response.url, following)
         raise broken(reference, "its list of tags does not end")
+
+    def list_repositories(self, registry: str) -> tuple[str, ...]:
+        """Return the names of all repositories of a registry, such as `localhost:5000`; many do not tell.
+
+        Raises: RegistryError: it does not tell, or the list does not end.
+        """
+        endpoint, anything = self._alone(registry), Reference(registry, "catalog")
+        names: list[str] = []
+        path = f"{endpoint.base}/_catalog"
+        for _ in range(_MAX_PAGES):
+            response = self._session.send("GET", endpoint, path, scopes=(_CATALOG_SCOPE,))
+            with response:
+                if response.status != 200:
+                    raise _untold(registry, response.status)
+                names += _names(anything, response.read(MAX_DOCUMENT))
+                following = _next_page(response.header("link"))
+            if following is None:
+                return tuple(names)
+            path = _absolute(response.url, following)
+        raise broken(anything, "its list of repositories does not end")
+
+    def delete_manifest(self, reference: Reference) -> None:
+        """Take a manifest or index away: by digest with all its tags, by tag that tag alone, if the registry can.
+
+        Raises: RegistryError: it is not there, or the registry does not delete.
+        """
+        endpoint = self._ways.own(reference)
+        path = f"{_base(endpoint)}manifests/{reference.selector}"
+        with self._request(
+            "DELETE", reference, path, deed=Deed.DELETE, endpoint=endpoint
+        ) as response:
+            if response.status not in (200, 202, 204):
+                raise self._refuse(response, reference, Deed.DELETE, endpoint)
 
     def fetch_blob(
         self, reference: Reference, descriptor: Descriptor, offset: int = 0
@@ -289,7 +323,7 @@ class RegistryClient:
 
     def _alone(self, registry: str) -> Endpoint:
         """Return a registry as such, reached as its repositories are."""
-        place = self._ways.own(Reference(registry, "any"))
+        place = self._ways.at(registry, Reference(registry, "any"))
         return msgspec.structs.replace(
             host_alone(registry, place.trust), scheme=place.scheme, headers=place.headers
         )
@@ -404,6 +438,29 @@ class RegistryClient:
 
 class _TagsWire(msgspec.Struct):
     tags: list[str] | None = None
+
+
+class _CatalogWire(msgspec.Struct):
+    repositories: list[str] | None = None
+
+
+def _untold(registry: str, status: int) -> RegistryError:
+    denied = status in (401, 403)
+    return RegistryError(
+        f"{registry} does not list its repositories{' to us' if denied else ''}",
+        code="registry.unauthorized" if denied else "registry.not-found",
+        status=status,
+        notes=(f"it answers with status {status}",),
+        hint=f"run `lapstrake login {registry}`" if denied else None,
+    )
+
+
+def _names(reference: Reference, raw: bytes) -> list[str]:
+    try:
+        names = msgspec.json.decode(raw, type=_CatalogWire).repositories or []
+    except (ValueError, RecursionError):
+        raise broken(reference, "its list of repositories is malformed") from None
+    return [name for name in names if name.isprintable() and len(name) <= 255]
 
 
 def _absolute(url: str, location: str) -> str:

@@ -75,6 +75,15 @@ def refusal(
             notes=notes,
             hint=f"check the name, or run `lapstrake login {reference.registry}`",
         )
+    if status == 405 and deed is Deed.DELETE:
+        return RegistryError(
+            f"{reference.registry} does not delete",
+            code="registry.protocol",
+            status=status,
+            request=shown,
+            notes=notes,
+            hint="whoever runs it may allow that",
+        )
     if status == 429:
         return RegistryError(
             f"too many requests: {reference.registry} limits how much may be pulled or pushed",

@@ -62,6 +62,17 @@ class Ways:
         places = self._routes.endpoints(reference, Need.RESOLVE)
         return next((each for each in places if not each.is_mirror), places[-1])
 
+    def at(self, registry: str, reference: Reference) -> Endpoint:
+        """Return the place that is the registry itself, wherever its images are fetched from.
+
+        Raises: RegistryError: see `Routes.endpoints`.
+        """
+        for need in (Need.PUSH, Need.RESOLVE):
+            for endpoint in self._routes.endpoints(reference, need):
+                if endpoint.registry == registry:
+                    return endpoint
+        return direct(reference)
+
     def attempt(self, reference: Reference, need: Need, use: Callable[[Endpoint], T]) -> T:
         """Return what `use` makes of the first place that can be used.
 

@@ -264,3 +264,168 @@ def test_login_with_a_wrong_password_is_refused(
         make_client().login(registry.host, Credential(username="ada", password="hunter2"))
     assert caught.value.code == "registry.unauthorized"
     assert "hunter2" not in repr((caught.value, caught.value.notes))
+
+
+def test_a_token_that_is_too_narrow_is_asked_for_again_with_the_missing_scope_first(
+    make_client: MakeClient, registry: Registry
+) -> None:
+    registry.auth = "token"
+    registry.add("team/app", "1", sample_image())
+    wanted = "repository:other/base:pull"
+
+    def act(handler: faults.Handler) -> bool:
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in registry.tokens or wanted in registry.tokens[token]:
+            return False
+        challenge = (
+            f'Bearer realm="http://{registry.host}/token",service="tests",'
+            f'scope="{wanted}",error="insufficient_scope"'
+        )
+        handler.error(401, "UNAUTHORIZED", WWW_Authenticate=challenge)
+        return True
+
+    registry.fault("GET", "/manifests/", act, times=-1)
+    client = make_client(Keyring({registry.host: ADA}))
+    client.fetch_manifest(reference(registry))
+    asked = [seen.path for seen in registry.requests if seen.path.startswith("/token")]
+    assert len(asked) == 2
+    assert asked[1].index("other") < asked[1].index("team")
+    client.fetch_manifest(reference(registry))
+    assert len([seen for seen in registry.requests if seen.path.startswith("/token")]) == len(asked)
+
+
+def test_insufficient_scope_may_also_be_said_with_403(
+    make_client: MakeClient, registry: Registry
+) -> None:
+    registry.auth = "token"
+    registry.add("team/app", "1", sample_image())
+    wanted = "repository:other/base:pull"
+
+    def act(handler: faults.Handler) -> bool:
+        token = handler.headers.get("Authorization", "").removeprefix("Bearer ")
+        scopes = registry.tokens.get(token)
+        if scopes is None or wanted in scopes:
+            return False
+        challenge = (
+            f'Bearer realm="http://{registry.host}/token",service="tests",'
+            f'scope="{wanted}",error="insufficient_scope"'
+        )
+        handler.error(403, "DENIED", WWW_Authenticate=challenge)
+        return True
+
+    registry.fault("GET", "/manifests/", act, times=-1)
+    make_client().fetch_manifest(reference(registry))
+    asked = [seen.path for seen in registry.requests if seen.path.startswith("/token")]
+    assert len(asked) == 2
+    assert asked[1].index("other") < asked[1].index("team")
+
+
+def test_a_refusal_of_what_was_just_given_is_final(
+    make_client: MakeClient, registry: Registry
+) -> None:
+    registry.auth = "token"
+
+    def act(handler: faults.Handler) -> bool:
+        handler.error(
+            401, "UNAUTHORIZED",
+            WWW_Authenticate=f'Bearer realm="http://{registry.host}/token",service="tests"',
+        )  # fmt: skip
+        return True
+
+    registry.fault("GET", "/manifests/", act, times=-1)
+    with pytest.raises(RegistryError, match="pull access denied"):
+        make_client(Keyring({registry.host: ADA})).fetch_manifest(reference(registry))
+    assert registry.count("GET", "/token") == 1
+    assert registry.count("GET", "/manifests/") == 2
+
+
+def test_a_token_is_asked_for_before_a_body_is_sent(
+    make_client: MakeClient, registry: Registry, events: Recorder
+) -> None:
+    registry.auth = "token"
+    image = sample_image()
+    client = make_client(Keyring({registry.host: ADA}))
+    push(client, reference(registry), image.manifest, outgoing(image), events)
+    push(client, reference(registry, "team/other:1"), image.manifest, outgoing(image), events)
+    second = [seen for seen in registry.requests if "team/other" in seen.path]
+    assert all(seen.authorization for seen in second if not seen.path.startswith("/token")), (
+        "the registry is known to want tokens"
+    )
+
+
+def test_a_token_that_has_ended_is_renewed_before_it_is_used(
+    make_client: MakeClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from builder.registry import session
+
+    registry.auth = "token"
+    registry.add("team/app", "1", sample_image())
+    client = make_client(Keyring({registry.host: ADA}))
+    client.fetch_manifest(reference(registry))
+    before = len(registry.requests)
+    now = session.time.monotonic()
+    monkeypatch.setattr(session.time, "monotonic", lambda: now + 296.0)
+    client.fetch_manifest(reference(registry))
+    fresh = [seen.path.partition("?")[0] for seen in registry.requests[before:]]
+    assert fresh == ["/token", "/v2/team/app/manifests/1"]
+
+
+def test_all_repositories_are_listed_with_the_scope_for_that(
+    make_client: MakeClient, registry: Registry
+) -> None:
+    registry.auth = "token"
+    registry.add("team/app", "1", sample_image())
+    registry.add("other", "1", sample_image())
+    client = make_client(Keyring({registry.host: ADA}))
+    assert client.list_repositories(registry.host) == ("other", "team/app")
+    assert {"registry:catalog:*"} in registry.tokens.values()
+    registry.fault("GET", "/v2/_catalog", faults.status(404))
+    with pytest.raises(RegistryError, match="does not list its repositories"):
+        client.list_repositories(registry.host)
+
+
+def test_deleting_needs_a_scope_of_its_own(make_client: MakeClient, registry: Registry) -> None:
+    registry.auth = "token"
+    image = sample_image()
+    registry.add("team/app", "1", image)
+    client = make_client(Keyring({registry.host: ADA}))
+    client.delete_manifest(reference(registry).with_digest(image.manifest.descriptor().digest))
+    assert {"repository:team/app:delete"} in registry.tokens.values()
+    with pytest.raises(RegistryError, match="not found"):
+        client.delete_manifest(reference(registry, "team/app:2"))
+    registry.fault("DELETE", "/manifests/", faults.status(405))
+    with pytest.raises(RegistryError, match="does not delete"):
+        client.delete_manifest(reference(registry))
+
+
+def test_an_upload_location_on_another_host_learns_nothing(
+    make_client: MakeClient, registry: Registry, events: Recorder
+) -> None:
+    registry.auth = "basic"
+    with hostile_registry() as thief:
+
+        def act(handler: faults.Handler) -> bool:
+            if handler.headers.get("Authorization") is None:
+                return False
+            handler.answer(202, Location=f"http://{thief.host}/v2/x/blobs/uploads/1?_state=a%2Fb")
+            return True
+
+        registry.fault("POST", "/uploads/", act, times=-1)
+        image = sample_image()
+        client = make_client(Keyring({registry.host: ADA}))
+        push(client, reference(registry), image.manifest, outgoing(image), events)
+        assert thief.requests
+        assert all(seen.authorization is None for seen in thief.requests)
+
+
+def test_a_realm_on_another_host_gets_the_password_and_other_hosts_do_not(
+    make_client: MakeClient, registry: Registry
+) -> None:
+    """Token services are elsewhere as a rule; what they redirect to is not theirs."""
+    with hostile_registry() as service, hostile_registry() as thief:
+        registry.auth, registry.realm = "token", f"http://{service.host}/token"
+        service.fault("GET", "/token", faults.redirect(f"http://{thief.host}/token"), times=-1)
+        with pytest.raises(RegistryError):
+            make_client(Keyring({registry.host: ADA})).fetch_manifest(reference(registry))
+        assert service.requests[0].authorization == "Basic YWRhOnBhOnNz"
+        assert all(seen.authorization is None for seen in thief.requests)

@@ -153,3 +153,15 @@ def test_a_guarded_registry_lets_nobody_else_in(
     assert caught.value.hint == f"run `lapstrake login {guarded}`"
     with pytest.raises(RegistryError):
         make_client().login(guarded, Credential(username="ada", password="wrong"))
+
+
+def test_repositories_are_listed_and_manifests_deleted(
+    client: RegistryClient, server: str, events: Recorder
+) -> None:
+    image = sample_image(tar({"gone": b"soon"}))
+    reference = Reference.parse(f"{server}/to/delete:1")
+    descriptor = push(client, reference, image.manifest, outgoing(image), events)
+    assert "to/delete" in client.list_repositories(server)
+    client.delete_manifest(reference.with_digest(descriptor.digest))
+    with pytest.raises(RegistryError, match="not found"):
+        client.fetch_manifest(reference)

@@ -185,10 +185,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def scope(self) -> str:
         """Return the scope that a request needs."""
+        if self.path.startswith("/v2/_catalog"):
+            return "registry:catalog:*"
         parts = self.path.split("/")
         if len(parts) < 5:
             return ""
-        action = "pull" if self.command in ("GET", "HEAD") else "pull,push"
+        actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
+        action = actions.get(self.command, "pull,push")
         repository = self.path.split("/v2/")[1]
         for end in ("/manifests/", "/blobs/", "/tags/"):
             repository = repository.split(end)[0]
@@ -222,6 +225,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Answer a request of someone who may."""
         if path == "/v2/":
             return self.answer(200, b"{}")
+        if path == "/v2/_catalog":
+            names = sorted({repository for repository, _ in self.registry.manifests})
+            return self.answer(200, json.dumps({"repositories": names}).encode())
         for part, act in (
             ("/manifests/", self.manifest),
             ("/blobs/uploads/", self.upload),
@@ -235,6 +241,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def manifest(self, repository: str, name: str) -> None:
         """Give or take a manifest."""
+        if self.command == "DELETE":
+            gone = self.registry.manifests.pop((repository, name), None)
+            return self.answer(202) if gone else self.error(404, "MANIFEST_UNKNOWN")
         if self.command == "PUT":
             digest = "sha256:" + hashlib.sha256(self.body).hexdigest()
             for known in (name, digest):

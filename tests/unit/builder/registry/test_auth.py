@@ -102,6 +102,14 @@ def test_services_without_the_newer_flow_are_asked_the_old_way(status: int) -> N
     assert [request.method for request in requests] == ["POST", "GET"]
 
 
+def test_the_old_way_takes_an_identity_token_for_a_password_where_there_is_a_name() -> None:
+    credential = Credential(username="00000000-0000", identity_token="I")
+    _, [_, request] = run([BEARER], [Answer(404), TOKEN], credential=credential)
+    assert request.authorization is not None
+    assert request.authorization.value == "Basic MDAwMDAwMDAtMDAwMDpJ"
+    assert request.authorization.origin == Origin("https", "auth.docker.io", 443)
+
+
 def test_login_asks_for_an_identity_token() -> None:
     answer = Answer(200, b'{"access_token":"T","refresh_token":"R"}')
     grant, [request] = run([BEARER], [answer], credential=ADA, offline=True)
