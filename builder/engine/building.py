@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -9,9 +10,10 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.engine.built import Built, BuiltImage
-from builder.engine.catalogue import Catalogue, LocalImage, created_seconds, rfc3339
+from builder.engine.catalogue import Catalogue, LocalImage
+from builder.engine.composing import composed
 from builder.engine.contexts import Beginning, begun
-from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, Step, planned
+from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, planned
 from builder.engine.places import locator
 from builder.engine.recording import project_of
 from builder.engine.remotes import RemoteSources, redacted, secrets_of
@@ -38,9 +40,7 @@ from builder.graph.operations import (
     ImageSource,
 )
 from builder.graph.vertex import Graph, Vertex
-from builder.oci.config import History, ImageConfig
-from builder.oci.digest import Digest
-from builder.oci.edit import Inherited, append_history, append_layer, with_whole_history
+from builder.oci.edit import Inherited, with_whole_history
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import LOCAL, Settings
@@ -57,6 +57,7 @@ from builder.store.layers import State
 from builder.store.root import Store
 
 if TYPE_CHECKING:
+    from builder.engine.account import Account
     from builder.engine.named import NamedContexts
     from builder.engine.registries import Registries
     from builder.sharing.sharing import Sharing
@@ -83,7 +84,10 @@ class Build:
         events: EventSink,
         trail: Callable[[Trace], None],
         stdin: BinaryIO | None = None,
+        invocation: str = "",
     ) -> None:
+        self._started = time.time()
+        self._invocation = invocation
         self._request = request
         self._settings = settings
         self._store = store
@@ -237,7 +241,7 @@ class Build:
             verify=self._request.verify_cache,
             normalize=self._request.cache_normalize,
         ).solve()
-        images = tuple([self._built(plan, solved) for plan in plans])
+        images = tuple([self._built(plan, solved, graph, beginning) for plan in plans])
         for remark in weaker(self._behind):
             self._events.emit(Warned(diagnostic=remark))
             remarks = (*remarks, remark)
@@ -293,24 +297,52 @@ class Build:
         found = [Platform.host() if word == "local" else Platform.parse(word) for word in words]
         return tuple(dict.fromkeys([str(each) for each in found]))
 
-    def _built(self, plan: Plan, solved: Solved) -> BuiltImage:
+    def _built(self, plan: Plan, solved: Solved, graph: Graph, beginning: Beginning) -> BuiltImage:
+        graph = msgspec.structs.replace(graph, target=plan.graph.target)
         image = self._image(plan, solved)
         return BuiltImage(
             platform=image.platform,
             image=image,
             inherited=Inherited.of(with_whole_history(plan.config)),
             epoch=plan.epoch,
+            account=lambda: self._account(beginning, graph, solved),
         )
 
     def _origin(self, plan: Plan) -> Origin:
         """Return what the image stands on; a layout on this machine is nobody else's to look up."""
-        if plan.base is None or (self._named is not None and self._named.is_layout(plan.base)):
+        if plan.base is None or self._layout_name(plan.base):
             return Origin()
-        given = Reference.parse(plan.base).digest
+        return Origin(base=plan.base, digest=self._digest_of(plan.base))
+
+    def _layout_name(self, reference: str) -> str:
+        return "" if self._named is None else self._named.layout_name(reference)
+
+    def _digest_of(self, reference: str) -> str | None:
+        """Return the digest that the name of a base stands for, None where nobody has said."""
+        given = Reference.parse(reference).digest
         if given is not None:
-            return Origin(base=plan.base, digest=str(given))
-        name = self._store.images.name(plan.base)
-        return Origin(base=plan.base, digest=None if name is None else name.digest)
+            return str(given)
+        name = self._store.images.name(reference)
+        return None if name is None else name.digest
+
+    def _account(self, beginning: Beginning, graph: Graph, solved: Solved) -> Account:
+        """Return what this build is to be told from."""
+        from builder.engine.account import account_of
+
+        return account_of(
+            self._request,
+            graph,
+            invocation=self._invocation,
+            started=self._started,
+            build_args=self._build_args(),
+            dockerfile=beginning.source,
+            remote=beginning.remote,
+            source_of=lambda name: self._source(name, beginning),
+            digest_of=self._digest_of,
+            layout_of=self._layout_name,
+            fetched=tuple(self._remotes.resolved.items()),
+            states=solved.states,
+        )
 
     def _unused_secrets(self, graph: Graph) -> tuple[Diagnostic, ...]:
         if self._secrets is None:
@@ -435,14 +467,7 @@ class Build:
         return certificates(self._settings.ca_certs)
 
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
-        config = with_whole_history(plan.config)
-        times, epoch = _times(config, plan, solved), plan.epoch
-        if epoch is not None:
-            times = [rfc3339(epoch)] * len(times)
-        for step, time in zip(plan.history, times, strict=True):
-            config = _append(config, step, solved, time)
-        created = config.created if epoch is None else rfc3339(epoch)
-        config = msgspec.structs.replace(config, created=created or rfc3339(plan.made))
+        config = composed(plan, solved.layers)
         image_id = self._catalogue.add(config)
         self._store.images.set_origin(image_id, self._origin(plan))
         target = plan.graph.target
@@ -475,34 +500,3 @@ def _used(graph: Graph, named: NamedContexts | None) -> dict[str, LocalContext]:
         return {}
     names = {vertex.op.name for vertex in graph.vertices if isinstance(vertex.op, ContextSource)}
     return {name: named.directory(name) for name in sorted(names - {MAIN})}
-
-
-def _times(config: ImageConfig, plan: Plan, solved: Solved) -> list[str]:
-    """Return when each step was made: recorded times, none before the one above it.
-
-    A step may have a layer that an older build made. Those before the first known time share it.
-    """
-    steps = plan.history
-    if all(step.vertex is None for step in steps):
-        # Nothing was recorded; the time of planning stays the same while the plan is remembered.
-        return [rfc3339(plan.made)] * len(steps)
-    newest = max((created_seconds(line.created) for line in config.history), default=0.0)
-    times: list[float] = []
-    for step in steps:
-        if step.vertex is not None:
-            newest = max(newest, solved.layers[step.vertex].created)
-        times.append(newest)
-    first = next((time for time in times if time), 0.0)
-    return [rfc3339(time or first) for time in times]
-
-
-def _append(config: ImageConfig, step: Step, solved: Solved, created: str) -> ImageConfig:
-    entry = History(
-        created=created,
-        created_by=step.created_by,
-        comment=step.comment,
-        empty_layer=step.vertex is None,
-    )
-    if step.vertex is None:
-        return append_history(config, entry)
-    return append_layer(config, Digest(solved.layers[step.vertex].diff_id), entry)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,19 +13,21 @@ from builder.oci.edit import Inherited
 from builder.oci.platform import Platform
 
 if TYPE_CHECKING:
+    from builder.engine.account import Account
     from builder.sharing.records import Bundle
 
 
 class BuiltImage(msgspec.Struct, frozen=True, kw_only=True):
     """An image that a build made: `inherited` is how much of it its base image gave.
 
-    `epoch` is the time in seconds that it was given, if it was.
+    `epoch` is the time in seconds that it was given, if it was; `account` returns what can be told of how it was built.
     """
 
     platform: Platform
     image: LocalImage
     inherited: Inherited
     epoch: int | None
+    account: Callable[[], Account]
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):

@@ -151,6 +151,7 @@ class Engine(Moving):
             events=events,
             trail=events.trace,
             stdin=stdin,
+            invocation=events.id,
         ).run()
         if _only_cached(outputs):
             references = ()

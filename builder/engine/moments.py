@@ -26,9 +26,7 @@ def time_of(op: HttpSource | GitSource, fetch: Fetch, store: Store) -> int | Non
     """
     if isinstance(op, GitSource):
         # Such a checkout is as old as its commit.
-        bare = msgspec.structs.replace(
-            op, commit_times=True, keep_git_dir=False, submodules=False, subdirectory=""
-        )
+        bare = msgspec.structs.replace(op, commit_times=True, keep_git_dir=False, submodules=False)
         return int(os.stat(fetch(bare, _WHAT).root).st_mtime)
     path = f"{fetch(op, _WHAT).root}/{op.name}"
     said = int(os.lstat(path).st_mtime)

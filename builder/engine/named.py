@@ -75,9 +75,11 @@ class NamedContexts:
         """Return what a context is fetched from, None for one that is here, or an image."""
         return self._given[name].remote
 
-    def is_layout(self, reference: str) -> bool:
-        """Tell whether a canonical reference stands for a layout on this machine."""
-        return reference in self._layouts
+    def layout_name(self, reference: str) -> str:
+        """Return the name of the context whose layout, on this machine, a canonical reference stands for; "" for any other."""
+        layout = self._layouts.get(reference)
+        kind = "" if layout is None else IMAGE + layout.reference
+        return next((name for name, given in self._given.items() if given.kind == kind), "")
 
     def _read(self, name: str, value: str) -> _Given:
         if value.startswith(_DOCKER_IMAGE):

@@ -35,6 +35,8 @@ class RemoteSources:
         self._secrets = secrets
         self.fetched: list[HttpSource | GitSource] = []
         """What was asked for, in the order in which it was."""
+        self.resolved: dict[HttpSource | GitSource, str] = {}
+        """What each source came to: a commit, or `sha256:…`."""
         self._made: Downloads | None = None
         self._cloned: Checkouts | None = None
 
@@ -53,8 +55,12 @@ class RemoteSources:
             return None
         if isinstance(op, GitSource):
             found = self._checkouts().here(op)
+            if found is not None:
+                self.resolved[op] = op.ref
             return None if found is None else _context(found, Origin.CHECKOUT)
         download = self._downloads().here(_wanted(op))
+        if download is not None:
+            self.resolved[op] = download.digest
         return None if download is None else _context(download.directory, Origin.DOWNLOAD)
 
     def fetch(
@@ -69,12 +75,14 @@ class RemoteSources:
         credential = self._credential(op)
         if isinstance(op, GitSource):
             checkout = self._checkouts().fetch(op, log, credential)
+            self.resolved[op] = checkout.commit
             return Fetched(
                 context=_context(checkout.directory, Origin.CHECKOUT),
                 cached=not checkout.moved,
                 note=checkout.commit[:12],
             )
         download = self._downloads().fetch(_wanted(op, credential), progress)
+        self.resolved[op] = download.digest
         return Fetched(
             context=_context(download.directory, Origin.DOWNLOAD),
             cached=not download.moved,

@@ -169,11 +169,11 @@ def _subjects(
     manifest: Manifest, platform: Platform, names: Sequence[Reference]
 ) -> Iterator[dict[str, object]]:
     digest = manifest.descriptor().digest
-    for name in [_purl(each, platform) for each in names] or ["_"]:
+    for name in [purl(each, platform) for each in names] or ["_"]:
         yield {"name": name, "digest": {digest.algorithm: digest.hex}}
 
 
-def _purl(name: Reference, platform: Platform) -> str:
+def purl(name: Reference, platform: Platform) -> str:
     """Return the package URL of an image.
 
     Source: package-url, PURL-TYPES.rst, "docker".
