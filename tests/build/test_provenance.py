@@ -66,6 +66,12 @@ def told(workshop: Workshop, accounts: list[Account]) -> Callable[..., dict[str,
 Told = Callable[..., dict[str, Any]]
 
 
+def known(shop: Workshop) -> None:
+    """Have an image `known` whose digest elsewhere is known."""
+    shop.engine.tag("box", "known")
+    shop.engine._store.images.set_digest("docker.io/library/known:latest", SOME)
+
+
 def request(document: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = document["buildDefinition"]["externalParameters"]["request"]
     return found
@@ -73,10 +79,10 @@ def request(document: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_build_of_a_directory(workshop: Workshop, context: Path, told: Told) -> None:
     (context / "a").touch()
-    workshop.engine._store.images.set_digest("docker.io/library/box:latest", SOME)
+    known(workshop)
     workshop.build(
         context,
-        "FROM box\nARG A\nCOPY a /\nRUN true",
+        "FROM known\nARG A\nCOPY a /\nRUN true",
         build_args=(("A", "value-of-a"), ("HTTP_PROXY", "http://u:p@proxy")),
         labels=(("l", "value-of-l"),),
     )
@@ -92,7 +98,7 @@ def test_a_build_of_a_directory(workshop: Workshop, context: Path, told: Told) -
         },
     }
     (base,) = definition["resolvedDependencies"]
-    assert re.fullmatch(r"pkg:docker/box@latest\?platform=linux%2F\w+", base["uri"])
+    assert re.fullmatch(r"pkg:docker/known@latest\?platform=linux%2F\w+", base["uri"])
     assert base["digest"] == {"sha256": "5" * 64}
     internal = definition["internalParameters"]
     assert internal["builderPlatform"].startswith("linux/")
@@ -222,8 +228,8 @@ def test_a_repository_is_told_with_its_commit_and_nothing_is_missing(
 def test_a_step_with_a_network_is_not_hermetic(
     workshop: Workshop, git: GitServer, tmp_path: Path, told: Told
 ) -> None:
-    workshop.engine._store.images.set_digest("docker.io/library/box:latest", SOME)
-    git.create("one", {"Dockerfile": "FROM box\nRUN true\n"})
+    known(workshop)
+    git.create("one", {"Dockerfile": "FROM known\nRUN true\n"})
     send(workshop, b"", tmp_path, context=git.url("one"))
     assert "buildkit_hermetic" not in told(MIN)["runDetails"]["metadata"]
 
