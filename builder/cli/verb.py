@@ -102,7 +102,9 @@ class Verb(click.Command):
     def __init__(self, *arguments: Any, others: Sequence[Other] = (), **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.params.append(root_option())
-        self._others = others
+        self.others = others
+        """Flags that are only known so as to be refused or ignored, until they are options."""
+
         self._help: click.Option | None = None
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
@@ -113,9 +115,9 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse as click does, after Docker's way of writing flags has been put into click's."""
-        if self._others and not self._all_known(args):
-            self.params += [other.option() for other in self._others]
-            self._others = ()
+        if self.others and not self._all_known(args):
+            self.params += [other.option() for other in self.others]
+            self.others = ()
         words = normalised(self.params, args, interspersed=ctx.allow_interspersed_args)
         try:
             return super().parse_args(ctx, words)
