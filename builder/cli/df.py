@@ -10,6 +10,7 @@ import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb
+from builder.errors import UsageError
 from builder.ui.cells import clip
 from builder.ui.size import age, duration, size
 from builder.ui.summary import short_id
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from builder.store.accounting import Account
 
 _CELLS = 50
+_HEADERS = {
+    "Type": "TYPE",
+    "TotalCount": "TOTAL",
+    "Size": "SIZE",
+    "Reclaimable": "RECLAIMABLE",
+}
 
 
 @click.command("df", cls=Verb, short_help="Show what takes the room on the disk")
@@ -28,21 +35,43 @@ _CELLS = 50
 )
 @click.option("--json", "as_json", is_flag=True, help="Print all of it as one JSON object.")
 @click.option("--no-trunc", is_flag=True, help="Print ids, steps and projects in full.")
+@click.option(
+    "--format",
+    "form",
+    metavar="FORM",
+    help="Print the kinds as table, as json, or through a Go template, `table TEMPLATE` in columns.",
+)
 @click.pass_obj
-def command(invocation: Invocation, *, verbose: bool, as_json: bool, no_trunc: bool) -> None:
+def command(
+    invocation: Invocation, *, verbose: bool, as_json: bool, no_trunc: bool, form: str | None
+) -> None:
     """Show what takes the room in the store; what several images share counts once.
 
     RECLAIMABLE is what `lapstrake prune` would give back. The sizes are those of blocks on the disk; copies that share
     their blocks (reflinks) count as if they did not.
     """
+    if form is not None and (verbose or as_json):
+        raise UsageError("`--format` goes with neither `--verbose` nor `--json`")
     with invocation.engine() as engine:
         found = engine.disk_usage()
     if as_json:
         invocation.say(msgspec.json.encode(found).decode())
         return
-    _write(("TYPE", "TOTAL", "SIZE", "RECLAIMABLE"), _kinds(found))
+    if form is not None:
+        _formatted(invocation, form, found)
+        return
+    _write(tuple(_HEADERS.values()), _kinds(found))
     if verbose:
         _details(found, no_trunc=no_trunc)
+
+
+def _formatted(invocation: Invocation, form: str, found: Account) -> None:
+    from builder.cli.formats import listed
+    from builder.ui.formatted import form_of, row
+
+    default = "\t".join(f"{{{{.{name}}}}}" for name in _HEADERS)
+    records = (row("kind", dict(zip(_HEADERS, cells, strict=True))) for cells in _kinds(found))
+    invocation.show(listed(form_of(form, default), records, _HEADERS))
 
 
 def _kinds(found: Account) -> Iterable[Sequence[str]]:

@@ -67,4 +67,4 @@ def object_text(text: str, value: object) -> str:
     """
     if text == "json":
         text = "{{json .}}"
-    return filled(template_of(text), value) + "\n"
+    return filled(template_of(text), value, strict=True) + "\n"

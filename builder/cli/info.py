@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import click
-import msgspec
 
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb
-from builder.errors import UsageError
 from builder.ui.cells import neutral
 
 
 @click.command("info", cls=Verb, short_help="Show what this host allows and where things are kept")
-@click.option("-f", "--format", "form", metavar="FORM", help="Print as json.")
+@click.option(
+    "-f", "--format", "form", metavar="FORM", help="Print json, or through a Go template."
+)
 @click.pass_obj
 def command(invocation: Invocation, *, form: str | None) -> None:
     """Show what this host allows and where things are kept."""
-    if form not in {None, "json"}:
-        raise UsageError(f"`--format {form}` is not available in this version", hint="use json")
+    from builder.cli.formats import object_text, template_of
+
+    if form is not None:
+        template_of(
+            "" if form == "json" else form
+        )  # a mistake in it is told before anything is tried
     with invocation.engine() as engine:
         facts = engine.info()
-    if form == "json":
-        invocation.say(msgspec.json.encode(facts).decode())
+    if form is not None:
+        invocation.show(object_text(form, facts))
         return
     for line in _lines(facts, 0):
         invocation.say(line)

@@ -10,6 +10,7 @@ import pytest
 
 from builder.engine import ImageFilter, LabelFilter, RemoveResult
 from builder.errors import ImageError
+from builder.store.builds import About
 from builder.store.pruning import Pruning
 from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
 
@@ -449,10 +450,33 @@ def test_info_is_readable_and_json(capsys: pytest.CaptureFixture[str]) -> None:
         "Root: /s\nIsolation:\n  root: yes\n  rootless: none\nNames:\n  a\n  b\n"
     )
     assert json.loads(output(capsys, engine, "info", "--format", "json")) == facts
+    assert lapstrake(engine, "info", "-f", "{{.Nope}}") == 1
+    engine.calls.clear()
+    assert lapstrake(engine, "info", "-f", "{{.Nope") == 64
+    assert engine.calls == []  # nothing is tried for what cannot be shown
 
 
 def test_version_needs_no_store(capsys: pytest.CaptureFixture[str]) -> None:
     engine = FakeEngine(ImageError("not to be opened"))
     assert output(capsys, engine, "version").startswith("lapstrake version ")
     assert output(capsys, engine, "--version").startswith("lapstrake version ")
+    short = output(capsys, engine, "version", "--format", "{{.Client.Version}}")
+    assert output(capsys, engine, "version").splitlines()[0].endswith(short.strip())
+    assert set(json.loads(output(capsys, engine, "version", "-f=json"))) == {"Client", "Server"}
     assert engine.settings is None
+
+
+def test_builds_and_disk_usage_through_a_template(capsys: pytest.CaptureFixture[str]) -> None:
+    about = About(id="0" * 24 + "1", started=0.0, outcome="done", names=("a:1",), steps=2, cached=1)
+    engine = FakeEngine(builds=[about])
+    assert output(capsys, engine, "builds", "--format", "{{.Name}} {{.Cached}}") == "a:1 1/2\n"
+    assert output(capsys, engine, "builds", "--format", "table {{.ID}}") == (
+        "BUILD\n000000000001\n"
+    )
+    kinds = [SimpleNamespace(kind="images", number=2, bytes=1000, reclaimable=10)]
+    engine = FakeEngine(disk_usage=SimpleNamespace(kinds=kinds, bytes=1000))
+    form = "{{.Type}} {{.TotalCount}} {{.Size}} {{.Reclaimable}}"
+    assert output(capsys, engine, "df", "--format", form).splitlines()[0] == "Images 2 1kB 10B"
+    assert output(capsys, engine, "system", "df", "--format", form) != ""
+    for words in (("builds", "-q"), ("df", "-v")):
+        assert lapstrake(engine, *words, "--format", "x") == 125
