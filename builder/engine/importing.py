@@ -88,7 +88,7 @@ def examine(closure: Closure, store: Store) -> Examined:
     """
     images: dict[Platform, _Image] = {}
     for manifest in closure.manifests:
-        if _is_image(manifest):
+        if is_image(manifest):
             found = _examined(manifest, store)
             images.setdefault(found.platform, found)
     if not images:
@@ -118,7 +118,7 @@ def register(examined: Examined, references: Sequence[Reference], store: Store) 
     return [each.familiar() for each in references] or [each.image for each in members]
 
 
-def _is_image(manifest: Manifest) -> bool:
+def is_image(manifest: Manifest) -> bool:
     """Tell whether a manifest is one of an image; what holds statements about one has the same configuration."""
     layers = manifest.layers
     return manifest.config.media_type in CONFIGS and (

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from builder.engine.copying import Access, CopyRequest, CopyResult
     from builder.engine.differences import Change, FileDifference, LayersOf
     from builder.engine.ends import End
+    from builder.engine.lists import ManifestLists
     from builder.registry.client import RegistryClient
 
 
@@ -48,6 +49,25 @@ class Moving(Collection):
             events=events,
             cancelled=self._cancelled,
         )
+
+    def manifest_lists(
+        self, images: tuple[str, ...] = (), *, insecure: bool = False
+    ) -> ManifestLists:
+        """Return the lists that are put together here; of the registries of these images none is verified if `insecure`."""
+        from builder.engine.copying import Access
+        from builder.engine.ends import InRegistry
+        from builder.engine.lists import ManifestLists
+        from builder.engine.registries import Registries
+        from builder.oci.reference import Reference
+
+        def client() -> RegistryClient:
+            settings = self._settings
+            for image in images if insecure else ():
+                end = InRegistry(Reference.parse(image.removeprefix("docker://")))
+                settings = Access(verify=False).settings(settings, end)
+            return Registries(settings, self._store, self._behind).client()
+
+        return ManifestLists(self._store, client, self._cancelled)
 
     def diff(self, before: str, after: str, *, times: bool = False) -> Comparison:
         """Compare two images by name or id: layers, configuration and trees; see `differences`.

@@ -25,7 +25,7 @@ _HEX = frozenset("0123456789abcdef")
 _NAME = 24
 _BEGINNING = frozenset({"lock", "oci-layout"})
 _EMPTY = frozenset(
-    {*ROOMS, "builds", "downloads", "inflight", "leases", "mounts", "traces", "trees"}
+    {*ROOMS, "builds", "downloads", "inflight", "leases", "lists", "mounts", "traces", "trees"}
 )
 _OF_FILES = frozenset({"entries", "contexts", "inflight", "leases", "tmp", "traces"})
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from builder.errors import StoreError
 from builder.store.inflight import ROOM as INFLIGHT
+from builder.store.lists import ROOM as LISTS
 from builder.store.ours import ROOMS
 from builder.store.usage import file_bytes
 
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
     from builder.store.jobs import Jobs
     from builder.store.root import Store
 
-_TREES = (*ROOMS, "blobs", "builds", "downloads", "leases", "mounts", "traces", "trees", INFLIGHT)
+_TREES = (
+    *ROOMS,
+    "blobs",
+    "builds",
+    "downloads",
+    "leases",
+    "mounts",
+    "traces",
+    "trees",
+    INFLIGHT,
+    LISTS,
+)
 _INDEX = ("index.db", "index.db-wal", "index.db-shm")
 _FILES = ("oci-layout", "reserve", "secret-key", "store.json", "lock")
 
