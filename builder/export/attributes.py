@@ -40,6 +40,7 @@ _LEVELS = {Compression.GZIP: 9, Compression.ZSTD: 22}
 _COMPRESSIONS = {
     "uncompressed": Compression.NONE,
     "gzip": Compression.GZIP,
+    "estargz": Compression.GZIP,
     "zstd": Compression.ZSTD,
 }
 _INSECURE = "registry.insecure"
@@ -175,6 +176,8 @@ def _form(given: dict[str, str]) -> ImageForm:
         epoch=_epoch(given),
         compatibility=_version(given),
     )
+    if form.oci is False and form.layers.seekable:
+        raise UsageError("`compression=estargz` does not go with `oci-mediatypes=false`")
     if form.oci is False and form.artifact:
         raise UsageError("`oci-artifact=true` does not go with `oci-mediatypes=false`")
     if form.compatibility == min(_VERSIONS) and form.layers.compression is Compression.ZSTD:
@@ -195,6 +198,7 @@ def _layers(given: dict[str, str]) -> LayerForm:
         compression=compression,
         level=level,
         force=_boolean(given, "force-compression", default=False),
+        seekable=given.get("compression") == "estargz",
     )
 
 

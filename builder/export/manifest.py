@@ -14,7 +14,7 @@ from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.edit import Inherited
 from builder.oci.manifest import Manifest, build_manifest, parse_manifest
-from builder.oci.mediatypes import Family, compression_of, family_of
+from builder.oci.mediatypes import Compression, Family, compression_of, family_of
 from builder.oci.platform import Platform
 from builder.store.layers import State
 from builder.store.root import Store
@@ -98,12 +98,22 @@ def base_annotations(image_id: str, store: Store) -> Pairs | None:
 
 
 def _layers(image: Packed, form: LayerForm, store: Store) -> tuple[Descriptor, ...]:
-    return tuple(
-        [
-            Descriptor(media_type=made.media_type, digest=Digest(made.digest), size=made.size)
-            for made in layer_blobs(image.state, store, form)
-        ]
-    )
+    found = []
+    for made, layer in zip(layer_blobs(image.state, store, form), image.state.layers, strict=True):
+        annotations: Pairs = ()
+        if made.pulled and made.compression == Compression.GZIP.value:
+            from builder.export.seekable import annotations_of
+
+            annotations = annotations_of(made, layer, store)
+        found.append(
+            Descriptor(
+                media_type=made.media_type,
+                digest=Digest(made.digest),
+                size=made.size,
+                annotations=annotations,
+            )
+        )
+    return tuple(found)
 
 
 def _made(

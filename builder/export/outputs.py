@@ -78,13 +78,17 @@ def config_of(images: Sequence[Packed]) -> Digest | None:
 
 
 def shaped(images: Sequence[Packed], form: ImageForm, store: Store) -> tuple[Packed, ...]:
-    """Return images with their times as requested, and with the statements that go with them.
+    """Return images with their times and layers as requested, and with the statements that go with them.
 
     Raises: UsageError: nobody said which time. StoreError: no form of a layer is left; the disk is full.
     """
     if form.foreign:
         _check_foreign(images, store)
     shaped = tuple([_timed(image, form, store) for image in images])
+    if form.layers.seekable:
+        from builder.export.seekable import seekable
+
+        shaped = tuple([seekable(image, form.layers, store) for image in shaped])
     if form.inline:
         return shaped
     return tuple(

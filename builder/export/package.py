@@ -42,6 +42,10 @@ def package(images: Sequence[Packed], wanted: Wanted, store: Store) -> Closure:
     Raises: UsageError: as `check`. StoreError: no form of a layer is left; the disk is full.
     """
     check(images, wanted)
+    if wanted.layers.seekable:
+        from builder.export.seekable import seekable
+
+        images = [seekable(image, wanted.layers, store) for image in images]
     manifests = [manifest_of(image, wanted, store) for image in images]
     if not _is_index(images, wanted):
         return Closure(documents=tuple(manifests))
@@ -97,6 +101,8 @@ def check(images: Sequence[Packed], wanted: Wanted) -> None:
 
 def _check_docker(images: Sequence[Packed], wanted: Wanted) -> None:
     hint = "leave out `oci-mediatypes=false`"
+    if wanted.layers.seekable:
+        raise UsageError("eStargz cannot be described in Docker's media types", hint=hint)
     if any(image.statements for image in images):
         raise UsageError("attestations cannot be written in Docker's media types", hint=hint)
     for each in wanted.annotations:

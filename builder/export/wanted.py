@@ -37,12 +37,14 @@ class LayerForm(msgspec.Struct, frozen=True, kw_only=True):
     """How layers are to be wrapped.
 
     Layers that were pulled compressed stay as they came, unless `force` is set and they came otherwise. `level` is
-    the codec's, None its usual one; with a level, every machine comes to the same bytes.
+    the codec's, None its usual one; with a level, every machine comes to the same bytes. What is `seekable` is gzip of
+    which each file can be read alone (eStargz), as layers of another image.
     """
 
     compression: Compression = Compression.GZIP
     level: int | None = None
     force: bool = False
+    seekable: bool = False
     making: Making = Making.FAST
 
     @property

@@ -78,6 +78,11 @@ class TarReader:
         self._owners: dict[bytes, tuple[int, int, int]] = {}
         self.size = 0
 
+    @property
+    def position(self) -> int:
+        """How many bytes of the stream have been taken."""
+        return self.size - (len(self._chunk) - self._at)
+
     def _more(self) -> bool:
         """Take the next chunk of the stream, behind what is left of the last."""
         chunk = self._stream.read(_CHUNK)
