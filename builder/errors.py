@@ -159,6 +159,7 @@ class RegistryError(LapstrakeError):
         status: int | None = None,
         request: str | None = None,
         temporary: bool = False,
+        pause: float | None = None,
         notes: tuple[str, ...] = (),
         hint: str | None = None,
     ) -> None:
@@ -166,6 +167,8 @@ class RegistryError(LapstrakeError):
         self.status = status
         self.request = request
         self.temporary = temporary
+        self.pause = pause
+        """Seconds that it wants not to be asked again for, if it said so."""
 
 
 class SourceError(LapstrakeError):

@@ -5,7 +5,6 @@ Source: OCI distribution-spec, "Pull", "Push", "Content Discovery".
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Iterator
 
@@ -23,6 +22,7 @@ from builder.registry import address
 from builder.registry.auth import Credential
 from builder.registry.endpoint import Endpoint, Need, host_alone
 from builder.registry.exchange import Request, Response, Transport, Upload
+from builder.registry.limits import Limits
 from builder.registry.refusals import Deed, access_denied, broken, refusal
 from builder.registry.resolve import Resolved, resolve
 from builder.registry.session import Anonymous, Credentials, Session
@@ -49,6 +49,7 @@ class RegistryClient:
         self._transport = transport
         self._session = Session(transport, credentials or Anonymous())
         self._ways = Ways(routes or Direct())
+        self.limits = Limits()
 
     def remarks(self) -> tuple[Diagnostic, ...]:
         """Return what is to be said about mirrors since the last time."""
@@ -256,62 +257,38 @@ class RegistryClient:
             named = response.header("docker-content-digest")
             return response.status == 200 and named in (None, digest)
 
-    def upload_blob(
+    def post(
         self,
+        method: str,
         reference: Reference,
-        descriptor: Descriptor,
-        upload: Upload,
+        path: str,
         *,
-        mount_from: str | None = None,
-    ) -> bool:
-        """Send a blob, in one piece; `mount_from` is a repository of the same registry that has it.
+        headers: tuple[tuple[str, str], ...] = (),
+        body: Upload | None = None,
+        more_scopes: tuple[str, ...] = (),
+        patience: float | None = None,
+    ) -> Response:
+        """Ask the place where images are sent to, for those who upload; `path` is one below the repository, or an address.
 
-        Returns: whether bytes were sent; false when the registry took the blob from `mount_from`.
-        Raises: RegistryError: the registry refuses it, or the connection broke (temporary: begin again).
+        Returns: any answer; see `refuse`.
+        Raises: RegistryError: there is none.
         """
-        target = self._begin_upload(reference, descriptor, mount_from)
-        if target is None:
-            return False
-        target += f"{'&' if '?' in target else '?'}digest={descriptor.digest}"
-        response = self._request(
-            "PUT",
+        endpoint = self._ways.first(reference, Need.PUSH)
+        return self._request(
+            method,
             reference,
-            target,
+            path if "://" in path else _base(endpoint) + path,
             deed=Deed.PUSH,
-            headers=(("Content-Type", "application/octet-stream"),),
-            body=upload,
+            headers=headers,
+            body=body,
+            more_scopes=more_scopes,
+            endpoint=endpoint,
+            patience=patience,
         )
-        with response:
-            if response.status not in (201, 204):
-                raise self._refuse(
-                    response, reference, Deed.PUSH, what=f"blob `{descriptor.digest}`"
-                )
-        return True
 
-    def _begin_upload(
-        self, reference: Reference, descriptor: Descriptor, mount_from: str | None
-    ) -> str | None:
-        """Return where to send a blob to, None when the registry has taken it from `mount_from`."""
-        if mount_from is not None and mount_from != reference.repository:
-            # Not being allowed to read the other repository is no reason to fail: the bytes are at hand.
-            with contextlib.suppress(RegistryError):
-                response = self._send(
-                    "POST",
-                    reference,
-                    f"blobs/uploads/?mount={descriptor.digest}&from={mount_from}",
-                    more_scopes=(f"repository:{mount_from}:pull",),
-                )
-                with response:
-                    if response.status == 201:
-                        return None
-                    location = response.header("location")
-                    if response.status == 202 and location is not None:
-                        return _absolute(response.url, location)
-        with self._send("POST", reference, "blobs/uploads/") as response:
-            location = response.header("location")
-            if response.status != 202 or location is None:
-                raise self._refuse(response, reference, Deed.PUSH)
-            return _absolute(response.url, location)
+    def refuse(self, response: Response, reference: Reference, digest: Digest) -> RegistryError:
+        """Return what an answer says that takes a blob not."""
+        return self._refuse(response, reference, Deed.PUSH, what=f"blob `{digest}`")
 
     def login(self, registry: str, credential: Credential) -> Credential:
         """Show a credential to a registry, such as `docker.io` or `localhost:5000`.
@@ -397,6 +374,7 @@ class RegistryClient:
         body: bytes | Upload | None = None,
         more_scopes: tuple[str, ...] = (),
         endpoint: Endpoint | None = None,
+        patience: float | None = None,
     ) -> Response:
         if endpoint is None:
             endpoint = self._ways.first(reference, Need.PUSH)
@@ -408,6 +386,7 @@ class RegistryClient:
                 scopes=(f"repository:{endpoint.repository}:{deed.actions}", *more_scopes),
                 headers=headers,
                 body=body,
+                patience=patience,
             )
         except RegistryError as error:
             if error.code != "registry.unauthorized":

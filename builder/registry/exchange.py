@@ -52,11 +52,13 @@ class Authorization(msgspec.Struct, frozen=True):
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """A large body: `open` is called anew for each try; exactly `size` bytes are sent.
 
-    `sent` is called with each number of bytes handed over, and may raise to stop.
+    They begin `offset` bytes into what is opened. `sent` is called with each number of bytes handed over, and may
+    raise to stop.
     """
 
     open: Callable[[], AbstractContextManager[BinaryIO]]
     size: int
+    offset: int = 0
     sent: Callable[[int], None] = lambda _count: None
 
 
@@ -79,6 +81,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     own_headers: tuple[tuple[str, str], ...] = ()
     trust: Trust | None = None
     tries: int | None = None
+    patience: float | None = None
+    """Seconds after which silence counts as no answer; None is as usual."""
 
 
 class Response:

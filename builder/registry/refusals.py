@@ -8,7 +8,7 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.oci.reference import Reference
-from builder.registry import address
+from builder.registry import address, backoff
 from builder.registry.exchange import Response
 
 _MAX_EXPLANATION = 16 * 1024
@@ -54,6 +54,7 @@ def refusal(
         codes, notes = _explanation(response, secrets)
     status = response.status
     shown = f"{deed.value} {address.redact(response.url)}"
+    pause = backoff.requested_delay(response.header("retry-after"))
     name = reference.familiar_name
     thing = what or f"`{reference.familiar()}`"
     if status in (401, 403):
@@ -91,6 +92,7 @@ def refusal(
             status=status,
             request=shown,
             temporary=True,
+            pause=pause,
             notes=notes,
             hint=f"run `lapstrake login {reference.registry}`, or wait"
             if anonymous
@@ -103,6 +105,7 @@ def refusal(
         status=status,
         request=shown,
         temporary=temporary,
+        pause=pause,
         notes=notes,
         hint="try again later" if temporary else None,
     )

@@ -131,10 +131,12 @@ class Session:
         scopes: Sequence[str],
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes | Upload | None = None,
+        patience: float | None = None,
     ) -> Response:
         """Send a request and, when the registry asks who we are, send it again with the answer.
 
-        `path` begins with a slash, or is an absolute address that the registry gave.
+        `path` begins with a slash, or is an absolute address that the registry gave. With `patience`, in seconds, it
+        is tried once.
 
         Returns: any answer; 401 and 403 mean that we are not let in even so.
         Raises: RegistryError: there is no answer, or the token service refuses.
@@ -152,7 +154,8 @@ class Session:
             authorization=authorization,
             own_headers=endpoint.headers,
             trust=endpoint.trust,
-            tries=_MIRROR_TRIES if endpoint.is_mirror else None,
+            tries=1 if patience else _MIRROR_TRIES if endpoint.is_mirror else None,
+            patience=patience,
         )
         response = self._transport.send(request)
         for _ in range(_RENEWALS):

@@ -7,7 +7,7 @@ hosts called insecure), no cookies, no `.netrc`, nothing from the environment, b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -137,7 +137,7 @@ class HttpTransport:
             if origin == request.registry:
                 headers.update((*self._options.own_headers(), *request.own_headers))
             trust = self._trust(origin, request)
-            response = self._once(method, url, headers, body, trust)
+            response = self._once(method, url, headers, body, trust, request.patience)
             location = response.header("location")
             if response.status not in _REDIRECTS or location is None:
                 return response
@@ -165,6 +165,7 @@ class HttpTransport:
         headers: Mapping[str, str],
         body: bytes | Upload | None,
         trust: Trust,
+        patience: float | None,
     ) -> Response:
         import requests
         import urllib3
@@ -179,7 +180,10 @@ class HttpTransport:
                 prepared,
                 stream=True,
                 allow_redirects=False,
-                timeout=(self._options.connect_timeout, self._options.read_timeout),
+                timeout=(
+                    patience or self._options.connect_timeout,
+                    patience or self._options.read_timeout,
+                ),
                 verify=(self._bundle() or True) if trust.is_default else trust.verified,
                 proxies=self._proxies_for(url),
             )
@@ -261,16 +265,31 @@ class _Body:
     def __iter__(self) -> Iterator[bytes]:
         left = self._upload.size
         with self._upload.open() as source:
+            _skip(source, self._upload.offset)
             while left:
                 chunk = source.read(min(_CHUNK, left))
                 if not chunk:
-                    raise RegistryError(
-                        f"the blob is {left} bytes shorter than its descriptor says",
-                        code="registry.protocol",
-                    )
+                    raise _too_short(left)
                 left -= len(chunk)
                 yield chunk
                 self._upload.sent(len(chunk))
+
+
+def _skip(source: BinaryIO, count: int) -> None:
+    if source.seekable():
+        source.seek(count)
+        return
+    while count:
+        passed = len(source.read(min(_CHUNK, count)))
+        if not passed:
+            raise _too_short(count)
+        count -= passed
+
+
+def _too_short(missing: int) -> RegistryError:
+    return RegistryError(
+        f"the blob is {missing} bytes shorter than its descriptor says", code="registry.protocol"
+    )
 
 
 def _chunks(answer: requests.Response, shown: str) -> Iterator[bytes]:

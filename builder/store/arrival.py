@@ -46,6 +46,8 @@ class Arrival:
         with self._changed:
             if self._descriptor < 0:
                 self._descriptor = os.dup(descriptor)
+            else:  # another file, if the one before has been dropped
+                os.dup2(descriptor, self._descriptor, inheritable=False)
             self._state = _State.COMING
             self._size = size
             self._attempt += 1

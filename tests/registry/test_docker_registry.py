@@ -117,6 +117,16 @@ def test_layers_are_mounted_from_another_repository(
     )
 
 
+def test_a_real_registry_takes_chunks(
+    client: RegistryClient, server: str, blobs: BlobStore, events: Recorder
+) -> None:
+    image = sample_image(tar({"chunks": noise(3_000_000)}))
+    reference = Reference.parse(f"{server}/chunked/app:1")
+    client.limits.lower(reference.registry, 4_000_000)
+    push(client, reference, image.manifest, outgoing(image), events)
+    assert pull(client, reference, None, blobs, events, 1).manifest == image.manifest
+
+
 def _must_not_open() -> NoReturn:
     pytest.fail("bytes were sent, although the registry has them")
 

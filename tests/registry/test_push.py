@@ -217,8 +217,10 @@ def test_credentials_do_not_follow_an_upload_location_to_another_host(
     with hostile_registry() as elsewhere:
 
         def act(handler: faults.Handler) -> bool:
+            session = f"s{len(elsewhere.uploads)}"
+            elsewhere.uploads[session] = b""
             handler.answer(
-                202, Location=f"http://{elsewhere.host}/v2/x/blobs/uploads/s?_state=a%2Fb"
+                202, Location=f"http://{elsewhere.host}/v2/x/blobs/uploads/{session}?_state=a%2Fb"
             )
             return True
 

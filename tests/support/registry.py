@@ -41,13 +41,14 @@ class Seen:
 class Fault:
     """What to do instead, for requests of `method` whose path contains `part`, `times` times (-1: always).
 
-    `act` gets the handler and returns whether it has answered.
+    `act` gets the handler and returns whether it has answered. With `early` it comes before the request's body.
     """
 
     method: str
     part: str
     act: Callable[[Handler], bool]
     times: int = 1
+    early: bool = False
 
 
 @dataclass
@@ -62,9 +63,17 @@ class Registry:
     mounts: bool = True
     relative_locations: bool = True
     page: int = 100
+    most: int | None = None
+    """The largest body that is taken."""
+    least: int | None = None
+    """The smallest chunk that is taken, but for the last."""
+    tells_status: bool = True
+    """Whether it says how far an upload is."""
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
     manifests: dict[tuple[str, str], tuple[str, bytes]] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    begun: int = 0
+    """How many uploads have begun."""
     tokens: dict[str, set[str]] = field(default_factory=dict)
     identity_tokens: set[str] = field(default_factory=set)
     requests: list[Seen] = field(default_factory=list)
@@ -84,20 +93,27 @@ class Registry:
             self.manifests[repository, name] = (manifest.media_type, manifest.raw)
 
     def fault(
-        self, method: str, part: str, act: Callable[[Handler], bool], *, times: int = 1
+        self,
+        method: str,
+        part: str,
+        act: Callable[[Handler], bool],
+        *,
+        times: int = 1,
+        early: bool = False,
     ) -> None:
         """Misbehave."""
-        self.faults.append(Fault(method, part, act, times))
+        self.faults.append(Fault(method, part, act, times, early))
 
     def count(self, method: str, part: str) -> int:
         """Return how many requests of a kind came."""
         return sum(seen.method == method and part in seen.path for seen in self.requests)
 
-    def fault_for(self, method: str, path: str) -> Fault | None:
+    def fault_for(self, method: str, path: str, *, early: bool) -> Fault | None:
         """Take the next fault that is meant for a request."""
         with self.lock:
             for fault in self.faults:
-                if fault.times and fault.method == method and fault.part in path:
+                meant = fault.method == method and fault.part in path and fault.early == early
+                if fault.times and meant:
                     fault.times -= 1
                     return fault
         return None
@@ -115,14 +131,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_any(self) -> None:
         """Answer any request."""
+        early = self.registry.fault_for(self.command, self.path, early=True)
+        if early is not None and early.act(self):
+            return
         length = int(self.headers.get("Content-Length") or 0)
+        if self.registry.most is not None and length > self.registry.most:
+            self.close_connection = True
+            self.error(413, "SIZE_INVALID", "request entity too large")
+            self._drain(length)
+            return
         self.body = self.rfile.read(length)
         self.registry.requests.append(
             Seen(
                 self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self.body
             )
         )
-        fault = self.registry.fault_for(self.command, self.path)
+        fault = self.registry.fault_for(self.command, self.path, early=False)
         if fault is not None and fault.act(self):
             return
         path = urlsplit(self.path).path
@@ -130,6 +154,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.token()
         elif self.allowed():
             self.route(path)
+
+    def _drain(self, length: int) -> None:
+        """Read what nobody wants: closing before would reset the connection, and the answer with it."""
+        with contextlib.suppress(OSError):
+            while length > 0 and (piece := self.rfile.read(min(length, 65536))):
+                length -= len(piece)
 
     def __getattr__(self, name: str) -> Callable[[], None]:
         """Answer to `do_GET` and all its kind."""
@@ -282,20 +312,56 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.registry.mounts and (source, digest) in self.registry.blobs:
                 self.registry.blobs[repository, digest] = self.registry.blobs[source, digest]
                 return self.answer(201, Location=f"/v2/{repository}/blobs/{digest}")
-            session = f"session-{len(self.registry.uploads)}"
+            with self.registry.lock:
+                session = f"session-{self.registry.begun}"
+                self.registry.begun += 1
             self.registry.uploads[session] = b""
-            location = f"/v2/{repository}/blobs/uploads/{session}?_state=a%2Fb"
-            if not self.registry.relative_locations:
-                location = f"http://{self.registry.host}{location}"
-            return self.answer(202, Location=location)
-        digest = query.get("digest", [""])[0]
+            headers = {}
+            if self.registry.least is not None:
+                headers["OCI_Chunk_Min_Length"] = str(self.registry.least)
+            return self.answer(202, Location=self.location(repository, session), **headers)
+        if session not in self.registry.uploads:
+            return self.error(404, "BLOB_UPLOAD_UNKNOWN")
         if query.get("_state") != ["a/b"]:
             return self.error(400, "BLOB_UPLOAD_INVALID")
+        return self.go_on(repository, session, query.get("digest", [""])[0])
+
+    def location(self, repository: str, session: str) -> str:
+        """Return where an upload goes on: another place after each answer."""
+        there = len(self.registry.uploads[session])
+        location = f"/v2/{repository}/blobs/uploads/{session}?_state=a%2Fb&there={there}"
+        if not self.registry.relative_locations:
+            location = f"http://{self.registry.host}{location}"
+        return location
+
+    def go_on(self, repository: str, session: str, digest: str) -> None:
+        """Take a part of a blob, the last one or all of it, or say how far it is."""
+        uploads = self.registry.uploads
+        there = len(uploads[session])
+        if self.command == "GET":
+            if not self.registry.tells_status:
+                return self.error(405, "UNSUPPORTED")
+            return self.progress(204, repository, session)
+        if self.command == "DELETE":
+            del uploads[session]
+            return self.answer(204)
+        if self.command == "PATCH":
+            first, _, last = self.headers.get("Content-Range", "").partition("-")
+            if first != str(there) or int(last) - int(first) + 1 != len(self.body):
+                return self.progress(416, repository, session)
+            uploads[session] += self.body
+            return self.progress(202, repository, session)
+        data = uploads.pop(session) + self.body
         algorithm = "sha512" if digest.startswith("sha512:") else "sha256"
-        if digest != f"{algorithm}:{hashlib.new(algorithm, self.body).hexdigest()}":
+        if digest != f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}":
             return self.error(400, "DIGEST_INVALID")
-        self.registry.blobs[repository, digest] = self.body
+        self.registry.blobs[repository, digest] = data
         return self.answer(201, Location=f"/v2/{repository}/blobs/{digest}")
+
+    def progress(self, status: int, repository: str, session: str) -> None:
+        """Say how far an upload is."""
+        end = max(len(self.registry.uploads[session]) - 1, 0)
+        self.answer(status, Location=self.location(repository, session), Range=f"0-{end}")
 
     def tags(self, repository: str, _rest: str) -> None:
         """List tags, in pages."""
@@ -345,6 +411,19 @@ def cut(after: int) -> Callable[[Handler], bool]:
         handler.wfile.write(data[start : start + after])
         handler.close_connection = True
         return True
+
+    return act
+
+
+def lose(after: int, *, keeps: bool = True) -> Callable[[Handler], bool]:
+    """Return an early fault: take that many bytes of an upload, then go away; `keeps` says if they are kept."""
+
+    def act(handler: Handler) -> bool:
+        data = handler.rfile.read(after)
+        session = urlsplit(handler.path).path.rpartition("/")[2]
+        if keeps:
+            handler.registry.uploads[session] += data
+        return reset(handler)
 
     return act
 
