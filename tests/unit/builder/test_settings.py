@@ -124,3 +124,17 @@ def test_failed_steps_are_kept_where_the_environment_says_so() -> None:
     assert read({"LAPSTRAKE_KEEP_FAILED": "1"}, 0, "/").keep_failed
     assert not read({"LAPSTRAKE_KEEP_FAILED": "0"}, 0, "/").keep_failed
     assert not read({}, 0, "/").keep_failed
+
+
+def test_insecure_registries_come_from_the_environment_and_from_files() -> None:
+    files = (("/etc/lapstrake/config.toml", 'insecure-registries = ["lab.example:5000"]'),)
+    environ = {"LAPSTRAKE_INSECURE_REGISTRIES": "a.example, B.example:80"}
+    found = read(environ, 0, "/root", files=files).insecure_registries
+    assert found == ("a.example", "b.example:80", "lab.example:5000")
+
+
+@pytest.mark.parametrize("text", ["http://a.example", "a.example/x", "ada:pw@a.example"])
+def test_an_insecure_registry_is_a_host(text: str) -> None:
+    with pytest.raises(UsageError, match="is not a registry's host") as caught:
+        read({"LAPSTRAKE_INSECURE_REGISTRIES": text}, 0, "/root")
+    assert "pw" not in caught.value.message
