@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from runtime.emulation import Emulation
 from runtime.errors import SandboxError
 from runtime.spec import IsolationName, Resources
 
@@ -83,6 +84,35 @@ def try_limits(name: IsolationName) -> dict[str, Attempt]:
     return {name: Attempt(ok=name not in said, reason=said.get(name, "")) for name in LIMITS}
 
 
+class Tried(msgspec.Struct, frozen=True):
+    """How programs of a machine run behind walls; `version` is that of their emulator, "" where there is none."""
+
+    emulation: Emulation
+    version: str = ""
+
+
+def try_machines(
+    name: IsolationName, machines: tuple[str, ...], directory: str
+) -> tuple[Tried, ...]:
+    """Run a program of each machine behind walls; none where that process was killed.
+
+    It is put into `directory`, a host path, for a moment.
+    """
+    said = _said_apart(lambda: msgspec.json.encode(_machines(name, machines, directory)))
+    return msgspec.json.decode(said, type=tuple[Tried, ...]) if said else ()
+
+
+def _machines(name: IsolationName, machines: tuple[str, ...], directory: str) -> tuple[Tried, ...]:
+    from runtime.emulation import Emulators, version_of
+    from runtime.isolation import enter
+    from runtime.syscalls import Syscalls
+
+    calls = Syscalls()
+    emulators = Emulators(calls, enter(name, calls).features)
+    found = [emulators.ready(machine, directory) for machine in machines]
+    return tuple(Tried(each, version_of(each.emulator) if each.emulator else "") for each in found)
+
+
 def _walls(name: IsolationName) -> Attempt:
     from runtime.isolation import enter
     from runtime.syscalls import Syscalls
@@ -151,22 +181,27 @@ def _limits(_: Syscalls) -> Attempt:
 
 def _apart(act: Callable[[], Attempt]) -> Attempt:
     """Return what `act` returns, called in a copy of this process, which should have one thread."""
+    said = _said_apart(lambda: msgspec.json.encode(_ended(act)))
+    if not said:
+        return Attempt(ok=False, reason="the process that tried it was killed")
+    return msgspec.json.decode(said, type=Attempt)
+
+
+def _said_apart(act: Callable[[], bytes]) -> bytes:
     reads, writes = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
         try:
             os.close(reads)
             with open(writes, "wb") as pipe:
-                pipe.write(msgspec.json.encode(_ended(act)))
+                pipe.write(act())
         finally:
             os._exit(0)
     os.close(writes)
     with open(reads, "rb") as pipe:
         said = pipe.read(_LARGEST)
     os.waitpid(child, 0)
-    if not said:
-        return Attempt(ok=False, reason="the process that tried it was killed")
-    return msgspec.json.decode(said, type=Attempt)
+    return said
 
 
 def _ended(act: Callable[[], Attempt]) -> Attempt:

@@ -249,6 +249,29 @@ def is_static(path: str) -> bool:
         return False
 
 
+def version_of(emulator: str) -> str:
+    """Return what an emulator calls itself, such as `7.2.22`; "" where it does not say."""
+    reads, writes = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            null = os.open("/dev/null", os.O_RDWR)
+            for stream, descriptor in enumerate((null, writes, null)):
+                os.dup2(descriptor, stream)
+            signal.alarm(_PATIENCE)
+            # By its own name: one that others call it by may be for the kernel alone.
+            path = os.path.realpath(emulator)
+            os.execve(path, [path, "--version"], {})  # noqa: S606 - no shell is wanted
+        finally:
+            os._exit(1)
+    os.close(writes)
+    with open(reads, "rb") as pipe:
+        said = pipe.read(1 << 10).decode("utf-8", "replace").split("\n", 1)[0]
+    os.waitpid(pid, 0)
+    words = said.partition(" version ")[2].split()
+    return words[0][:40] if words else ""
+
+
 def machine_of_file(path: str) -> str | None:
     """Return whose program a file is, or the program that a `#!` in its first line names."""
     for _ in range(2):
@@ -287,7 +310,7 @@ def _not(
             reason="no emulator is registered with the kernel, and none is installed",
             hint="install the package `qemu-user-static` on this machine",
         )
-    reason = f"`{emulators[0]}` is installed, but not registered with the kernel"
+    reason = "an emulator is installed, but not registered with the kernel"
     if own_ids:
         reason += ", and cannot be in a user namespace before Linux 6.7"
     return Emulation(

@@ -15,8 +15,9 @@ from builder.ui.cells import neutral
 from builder.ui.style import Palette, palette_for
 
 if TYPE_CHECKING:
-    from builder.engine.doctor import Finding, Report
+    from builder.engine.doctor import Report
     from builder.engine.examining import Examined, Place
+    from builder.engine.findings import Finding
 
 
 @click.group(

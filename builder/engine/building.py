@@ -411,7 +411,7 @@ class Build:
             raise
         if image is None and needed.short:
             image = self._under_another_name(needed, wanted)
-        if image is None or not wanted.matches(image.platform):
+        if image is None or not image.platform.matches(wanted):
             return None
         return self._take(needed, image)
 
@@ -437,7 +437,10 @@ class Build:
         try:
             registries = self._registries()
             reference = registries.where(registries.names(needed.short, reference))
-            pulled = registries.pull(reference, platform, self._events, vertex_id, unpack=used)
+            # One that is there for one platform alone is taken as it is, with a warning from the checks.
+            pulled = registries.pull(
+                reference, platform, self._events, vertex_id, unpack=used, or_the_only_one=True
+            )
         except RegistryError as error:
             from builder.engine.missing import explain
 

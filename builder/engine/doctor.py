@@ -8,7 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from builder.oci.platform import Platform
+from builder.engine import platforms
+from builder.engine.findings import Finding
 from builder.settings import Settings
 from runtime.checkup import (
     LIMITS,
@@ -27,22 +28,6 @@ _GIB = 1 << 30
 _LITTLE = 2 * _GIB
 _FEW_INODES = 50_000
 """About what a large image and a build on it take."""
-_BINFMT = "/proc/sys/fs/binfmt_misc"
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing: whether it works; if not, why, what that costs, and what to change. "" is nothing to say.
-
-    `group` is what it belongs to, `needed` tells that nothing can be built without it.
-    """
-
-    group: str
-    name: str
-    ok: bool
-    reason: str = ""
-    cost: str = ""
-    change: str = ""
-    needed: bool = False
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +58,7 @@ def examine(settings: Settings) -> Report:
         *_limits(taken),
         *_store(settings, taken),
         *_programs(),
-        *_platforms(),
+        *platforms.examine(_place(settings.root), taken),
     ]
     return Report(isolation="" if taken is None else taken.value, findings=tuple(findings))
 
@@ -247,9 +232,7 @@ def _groups_hint() -> str:
 
 def _store(settings: Settings, taken: IsolationName | None) -> Iterable[Finding]:
     root = settings.root
-    place = root
-    while not os.path.lexists(place):
-        place = os.path.dirname(place)
+    place = _place(root)
     refused = ""
     if not os.path.isdir(place):
         refused = f"`{place}` is no directory"
@@ -269,6 +252,14 @@ def _store(settings: Settings, taken: IsolationName | None) -> Iterable[Finding]
     yield from _room(root, place)
     if taken is not None:
         yield _stacked(place, taken)
+
+
+def _place(root: str) -> str:
+    """Return what is there of the way to a store."""
+    place = root
+    while not os.path.lexists(place):
+        place = os.path.dirname(place)
+    return place
 
 
 def _room(root: str, place: str) -> Iterable[Finding]:
@@ -355,24 +346,4 @@ def _programs() -> Iterable[Finding]:
             reason="" if ok else "it is not installed",
             cost="" if ok else cost,
             change="" if ok else f"install the package `{package}`",
-        )
-
-
-def _platforms() -> Iterable[Finding]:
-    host = Platform.host()
-    others = ("amd64", "arm64")
-    for architecture in others:
-        if architecture == host.architecture:
-            continue
-        name = {"amd64": "x86_64", "arm64": "aarch64"}[architecture]
-        handler = os.path.exists(f"{_BINFMT}/qemu-{name}")
-        yield Finding(
-            group="platforms",
-            name=f"RUN for linux/{architecture}",
-            ok=False,
-            reason="commands of other platforms are not run in this version"
-            if handler
-            else "no emulator is registered, and commands of other platforms are not run in this version",
-            cost="stages for it can copy, but not RUN",
-            change="run commands in stages of `--platform=$BUILDPLATFORM`, and copy what they make",
         )

@@ -286,7 +286,7 @@ class Engine(Moving):
 
         def config_of(reference: str, platform: Platform) -> ImageConfig | None:
             image = self._catalogue.by_reference(Reference.parse(reference), platform)
-            return image.config if image is not None and platform.matches(image.platform) else None
+            return image.config if image is not None and image.platform.matches(platform) else None
 
         secrets = secrets_of(request.secrets)
         fetch = RemoteSources(self._settings, self._store, self._behind, secrets).fetch_silently
@@ -302,7 +302,7 @@ class Engine(Moving):
 
     def pull(self, reference: str, platform: str | None, events: EventSink) -> PullResult:
         """Fetch an image; see `Registries.pull`."""
-        wanted = platform_of(platform) or Platform.host()
+        wanted = platform_of(platform)
         self._since = time.monotonic()
         names = self._registries.names(short_name(reference), Reference.parse(reference))
         where = self._registries.where(names)

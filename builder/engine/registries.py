@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from builder.engine.lookup import Lookup
     from builder.oci.closure import Closure
     from builder.registry.client import RegistryClient
+    from builder.registry.resolve import Resolved
     from builder.registry.transfer import PulledImage
 
 
@@ -80,8 +81,11 @@ class Registries:
         vertex_id: int = 1,
         *,
         unpack: bool = True,
+        or_the_only_one: bool = False,
     ) -> PullResult:
         """Fetch an image into the store and name it; `unpack` it while it arrives, if it is going to be used.
+
+        For `platform` and `or_the_only_one` see `registry.resolve`.
 
         Raises: RegistryError, ImageError, StoreError, Cancelled: see `registry.transfer.pull`.
         """
@@ -90,7 +94,8 @@ class Registries:
         events = Stamped(events, self.since)
         events.emit(VertexStarted(id=vertex_id, name=f"pull {reference.familiar()}"))
         try:
-            pulled = self._fetch(reference, platform, events, vertex_id, unpack=unpack)
+            resolved = self.client().resolve(reference, platform, or_the_only_one=or_the_only_one)
+            pulled = self._fetch(reference, resolved, events, vertex_id, unpack=unpack)
             catalogue = Catalogue(self._store)
             image_id = catalogue.register_pulled(pulled.manifest, pulled.config)
         except LapstrakeError as error:
@@ -116,7 +121,7 @@ class Registries:
     def _fetch(
         self,
         reference: Reference,
-        platform: Platform | None,
+        resolved: Resolved,
         events: EventSink,
         vertex_id: int,
         *,
@@ -124,7 +129,6 @@ class Registries:
     ) -> PulledImage:
         from builder.registry import transfer
 
-        resolved = self.client().resolve(reference, platform)
         fetch = partial(
             transfer.fetch,
             self.client(),

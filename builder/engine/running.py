@@ -100,7 +100,7 @@ def _image(
             found = catalogue.by_reference(name, wanted)
             if found is not None and (wanted is None or found.platform.matches(wanted)):
                 return found
-    pulled = registries.pull(registries.where(names), wanted or Platform.host(), events)
+    pulled = registries.pull(registries.where(names), wanted, events)
     return catalogue.open(pulled.image_id)
 
 

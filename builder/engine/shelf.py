@@ -118,6 +118,8 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
     """Return facts about this program, host and store; the walls are tried for real."""
     from importlib.metadata import PackageNotFoundError, version
 
+    from builder.engine import platforms
+
     try:
         own = version("lapstrake")
     except PackageNotFoundError:  # run from a source tree
@@ -125,10 +127,12 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
     passed_over: tuple[str, ...] = ()
     weaker: tuple[str, ...] = ()
     states = "unknown"
+    runnable: tuple[str, ...] = ()
     try:
         isolation = behind.open().value
         passed_over, weaker = behind.launcher.passed_over, behind.launcher.weaker
         states = store.snapshots.kind
+        runnable = tuple(platforms.runnable(behind, store.snapshots.scratch()))
     except LapstrakeError as error:
         isolation = f"none: {error.message}"
         passed_over = error.notes
@@ -137,6 +141,7 @@ def info(store: Store, behind: Behind) -> dict[str, object]:
     return {
         "Version": own,
         "Platform": str(Platform.host()),
+        "Runs": runnable,
         "Kernel": f"{kernel.sysname} {kernel.release}",
         "Isolation": isolation,
         "Passed over": passed_over,

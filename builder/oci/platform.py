@@ -18,6 +18,8 @@ _ARCHITECTURES = {
     "armhf": ("arm", "v7"),
     "armv7l": ("arm", "v7"),
     "armv6l": ("arm", "v6"),
+    "armv5tel": ("arm", "v5"),
+    "armv8l": ("arm", "v8"),
     "armel": ("arm", "v6"),
     "i386": ("386", ""),
     "i686": ("386", ""),
@@ -108,18 +110,16 @@ class Platform(msgspec.Struct, frozen=True):
     def rank(self, wanted: Platform) -> int | None:
         """Return how well this serves `wanted`: 0 is exact, more is worse, None is not at all.
 
-        A lower variant serves a higher one of the same architecture (`arm/v6` runs on `arm/v7`).
+        A lower variant serves a higher one of the same architecture (`arm/v6` runs on `arm/v7`), and last of all what is
+        for the 32-bit sibling of an architecture serves that.
         """
-        if (self.os, self.architecture) != (wanted.os, wanted.architecture):
+        if self.os != wanted.os or (wanted.os_version and self.os_version != wanted.os_version):
             return None
-        if wanted.os_version and self.os_version != wanted.os_version:
-            return None
-        if self.variant == wanted.variant:
+        own = (self.architecture, self.variant)
+        if own == (wanted.architecture, wanted.variant):
             return 0
-        level, ceiling = _level(self), _level(wanted)
-        if level is None or ceiling is None or level > ceiling:
-            return None
-        return ceiling - level
+        served = _served(wanted.architecture, wanted.variant)
+        return served.index(own) if own in served else None
 
     def matches(self, wanted: Platform) -> bool:
         """Tell whether an image of this platform runs where `wanted` is."""
@@ -129,9 +129,58 @@ class Platform(msgspec.Struct, frozen=True):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
-def _level(platform: Platform) -> int | None:
-    """Return the number in the variant (`v7` is 7); None when it has no order."""
-    variant = platform.variant or _IMPLIED_VARIANT.get(platform.architecture, "v0")
-    digits = variant.removeprefix("v")
+def _served(architecture: str, variant: str) -> list[tuple[str, str]]:
+    """Return the architectures and variants, in normal form, that run on one, the best first.
+
+    Source: containerd/platforms, compare.go; linux/riscv-profiles and the Power ISA for the other two.
+    """
+    match architecture:
+        case "amd64":
+            lower = [_normal(architecture, each) for each in _down(variant or "v1", "v", 1)]
+            return [*lower, ("386", "")] if lower else []
+        case "arm":
+            return [(architecture, each) for each in _down(variant, "v", 5)]
+        case "arm64":
+            own = [_normal(architecture, each) for each in _of_arm64(variant or "v8")]
+            return [*own, *_served("arm", "v8")] if own else []
+        case "ppc64le":
+            return [
+                *((architecture, each) for each in _down(variant, "power", 8)),
+                (architecture, ""),
+            ]
+        case "riscv64" if variant in _RISCV_PROFILES:
+            older = _RISCV_PROFILES[_RISCV_PROFILES.index(variant) :]
+            return [*((architecture, each) for each in older), (architecture, "")]
+        case _:
+            return []
+
+
+_RISCV_PROFILES = ("rva23u64", "rva22u64", "rva20u64")
+_MOST_DIGITS = 2
+"""Of the number in a variant: what has more is none, and would be counted down for long."""
+
+
+def _down(variant: str, prefix: str, lowest: int) -> list[str]:
+    """Return a variant that is a number behind a prefix, and those below it down to the lowest."""
+    number = _number(variant.removeprefix(prefix)) if variant.startswith(prefix) else None
+    return [] if number is None else [f"{prefix}{each}" for each in range(number, lowest - 1, -1)]
+
+
+def _of_arm64(variant: str) -> list[str]:
+    """Return the versions of the architecture from one down; 9.N is what 8.(N+5) is, and more."""
+    major, _, minor = variant.partition(".")
+    level = _number(minor or "0")
+    if level is None or major not in ("v8", "v9"):
+        return []
+    found = [f"v{major[1:]}.{each}" if each else major for each in range(level, -1, -1)]
+    return found if major == "v8" else [*found, *_of_arm64(f"v8.{level + 5}")]
+
+
+def _normal(architecture: str, variant: str) -> tuple[str, str]:
+    return architecture, "" if _IMPLIED_VARIANT.get(architecture) == variant else variant
+
+
+def _number(text: str) -> int | None:
     # isdecimal alone would let other scripts' digits and 6000-digit numbers through.
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 4 else None
+    plain = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return int(text) if plain else None

@@ -59,9 +59,15 @@ class RegistryClient:
         """Hear that a blob's bytes were not those of its digest; tell whether it is worth asking again."""
         return self._ways.blame(digest)
 
-    def resolve(self, reference: Reference, platform: Platform | None = None) -> Resolved:
+    def resolve(
+        self,
+        reference: Reference,
+        platform: Platform | None = None,
+        *,
+        or_the_only_one: bool = False,
+    ) -> Resolved:
         """Find the image that a reference means on a platform; see `builder.registry.resolve`."""
-        return resolve(self, reference, platform)
+        return resolve(self, reference, platform, or_the_only_one=or_the_only_one)
 
     def fetch_manifest(
         self, reference: Reference, expected: Descriptor | None = None

@@ -49,11 +49,17 @@ class Resolved(msgspec.Struct, frozen=True, kw_only=True):
     index: Index | None = None
 
 
-def resolve(client: Documents, reference: Reference, platform: Platform | None = None) -> Resolved:
+def resolve(
+    client: Documents,
+    reference: Reference,
+    platform: Platform | None = None,
+    *,
+    or_the_only_one: bool = False,
+) -> Resolved:
     """Find the image that a reference means on a platform.
 
     `platform` None takes the host's from an index, and any from an image for one platform; a platform
-    that is given must be met by both.
+    that is given must be met by both, or with `or_the_only_one` by an index alone.
 
     Raises: RegistryError: it is not there, or not for us, or for no such platform. ImageError: it is no
         valid image.
@@ -75,7 +81,8 @@ def resolve(client: Documents, reference: Reference, platform: Platform | None =
             index=document,
         )
     config_raw, config = _fetch_config(client, reference, document)
-    if platform is not None and not _platform_of(config).matches(platform):
+    fits = platform is None or or_the_only_one or _platform_of(config).matches(platform)
+    if not fits:
         raise _no_platform(reference, wanted, (_platform_of(config),))
     return Resolved(descriptor=top, manifest=document, config_raw=config_raw, config=config)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -13,6 +15,7 @@ import pytest
 
 from runtime.emulation import emulators_for
 from runtime.machines import MACHINES, probe
+from tests.support.busybox_base import find_busybox, write_busybox_base
 from tests.support.foreign_busybox import write_foreign_base
 from tests.support.product import Product
 from tests.support.unprivileged import public_directory
@@ -161,27 +164,88 @@ def test_where_nothing_is_registered_root_is_told_what_to_do(
     assert "`/script` is a program for `linux/arm64`" in done.stderr
 
 
+def platforms(product: Product) -> dict[str, dict[str, object]]:
+    """What `doctor` says of platforms, by name."""
+    report = json.loads(product.run("doctor", "--json").stdout)
+    found = [each for each in report["findings"] if each["group"] == "platforms"]
+    return {name: each for each in found for name in each["name"].split(", ")}
+
+
+def test_doctor_tells_how_platforms_run(product: Product, ground: Path) -> None:
+    if product.person.uid == 0:
+        product = elsewhere(product, ground, *walls("userns-root"))
+    found = platforms(product)
+    assert (found["linux/amd64"]["ok"], found["linux/amd64"]["reason"]) == (True, "natively")
+    assert found["linux/arm64"]["ok"]
+    assert re.match(
+        r"by `/usr/bin/qemu-aarch64-static` \d+\.\d+.*, which each build registers for itself",
+        str(found["linux/arm64"]["reason"]),
+    )
+    assert "  linux/arm64\n" in product.run("info").stdout
+
+
+def test_doctor_tells_what_is_missing_and_of_which_flag(as_root: tuple[Product, Path]) -> None:
+    product, ground = as_root
+    found = platforms(elsewhere(product, ground, *told("own", "aarch64", "O"), *walls("root")))
+    assert found["linux/arm64"]["ok"]
+    assert "without the flag F" in str(found["linux/arm64"]["reason"])
+    assert not found["linux/s390x"]["ok"]
+    assert found["linux/s390x"] is found["linux/riscv64"]  # one thing to change for all
+    assert "`systemctl restart systemd-binfmt`" in str(found["linux/s390x"]["change"])
+    found = platforms(elsewhere(product, ground, *told("own", "aarch64", "OF"), *walls("root")))
+    assert "registered with the kernel" in str(found["linux/arm64"]["reason"])
+
+
+def test_several_platforms_run_their_own_commands_side_by_side(
+    product: Product, ground: Path
+) -> None:
+    if product.person.uid == 0:
+        product = elsewhere(product, ground, *walls("userns-root"))
+    else:
+        product = elsewhere(product, ground)
+    own = find_busybox()
+    assert own is not None
+    write_busybox_base(ground / "amd.tar", own)
+    (ground / "base").write_text("FROM scratch\nARG TARGETARCH\nADD ${TARGETARCH%64}.tar /\n")
+    names = "linux/amd64,linux/arm64"
+    product.build(ground, "-q", "--platform", names, "-t", "both", "-f", str(ground / "base"))
+    (ground / "Dockerfile").write_text(
+        "FROM --platform=$BUILDPLATFORM both AS native\nRUN uname -m > /native\n"
+        "FROM both\nRUN uname -m > /machine\nCOPY --from=native /native /\n"
+    )
+    built = product.build(ground, "--platform", names, "-t", "app")
+    assert "[linux/arm64 stage-1 2/3] RUN uname -m" in built.stderr
+    assert built.stderr.count("] RUN uname -m > /native") == 1
+    for platform, machine in (("linux/amd64", "x86_64"), ("linux/arm64", "aarch64")):
+        done = product.run("run", "--rm", "--platform", platform, "app", "cat", "machine", "native")
+        assert done.stdout == f"{machine}\nx86_64\n"
+    assert "all 5 steps were cached" in product.build(ground, "--platform", names).stderr
+
+
+def exits(product: Product, ground: Path, machine: str, platform: str) -> None:
+    """Build for a platform what runs a program of a machine, which ends with its own code."""
+    program = ground / "probe"
+    program.write_bytes(probe(machine))
+    program.chmod(0o755)
+    (ground / "Dockerfile").write_text('FROM scratch\nCOPY probe /\nRUN ["/probe"]\n')
+    done = elsewhere(product, ground).run("build", "--platform", platform, ground, code=1)
+    assert "the command exited with code 42" in done.stderr
+
+
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="the 32-bit sibling of x86-64")
 def test_the_32_bit_sibling_needs_nothing(product: Product, ours: Path) -> None:
-    program = ours / "probe"
-    program.write_bytes(probe("i386"))
-    program.chmod(0o755)
-    (ours / "Dockerfile").write_text('FROM scratch\nCOPY probe /\nRUN ["/probe"]\n')
-    done = product.run("build", "--platform", "linux/386", ours, code=1)
-    assert "the command exited with code 42" in done.stderr
+    exits(product, ours, "i386", "linux/386")
 
 
 def test_a_program_of_this_machine_runs_in_an_image_for_another(
     product: Product, ours: Path
 ) -> None:
-    (ours / "Dockerfile").write_text(
-        "FROM --platform=$BUILDPLATFORM box AS b\nFROM scratch\nCOPY --from=b / /\nRUN ls /\n"
-    )
-    product.build(ours, "--platform", "linux/s390x")
+    exits(product, ours, os.uname().machine, "linux/mips64le")
 
 
 def test_other_systems_are_refused_by_name(product: Product, ours: Path) -> None:
     (ours / "Dockerfile").write_text('FROM scratch\nCOPY Dockerfile /\nRUN ["/x"]\n')
+    product = elsewhere(product, ours)
     done = product.run("build", "--platform", "windows/amd64", ours, code=1)
     assert "error[build.no-emulator]: commands of the platform `windows/amd64`" in done.stderr
 

@@ -10,6 +10,8 @@ from builder.events import Outcome, VertexDone, VertexFailed, VertexStarted
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from tests.build.workshop import Watch, Workshop
+from tests.support.registry import hostile_registry
+from tests.support.sample_image import sample_image, tar
 
 HOST = str(Platform.host())
 OTHERS = ("linux/s390x", "linux/arm/v7")
@@ -153,3 +155,15 @@ def test_images_without_layers_too(fresh: Workshop, context: Path) -> None:
         if isinstance(each, VertexFailed)
         or (isinstance(each, VertexDone) and each.outcome is Outcome.CANCELLED)
     ]
+
+
+def test_a_base_that_is_there_for_one_platform_alone_is_taken_with_a_warning(
+    fresh: Workshop, context: Path
+) -> None:
+    with hostile_registry() as registry:
+        registry.add("x", "1", sample_image(tar({"found": b"here"}), architecture="s390x"))
+        text = f"FROM {registry.host}/x:1\nCOPY file /\n"
+        result, _ = build(fresh, context, text, platforms=("linux/arm64",))
+    (warning,) = [each for each in result.warnings if each.code == "InvalidBaseImagePlatform"]
+    assert "is for `linux/s390x`, this build for `linux/arm64`" in warning.message
+    assert [each.platform for each in result.platforms] == ["linux/arm64"]

@@ -152,6 +152,8 @@ def test_a_platform_asked_for_must_be_that_of_a_single_image(
     with pytest.raises(RegistryError, match="has no image for linux/amd64"):
         pulled(client, registry, blobs, events)
     assert pulled(client, registry, blobs, events, platform=None).config.architecture == "arm64"
+    only = client.resolve(reference(registry), AMD64, or_the_only_one=True)
+    assert only.config.architecture == "arm64"
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503])

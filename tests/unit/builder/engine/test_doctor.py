@@ -9,11 +9,22 @@ import pytest
 
 from builder.cli.application import main
 from builder.cli.invocation import Invocation
-from builder.engine import doctor
+from builder.engine import doctor, platforms
+from builder.engine.findings import Finding
+from builder.oci.platform import Platform
 from builder.settings import Settings
-from runtime.checkup import Attempt
+from runtime.checkup import Attempt, Tried
+from runtime.emulation import Emulation, How
 from runtime.spec import IsolationName
 
+TRIED = (
+    Tried(Emulation("i386", How.DIRECTLY)),
+    Tried(Emulation("aarch64", How.DIRECTLY, "/nowhere/qemu"), "9.1"),
+    Tried(Emulation("ppc64le", How.DIRECTLY)),
+    Tried(Emulation("riscv64", How.SHOWN, "/nowhere/qemu")),
+    Tried(Emulation("s390x", How.NOT, reason="it is missing", hint="install it")),
+    Tried(Emulation("arm", How.NOT, reason="it is missing", hint="install it")),
+)
 REFUSED = Attempt(ok=False, reason="the kernel refused it", hint="allow it there")
 
 
@@ -29,6 +40,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[IsolationName, Attempt]:
         doctor, "try_limits", lambda _: {"memory": Attempt(ok=False, reason="they are root's")}
     )
     monkeypatch.setattr(doctor, "try_behind", lambda *_: Attempt(ok=True))
+    monkeypatch.setattr(platforms, "try_machines", lambda *_: TRIED)
     return allowed
 
 
@@ -38,7 +50,7 @@ def examine(tmp_path: Path, isolation: IsolationName = IsolationName.AUTO) -> do
     )
 
 
-def finding(report: doctor.Report, name: str) -> doctor.Finding:
+def finding(report: doctor.Report, name: str) -> Finding:
     [found] = [each for each in report.findings if each.name == name]
     return found
 
@@ -150,3 +162,20 @@ def test_a_store_that_cannot_be_stacked_says_what_that_costs(
     assert "copied" in states.cost
     chroot = finding(examine(tmp_path, IsolationName.CHROOT), "stacked states")
     assert chroot.reason == "behind `chroot` nothing is mounted"
+
+
+def test_platforms_say_how_they_run_and_those_that_lack_the_same_say_it_once(
+    host: dict[IsolationName, Attempt], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Platform, "host", classmethod(lambda cls: cls("linux", "amd64")))
+    host[IsolationName.ROOTLESS] = Attempt(ok=True)
+    report = examine(tmp_path)
+    said = {each.name: each.reason for each in report.findings if each.group == "platforms"}
+    assert said == {
+        "linux/386": "natively",
+        "linux/arm64": "by `/nowhere/qemu` 9.1, which is registered with the kernel",
+        "linux/ppc64le": "by an emulator that the machine around has registered",
+        "linux/riscv64": "by `/nowhere/qemu`, which steps are shown, as it is registered without the flag F",
+        "linux/s390x, linux/arm/v7": "it is missing",
+    }
+    assert finding(report, "linux/s390x, linux/arm/v7").change == "install it"
