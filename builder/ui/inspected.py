@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from builder.ui.template import NilList, NilMap, NilPointer, Record, StringMap
+from builder.ui.template import Duration, NilList, NilMap, NilPointer, Record, StringMap
 
 _TEXTS = [
     "Parent",
@@ -21,6 +21,11 @@ _TEXTS = [
     "OsVersion",
 ]
 _CONFIG_TEXTS = ("User", "WorkingDir", "StopSignal")
+_CONFIG_ORDER = (
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels", "StopSignal", "ArgsEscaped",
+    "Healthcheck", "OnBuild", "Shell",
+)  # fmt: skip
+_SPANS = ("Interval", "Timeout", "StartPeriod", "StartInterval")
 _CONFIG_LISTS = ("Env", "Entrypoint", "Cmd", "OnBuild", "Shell")
 
 
@@ -51,22 +56,29 @@ def _config(found: object) -> object:
     members: dict[str, object] = {
         **{name: found.get(name) or "" for name in _CONFIG_TEXTS},
         **{name: _list(found.get(name)) for name in _CONFIG_LISTS},
-        "ExposedPorts": _map(found.get("ExposedPorts")),
-        "Volumes": _map(found.get("Volumes")),
+        "ExposedPorts": _set(found.get("ExposedPorts")),
+        "Volumes": _set(found.get("Volumes")),
         "Labels": StringMap(labels) if isinstance(labels, Mapping) else NilMap(),
         "Healthcheck": _healthcheck(found.get("Healthcheck")),
         "ArgsEscaped": bool(found.get("ArgsEscaped")),
     }
-    return Record("*v1.DockerOCIImageConfig", members, found)
+    ordered = {name: found[name] for name in _CONFIG_ORDER if name in found}
+    if "Healthcheck" in ordered:
+        ordered["Healthcheck"] = members["Healthcheck"]
+    return Record("*v1.DockerOCIImageConfig", members, ordered)
 
 
 def _healthcheck(found: object) -> object:
     if not isinstance(found, Mapping):
         return NilPointer("*v1.HealthcheckConfig")
-    members: dict[str, object] = {"Test": _list(found.get("Test"))}
-    for name in ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"):
-        members[name] = found.get(name, 0)
-    return Record("*v1.HealthcheckConfig", members, found)
+    members: dict[str, object] = {
+        "Test": _list(found.get("Test")),
+        **{name: Duration(found.get(name, 0)) for name in _SPANS},
+        "Retries": found.get("Retries", 0),
+    }
+    return Record(
+        "*v1.HealthcheckConfig", members, {name: found[name] for name in members if name in found}
+    )
 
 
 def _descriptor(found: object) -> object:
@@ -84,5 +96,8 @@ def _list(found: object) -> object:
     return found if isinstance(found, (list, tuple)) else NilList()
 
 
-def _map(found: object) -> object:
-    return found if isinstance(found, Mapping) else NilMap()
+def _set(found: object) -> object:
+    """Return a set as Go has it: a map to structures without members."""
+    if not isinstance(found, Mapping):
+        return NilMap()
+    return {name: Record("struct {}", {}) for name in found}

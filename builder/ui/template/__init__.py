@@ -17,9 +17,18 @@ from builder.ui.template.errors import TemplateError
 from builder.ui.template.evaluate import Evaluation
 from builder.ui.template.nodes import Node
 from builder.ui.template.parse import parse
-from builder.ui.template.shown import NilList, NilMap, NilPointer, Record, StringMap, to_json
+from builder.ui.template.shown import (
+    Duration,
+    NilList,
+    NilMap,
+    NilPointer,
+    Record,
+    StringMap,
+    to_json,
+)
 
 __all__ = [
+    "Duration",
     "NilList",
     "NilMap",
     "NilPointer",

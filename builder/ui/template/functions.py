@@ -12,6 +12,7 @@ from typing import NamedTuple
 from builder.ui.template.errors import Unevaluable
 from builder.ui.template.shown import (
     NO_VALUE,
+    Duration,
     NilPointer,
     is_of_strings,
     is_true,
@@ -143,7 +144,7 @@ def _slice(value: object, *indexes: object) -> object:
     return _text(part) if isinstance(part, bytes) else list(part)
 
 
-_KINDS = {bool: "bool", int: "int", float: "float64", str: "string"}
+_KINDS = {bool: "bool", int: "int", Duration: "int", float: "float64", str: "string"}
 
 
 def _kind(value: object) -> str | None:

@@ -48,6 +48,10 @@ class NilPointer:
         self.kind = kind
 
 
+class Duration(int):
+    """A span of time in nanoseconds, printed as `1m30s`."""
+
+
 class StringMap(dict[str, str]):
     """A map of strings, in which what is missing is the empty string, even if it has nothing."""
 
@@ -68,6 +72,10 @@ def shown(value: object) -> str:
         return _NIL
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Duration):
+        from builder.dockerfile.durations import show
+
+        return show(value)
     if isinstance(value, float):
         return shown_float(value)
     if isinstance(value, (list, tuple)):
@@ -106,7 +114,7 @@ def type_name(value: object) -> str:
             if value and all(isinstance(each, str) for each in value)
             else "[]interface {}"
         )
-    names = {str: "string", bool: "bool", int: "int", float: "float64"}
+    names = {str: "string", bool: "bool", int: "int", float: "float64", Duration: "time.Duration"}
     return names.get(type(value), _NIL)
 
 
@@ -158,6 +166,8 @@ def _plain(value: object) -> object:
         return _plain(document)
     if isinstance(value, (NilPointer, NilMap, NilList)):
         return None
+    if isinstance(value, Duration):
+        return int(value)
     if isinstance(value, Mapping):
         return {key: _plain(value[key]) for key in sorted(value)}
     if isinstance(value, (list, tuple)):

@@ -315,7 +315,13 @@ INSPECTED = {
     "Id": ID,
     "RepoTags": ["a:1"],
     "Size": 5,
-    "Config": {"Labels": {"k": "v"}, "Cmd": ["sh"], "StopSignal": "SIGTERM"},
+    "Config": {
+        "Cmd": ["sh"],
+        "ExposedPorts": {"80/tcp": {}},
+        "Healthcheck": {"Interval": 5_000_000_000, "Test": ["CMD", "t"]},
+        "Labels": {"k": "v"},
+        "StopSignal": "SIGTERM",
+    },
     "RootFS": {"Type": "layers", "Layers": [DIGEST]},
 }
 
@@ -326,11 +332,14 @@ INSPECTED = {
         ("{{.Id}}", ID),
         ("{{.ID}} {{.Size}}", f"{ID} 5"),
         ("{{.Config.Labels.k}}|{{index .Config.Labels \"none\"}}|{{.Config.Labels.none}}", "v||<no value>"),
-        ("{{.Config.Env}} {{json .Config.Env}} {{.Config.Healthcheck}}", "[] null <nil>"),
+        ("{{.Config.Env}} {{json .Config.Env}}", "[] null"),
+        ("{{.Config.Healthcheck.Interval}} {{json .Config.Healthcheck}}", '5s {"Test":["CMD","t"],"Interval":5000000000}'),
+        ("{{.Config.ExposedPorts}} {{json .Config.ExposedPorts}}", 'map[80/tcp:{}] {"80/tcp":{}}'),
+        ("{{.Descriptor}} {{.Metadata}}", "<nil> {}"),
         ("{{json .Config.Volumes}} {{.Config.Volumes}} {{.Config.User}}", "null map[] "),
         ("{{range .RootFS.Layers}}{{.}};{{end}}", f"{DIGEST};"),
         ("{{if .Variant}}x{{else}}none{{end}}", "none"),
-        ("{{json .Config}}", '{"Labels":{"k":"v"},"Cmd":["sh"],"StopSignal":"SIGTERM"}'),
+        ("{{json .Config.Labels}}", '{"k":"v"}'),
         ("json", json.dumps([INSPECTED], separators=(",", ":"))),
     ],
 )  # fmt: skip

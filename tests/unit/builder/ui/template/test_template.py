@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.ui.template import NilPointer, Record, Template, TemplateError, to_json
+from builder.ui.template import Duration, NilPointer, Record, Template, TemplateError, to_json
 
 VALUE = {
     "A": "x é<&>",
@@ -139,6 +139,23 @@ def test_a_record_knows_its_members() -> None:
     )
     assert mistake("{{.Id}}", record).endswith("can't evaluate field Id in type image.Row")
     assert mistake("{{.Labels.X}}", record).endswith("nil pointer evaluating *Labels.X")
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "expected"),
+    [
+        (0, "0s"),
+        (5_000_000_000, "5s"),
+        (90_500_000_000, "1m30.5s"),
+        (3_600_000_000_000, "1h0m0s"),
+        (1_500_000, "1.5ms"),
+        (1_050, "1.05µs"),
+        (-7, "-7ns"),
+    ],
+)
+def test_spans_of_time_are_printed_as_go_prints_them(nanoseconds: int, expected: str) -> None:
+    assert made("{{.D}}", {"D": Duration(nanoseconds)}) == expected
+    assert made("{{eq .D 7}} {{json .D}}", {"D": Duration(7)}) == "true 7"
 
 
 def test_a_strict_run_wants_every_member_of_a_map() -> None:
