@@ -77,10 +77,13 @@ def _registry_lines(found: Examined, palette: Palette) -> list[str]:
     lines += [f"  read  {neutral(each)}" for each in found.files] or [
         "  no file says anything of it"
     ]
+    lines += [f"  closed to us  {neutral(each)}" for each in found.closed]
     for number, place in enumerate(found.places, 1):
         kind = "mirror" if place.is_mirror else "registry"
         lines += ["", palette.paint(palette.strong, f"{number}. {kind} {neutral(place.address)}")]
         known = [f"and by {each}" for each in place.authorities]
+        if place.proxy:
+            known.append(f"through the proxy {place.proxy}")
         if place.certificate:
             known.append(f"showing {place.certificate}")
         who = f"as {place.user}, from {place.credential}" if place.user else "as nobody"

@@ -8,6 +8,7 @@ from builder.engine.accounts import Account, never
 from builder.engine.lookup import Lookup
 from builder.errors import ImageError, LapstrakeError, RegistryError
 from builder.oci.reference import Reference
+from builder.registry.address import redact
 from builder.registry.endpoint import Endpoint, Need
 from builder.registry.session import Session
 from builder.settings import Settings
@@ -26,6 +27,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     is_mirror: bool
     why: str
     encryption: str
+    proxy: str
     authorities: tuple[str, ...]
     certificate: str
     user: str
@@ -38,10 +40,11 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it; `files` were read. Without places, `problem` says why there are none."""
+    """All of it; `files` were read, `closed` are not for us. Without places, `problem` says why there are none."""
 
     name: str
     files: tuple[str, ...]
+    closed: tuple[str, ...]
     places: tuple[Place, ...] = ()
     problem: str = ""
     notes: tuple[str, ...] = ()
@@ -69,11 +72,13 @@ def examine(settings: Settings, text: str) -> Examined:
         return Examined(
             name=name,
             files=_files(lookup),
+            closed=lookup.configuration.closed,
             problem=error.message,
             notes=error.notes,
             change=error.hint or "",
         )
-    return Examined(name=name, files=_files(lookup), places=places)
+    closed = lookup.configuration.closed
+    return Examined(name=name, files=_files(lookup), closed=closed, places=places)
 
 
 def _files(lookup: Lookup) -> tuple[str, ...]:
@@ -101,11 +106,13 @@ def _place(lookup: Lookup, session: Session, endpoint: Endpoint, *, has_path: bo
     user = "" if credential is None else credential.username or "a token"
     scheme, answer, trouble = _contacted(session, endpoint, has_path=has_path)
     shown = f"{scheme or endpoint.scheme or 'https'}://{endpoint.authority}{endpoint.base}/"
+    proxy = lookup.transport().proxy_for(shown)
     return Place(
         address=shown + repository,
         is_mirror=endpoint.is_mirror,
         why=endpoint.why,
         encryption=_encryption(scheme or endpoint.scheme, endpoint),
+        proxy="" if proxy is None else redact(proxy),
         authorities=trust.authorities,
         certificate="" if trust.client is None else trust.client[0],
         user=user,

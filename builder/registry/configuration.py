@@ -51,11 +51,18 @@ class Configuration:
         self._hosts: dict[str, HostsToml | None] = {}
         self._trusts: dict[str, Trust] = {}
         self._files = Files()
+        # Engines run as root, and may keep their files to themselves.
+        self._engines = Files(others=places.system)
 
     @property
     def read(self) -> tuple[str, ...]:
         """The files that were read, in that order."""
-        return tuple(self._files.read)
+        return (*self._files.read, *self._engines.read)
+
+    @property
+    def closed(self) -> tuple[str, ...]:
+        """Files and directories of engines that we may not read."""
+        return tuple(self._engines.closed)
 
     def endpoints(self, reference: Reference, need: Need, /) -> tuple[Endpoint, ...]:
         """Return where a reference can be reached for a need, in order, with all that is configured of each place.
@@ -96,7 +103,7 @@ class Configuration:
             if self._daemon is None:
                 places = self._places
                 paths = (f"{places.user}/docker/daemon.json", f"{places.system}/docker/daemon.json")
-                found = self._files.first(paths)
+                found = self._engines.first(paths)
                 self._daemon = DaemonJson() if found is None else daemon_json.parse(*found)
             return self._daemon
 
@@ -112,7 +119,7 @@ class Configuration:
                     for name in _directories_of(registry)
                 ]
                 files = [f"{each}/hosts.toml" for each in directories]
-                found = self._files.first((*files, f"{containerd}/{_DEFAULT}/hosts.toml"))
+                found = self._engines.first((*files, f"{containerd}/{_DEFAULT}/hosts.toml"))
                 self._hosts[registry] = (
                     None if found is None else hosts_toml.parse(*found, registry)
                 )
@@ -174,7 +181,7 @@ class Configuration:
 
     def _certificates(self, directory: str) -> Trust:
         """Return what lies in the directory of a host: `*.crt` are authorities, `*.cert` and `*.key` are ours."""
-        names = self._files.names(directory)
+        names = self._engines.names(directory)
         authorities = tuple([f"{directory}/{each}" for each in names if each.endswith(".crt")])
         client: tuple[str, str] | None = None
         for name in names:
@@ -188,7 +195,7 @@ class Configuration:
                         hint="add the key; an authority's certificate ends in `.crt`",
                     )
                 client = client or (f"{directory}/{name}", f"{directory}/{key}")
-        self._files.read.update(dict.fromkeys((*authorities, *(client or ()))))
+        self._engines.read.update(dict.fromkeys((*authorities, *(client or ()))))
         return Trust(authorities=authorities, client=client)
 
     def _conf_files(self) -> list[tuple[str, str]]:

@@ -12,10 +12,15 @@ LARGEST = 4 * 1024 * 1024
 
 
 class Files:
-    """Reads files that need not be there."""
+    """Reads files that need not be there; those of `others` may also be closed to us.
 
-    def __init__(self) -> None:
+    `read` are the paths that were read, `closed` those that were not, though they are there.
+    """
+
+    def __init__(self, others: str = "") -> None:
         self.read: dict[str, None] = {}
+        self.closed: dict[str, None] = {}
+        self._others = others
 
     def content(self, path: str) -> bytes | None:
         """Return the bytes of a file, None if there is none.
@@ -30,6 +35,8 @@ class Files:
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
+            if self._is_closed(path, error):
+                return None
             raise unreadable(path, error.strerror or "") from error
         if len(raw) > LARGEST:
             raise unreadable(path, f"it is larger than {LARGEST} bytes")
@@ -67,7 +74,17 @@ class Files:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
+            if self._is_closed(directory, error):
+                return []
             raise unreadable(directory, error.strerror or "") from error
+
+    def _is_closed(self, path: str, error: OSError) -> bool:
+        """Tell whether somebody else's file is not meant for us, and remember it."""
+        closed = isinstance(error, PermissionError) and path.startswith(f"{self._others}/")
+        if closed and self._others:
+            self.closed[path] = None
+            return True
+        return False
 
 
 def unreadable(path: str, fact: str) -> RegistryError:

@@ -245,6 +245,10 @@ class HttpTransport:
         # The system's bundle knows the authorities that an administrator added; requests' own does not.
         return next((path for path in _SYSTEM_BUNDLES if Path(path).exists()), None)
 
+    def proxy_for(self, url: str) -> str | None:
+        """Return the proxy through which an address is reached, as the variables have it; None for none."""
+        return next(iter(self._proxies_for(url).values()), None)
+
     def _proxies_for(self, url: str) -> dict[str, str]:
         origin = address.origin_of(url)
         if origin.is_loopback or _bypasses(origin, self._proxies.get("no_proxy", "")):

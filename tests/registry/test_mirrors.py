@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -437,3 +438,26 @@ def test_configuration_is_read_once(
         "builder.registry.files.Files.content", lambda *_: pytest.fail("read again")
     )
     configuration.endpoints(named(registry), Need.PULL)
+
+
+def test_files_of_engines_that_are_closed_to_us_are_passed_over(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.write("etc/docker/daemon.json", "{}")
+    house.write("etc/containers/registries.conf", "")
+    closed = {f"{house.root}/etc/docker/daemon.json"}
+    really = os.open
+
+    def opened(path: str, *more: int) -> int:
+        if path in closed:
+            raise PermissionError(13, "Permission denied", path)
+        return really(path, *more)
+
+    monkeypatch.setattr(os, "open", opened)
+    configuration = house.configuration()
+    assert configuration.endpoints(Reference.parse("alpine"), Need.PULL)
+    assert configuration.closed == tuple(closed)
+    closed.add(f"{house.root}/etc/containers/registries.conf")
+    with pytest.raises(RegistryError, match="cannot read") as caught:
+        house.configuration().endpoints(Reference.parse("alpine"), Need.PULL)
+    assert caught.value.code == "registry.config"
