@@ -43,6 +43,7 @@ def command(
             with invocation.progress("quiet" if quiet else None, title="Pulling") as events:
                 result = engine.pull(each, wanted, events)
             if not quiet:
+                invocation.tell_all(events.warnings)
                 shown = Reference.parse(each).familiar()
                 invocation.say(f"Digest: {result.digest}")
                 invocation.say(

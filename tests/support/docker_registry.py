@@ -51,12 +51,13 @@ def docker_registry(
     tls: tuple[Path, Path] | None = None,
     clients: Path | None = None,
     proxy: str | None = None,
+    token: dict[str, object] | None = None,
 ) -> Iterator[str]:
     """Serve a registry that stores in `directory`; yield its `host:port`.
 
     With `htpasswd`, a file of bcrypt lines, it asks for basic authentication. With `tls`, a certificate and its key,
     it speaks TLS, with `clients` only to those whose certificate that authority has signed. With `proxy`, the address
-    of another registry, it is a mirror that fetches what it lacks from there.
+    of another registry, it is a mirror that fetches what it lacks from there. `token` are the settings of a token service.
     """
     directory.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -75,6 +76,8 @@ def docker_registry(
         config["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
         if clients is not None:
             config["http"]["tls"]["clientcas"] = [str(clients)]
+    if token is not None:
+        config["auth"] = {"token": token}
     if proxy is not None:
         config["proxy"] = {"remoteurl": proxy}
     path = directory / "config.yml"
