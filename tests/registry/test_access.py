@@ -403,14 +403,7 @@ def test_an_upload_location_on_another_host_learns_nothing(
 ) -> None:
     registry.auth = "basic"
     with hostile_registry() as thief:
-
-        def act(handler: faults.Handler) -> bool:
-            if handler.headers.get("Authorization") is None:
-                return False
-            handler.answer(202, Location=f"http://{thief.host}/v2/x/blobs/uploads/1?_state=a%2Fb")
-            return True
-
-        registry.fault("POST", "/uploads/", act, times=-1)
+        registry.fault("POST", "/uploads/", faults.upload_at(thief), times=-1)
         image = sample_image()
         client = make_client(Keyring({registry.host: ADA}))
         push(client, reference(registry), image.manifest, outgoing(image), events)

@@ -215,16 +215,7 @@ def test_credentials_do_not_follow_an_upload_location_to_another_host(
     keyring = Keyring({registry.host: Credential(username="ada", password="pa:ss")})
     image = sample_image()
     with hostile_registry() as elsewhere:
-
-        def act(handler: faults.Handler) -> bool:
-            session = f"s{len(elsewhere.uploads)}"
-            elsewhere.uploads[session] = b""
-            handler.answer(
-                202, Location=f"http://{elsewhere.host}/v2/x/blobs/uploads/{session}?_state=a%2Fb"
-            )
-            return True
-
-        registry.fault("POST", "/uploads/", act, times=-1)
+        registry.fault("POST", "/uploads/", faults.upload_at(elsewhere), times=-1)
         pushed(make_client(keyring), registry, image, events)
         assert elsewhere.count("PUT", "/uploads/") == 2
         assert all(seen.authorization is None for seen in elsewhere.requests)

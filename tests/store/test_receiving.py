@@ -42,20 +42,19 @@ def blobs(tmp_path: Path) -> BlobStore:
 
 
 class Server:
-    """Gives the data from an offset on, as often as it is asked, and remembers that; breaks where told."""
+    """Gives the data from an offset on, as often as it is asked, and remembers that; not before `after`."""
 
-    def __init__(self, data: bytes = DATA, *, breaks: int | None = None) -> None:
+    def __init__(self, data: bytes = DATA, *, after: threading.Event | None = None) -> None:
         self.data = data
-        self.breaks = breaks
+        self.after = after
         self.asked: list[int] = []
 
     def __call__(self, offset: int) -> Iterator[bytes]:
         self.asked.append(offset)
-        end = len(self.data) if self.breaks is None else self.breaks
-        for at in range(offset, end, 65_536):
-            yield self.data[at : min(at + 65_536, end)]
-        if self.breaks is not None:
-            raise ConnectionResetError
+        if self.after is not None:
+            assert self.after.wait(20)
+        for at in range(offset, len(self.data), 65_536):
+            yield self.data[at : at + 65_536]
 
 
 def received(
@@ -252,6 +251,7 @@ class Reader:
         self.arrival = arrival
         self.believed: list[bool] = []
         self.data = b""
+        self.began = threading.Event()
         self._threads = [
             threading.Thread(target=self._feed),
             threading.Thread(target=self._collect),
@@ -260,7 +260,9 @@ class Reader:
             thread.start()
 
     def _feed(self) -> None:
-        if self.arrival.wait():
+        coming = self.arrival.wait()
+        self.began.set()
+        if coming:
             self.believed.append(self.arrival.feed(self._write))
         os.close(self._write)
 
@@ -277,7 +279,7 @@ class Reader:
 def test_who_reads_along_gets_all_and_is_told_that_it_is_right(blobs: BlobStore) -> None:
     arrival = Arrival()
     reader = Reader(arrival)
-    received(blobs, Server(), arrival=arrival)
+    received(blobs, Server(after=reader.began), arrival=arrival)
     arrival.end(believed=True)
     reader.join()
     assert reader.data == DATA
@@ -288,7 +290,7 @@ def test_who_reads_along_is_told_that_it_was_wrong(blobs: BlobStore) -> None:
     arrival = Arrival()
     reader = Reader(arrival)
     with pytest.raises(StoreError):
-        received(blobs, Server(b"?" * len(DATA)), arrival=arrival)
+        received(blobs, Server(b"?" * len(DATA), after=reader.began), arrival=arrival)
     arrival.end(believed=False)
     reader.join()
     assert reader.believed == [False]
@@ -299,7 +301,7 @@ def test_who_reads_along_also_reads_what_came_earlier(blobs: BlobStore, tmp_path
     part(tmp_path).write_bytes(DATA[:100_000])
     arrival = Arrival()
     reader = Reader(arrival)
-    received(blobs, Server(), arrival=arrival)
+    received(blobs, Server(after=reader.began), arrival=arrival)
     arrival.end(believed=True)
     reader.join()
     assert reader.data == DATA

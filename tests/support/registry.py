@@ -448,6 +448,21 @@ def redirect(url: str, code: int = 307) -> Callable[[Handler], bool]:
     return act
 
 
+def upload_at(other: Registry) -> Callable[[Handler], bool]:
+    """Return a fault: have a blob sent to another registry; whoever has not said who he is gets asked first."""
+
+    def act(handler: Handler) -> bool:
+        if handler.registry.auth is not None and handler.headers.get("Authorization") is None:
+            return False
+        session = f"stray-{len(other.requests)}-{len(other.uploads)}"
+        other.uploads[session] = b""
+        where = f"http://{other.host}/v2/x/blobs/uploads/{session}?_state=a%2Fb"
+        handler.answer(202, Location=where)
+        return True
+
+    return act
+
+
 def endless(handler: Handler) -> bool:
     """Answer with a body that does not end, until the client leaves."""
     handler.send_response(200)
