@@ -14,6 +14,9 @@ from builder.errors import UsageError
 from builder.ui.size import size
 from builder.ui.style import is_terminal
 
+_CACHE = frozenset(Kind) - {Kind.BUILDS}
+"""What `builder prune` removes: logs of builds are no cache."""
+
 
 @click.command(
     "prune",
@@ -86,14 +89,14 @@ def _of_group(pruning: Pruning) -> Pruning:
         case "image":
             return msgspec.structs.replace(pruning, images_only=True)
         case "builder" if pruning.kinds is None:
-            return msgspec.structs.replace(pruning, kinds=frozenset(Kind))
+            return msgspec.structs.replace(pruning, kinds=_CACHE)
         case _:
             return pruning
 
 
 def _described(pruning: Pruning) -> str:
     """Say what will be removed."""
-    if pruning.kinds == frozenset(Kind):
+    if pruning.kinds == _CACHE:
         what = "all cache that nothing uses now"
     elif pruning.kinds is not None:
         what = f"cache of type {', '.join(sorted(kind.value for kind in pruning.kinds))}"

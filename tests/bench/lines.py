@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import caching, ignoring, language, sharing, steps, upkeep
+from tests.bench import caching, ignoring, language, listing, sharing, steps, upkeep
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -82,6 +82,7 @@ NAMES = (
     "full",
     "explain",
     "prune",
+    "images",
 )
 TIMED = Path(__file__).with_name("timed.py")
 
@@ -138,6 +139,7 @@ class Bench:
             "full": lambda: caching.full_store(self, Line),
             "explain": lambda: caching.explained(self, Line),
             "prune": lambda: upkeep.pruned(self, Line),
+            "images": lambda: listing.listed(self, Line),
         }
         for name in NAMES:
             if name in names:
