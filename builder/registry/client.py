@@ -5,20 +5,19 @@ Source: OCI distribution-spec, "Pull", "Push", "Content Discovery".
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.errors import ReferenceInvalid, RegistryError
+from builder.errors import RegistryError
 from builder.oci import mediatypes
 from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.digest import Digest
 from builder.oci.manifest import Index, Manifest, parse_manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.registry import address
+from builder.registry import address, answers
 from builder.registry.auth import Credential
 from builder.registry.endpoint import Endpoint, Need, host_alone
 from builder.registry.exchange import Request, Response, Transport, Upload
@@ -91,7 +90,7 @@ class RegistryClient:
                 raise broken(
                     reference, f"the manifest has {len(raw)} bytes instead of {expected.size}"
                 )
-            _check_digest(reference, raw, digest, promised)
+            answers.check_digest(reference, raw, digest, promised)
             return parse_manifest(raw, expected.media_type if expected else content_type)
 
         return self._ways.attempt(reference, Need.PULL if digest else Need.RESOLVE, fetch)
@@ -107,7 +106,7 @@ class RegistryClient:
             with self._at(endpoint, "HEAD", reference, path, headers=_ACCEPT) as response:
                 if response.status == 404 and endpoint.is_mirror:
                     raise self._refuse(response, reference, Deed.PULL, endpoint)
-                return _described(reference, response) if response.status == 200 else None
+                return answers.described(reference, response) if response.status == 200 else None
 
         need = Need.PULL if reference.digest else Need.RESOLVE
         # Without the headers, or with a refusal that does not say why: the body knows.
@@ -150,11 +149,11 @@ class RegistryClient:
             with self._request("GET", reference, path, endpoint=endpoint) as response:
                 if response.status != 200:
                     raise self._refuse(response, reference, Deed.PULL, endpoint)
-                tags += _tags(reference, response.read(MAX_DOCUMENT))
-                following = _next_page(response.header("link"))
+                tags += answers.tags(reference, response.read(MAX_DOCUMENT))
+                following = answers.next_page(response.header("link"))
             if following is None:
                 return tuple(tags)
-            path = _absolute(response.url, following)
+            path = answers.absolute(response.url, following)
         raise broken(reference, "its list of tags does not end")
 
     def list_repositories(self, registry: str) -> tuple[str, ...]:
@@ -170,11 +169,11 @@ class RegistryClient:
             with response:
                 if response.status != 200:
                     raise _untold(registry, response.status)
-                names += _names(anything, response.read(MAX_DOCUMENT))
-                following = _next_page(response.header("link"))
+                names += answers.repositories(anything, response.read(MAX_DOCUMENT))
+                following = answers.next_page(response.header("link"))
             if following is None:
                 return tuple(names)
-            path = _absolute(response.url, following)
+            path = answers.absolute(response.url, following)
         raise broken(anything, "its list of repositories does not end")
 
     def delete_manifest(self, reference: Reference) -> None:
@@ -214,7 +213,7 @@ class RegistryClient:
         endpoint, response = self._ways.attempt(reference, Need.PULL, begin)
         self._ways.comes_from(descriptor.digest, endpoint)
         try:
-            yield from _from_offset(reference, descriptor, response, offset)
+            yield from answers.from_offset(reference, descriptor, response, offset)
         except RegistryError:
             self._ways.stumbled(endpoint)
             raise
@@ -239,7 +238,7 @@ class RegistryClient:
                     reference,
                     f"`{descriptor.digest}` has {len(raw)} bytes instead of {descriptor.size}",
                 )
-            _check_digest(reference, raw, descriptor.digest, None)
+            answers.check_digest(reference, raw, descriptor.digest, None)
             return raw
 
         return self._ways.attempt(reference, Need.PULL, fetch)
@@ -421,14 +420,6 @@ class RegistryClient:
         )
 
 
-class _TagsWire(msgspec.Struct):
-    tags: list[str] | None = None
-
-
-class _CatalogWire(msgspec.Struct):
-    repositories: list[str] | None = None
-
-
 def _untold(registry: str, status: int) -> RegistryError:
     denied = status in (401, 403)
     return RegistryError(
@@ -440,98 +431,5 @@ def _untold(registry: str, status: int) -> RegistryError:
     )
 
 
-def _names(reference: Reference, raw: bytes) -> list[str]:
-    try:
-        names = msgspec.json.decode(raw, type=_CatalogWire).repositories or []
-    except (ValueError, RecursionError):
-        raise broken(reference, "its list of repositories is malformed") from None
-    return [name for name in names if name.isprintable() and len(name) <= 255]
-
-
-def _absolute(url: str, location: str) -> str:
-    from urllib.parse import urljoin
-
-    return urljoin(url, location)
-
-
 def _base(endpoint: Endpoint) -> str:
     return f"{endpoint.base}/{endpoint.repository}/"
-
-
-def _described(reference: Reference, response: Response) -> Descriptor | None:
-    """Return what the headers of an answer say; None where they do not say it."""
-    digest = response.header("docker-content-digest")
-    length = response.header("content-length") or ""
-    if digest is None or not (length.isascii() and length.isdecimal()):
-        return None
-    return Descriptor(
-        media_type=mediatypes.without_parameters(response.header("content-type") or ""),
-        digest=_digest(reference, digest),
-        size=int(length[:19]),
-    )
-
-
-def _from_offset(
-    reference: Reference, descriptor: Descriptor, response: Response, offset: int
-) -> Iterator[bytes]:
-    """Yield a blob's bytes from `offset` on, wherever the answer begins.
-
-    Raises: RegistryError: temporary, it ended early.
-    """
-    with response:
-        # A server without ranges begins anew: what is known already is passed over.
-        position = 0
-        if response.status == 206:
-            position = _range_start(reference, response.header("content-range"), offset)
-        for chunk in response.chunks():
-            fresh = chunk[max(0, offset - position) :]
-            position += len(chunk)
-            if fresh:
-                yield fresh
-    if position < descriptor.size:
-        raise RegistryError(
-            f"the connection to {reference.registry} ended early",
-            temporary=True,
-            notes=(f"{position} of {descriptor.size} bytes of `{descriptor.digest}` came",),
-        )
-
-
-def _check_digest(
-    reference: Reference, raw: bytes, expected: Digest | None, promised: str | None
-) -> None:
-    wanted = expected
-    if wanted is None and promised is not None:
-        wanted = _digest(reference, promised)
-    if wanted is not None and hashlib.new(wanted.algorithm, raw).hexdigest() != wanted.hex:
-        raise broken(reference, f"what came does not have the digest `{wanted}`")
-
-
-def _digest(reference: Reference, text: str) -> Digest:
-    try:
-        return Digest(text)
-    except ReferenceInvalid as error:
-        raise broken(reference, error.message) from None
-
-
-def _range_start(reference: Reference, content_range: str | None, offset: int) -> int:
-    """Return where a partial answer begins; it may begin earlier than asked, never later."""
-    start = (content_range or "").removeprefix("bytes ").partition("-")[0].strip()
-    if not (start.isascii() and start.isdecimal()) or len(start) > 19 or int(start) > offset:
-        raise broken(reference, f"asked for bytes from {offset} on, it answers otherwise")
-    return int(start)
-
-
-def _tags(reference: Reference, raw: bytes) -> list[str]:
-    try:
-        tags = msgspec.json.decode(raw, type=_TagsWire).tags or []
-    except (ValueError, RecursionError):
-        raise broken(reference, "its list of tags is malformed") from None
-    return [tag for tag in tags if tag.isprintable() and len(tag) <= 128]
-
-
-def _next_page(link: str | None) -> str | None:
-    """Return the target of a `Link: <…>; rel="next"` header."""
-    if link is None or "next" not in link:
-        return None
-    target = link.partition("<")[2].partition(">")[0]
-    return target or None
