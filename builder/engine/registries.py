@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from builder.events import (
     VertexStarted,
     Warned,
 )
+from builder.oci.digest import Digest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.settings import Settings
@@ -29,6 +30,7 @@ from builder.store.root import Store
 if TYPE_CHECKING:
     from builder.engine.lookup import Lookup
     from builder.oci.closure import Closure
+    from builder.oci.descriptor import Descriptor
     from builder.registry.client import RegistryClient
     from builder.registry.resolve import Resolved
     from builder.registry.transfer import PulledImage
@@ -105,6 +107,7 @@ class Registries:
             raise
         for remark in (*self._looked_up().remarks(), *self.client().remarks()):
             events.emit(Warned(diagnostic=remark))
+        self._at_home(reference, (pulled.manifest.config, *pulled.manifest.layers))
         digest = str(pulled.descriptor.digest)
         if pulled.index is None:
             catalogue.name(reference, image_id, digest)
@@ -180,17 +183,26 @@ class Registries:
                 events,
                 vertex_id,
                 tags=tuple(tags),
+                mount_from=partial(self._other_home, reference),
                 cancelled=self._cancelled,
             )
         except LapstrakeError as error:
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
+        self._at_home(reference, closure.blobs())
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
         for each in () if by_digest else references:
             Catalogue(self._store).pushed(each, str(sent.digest))
         return PushResult(
             reference=references[0].canonical(), digest=str(sent.digest), size=sent.size
         )
+
+    def _at_home(self, reference: Reference, blobs: Iterable[Descriptor]) -> None:
+        digests = [each.digest for each in blobs]
+        self._store.homes.remember(digests, reference.registry, reference.repository)
+
+    def _other_home(self, reference: Reference, digest: Digest) -> str | None:
+        return self._store.homes.repository(digest, reference.registry, reference.repository)
 
     def insecure(self, host: str) -> Registries:
         """Return the same with a registry that need not prove who it is, nor encrypt."""

@@ -199,6 +199,7 @@ class _Collection:
             if digest not in known:
                 self._bytes += file_bytes(store.blobs.path(digest))
                 store.blobs.remove(digest)
+        store.homes.forget_others(frozenset(known))
         lists = store.layers.all_entries() | {name.partition(":")[2] for name in self._needs.layers}
         self._unlink(unused(store.root, "entries", lists))
         self._unlink(self._of(Kind.CONTEXTS) | self._of(Kind.TRACES))

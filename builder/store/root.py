@@ -47,6 +47,7 @@ _SWEPT = ("active", "scratch")
 
 if TYPE_CHECKING:
     from builder.store.cache_mounts import CacheMounts, MountExchange
+    from builder.store.homes import Homes
     from builder.store.inflight import InFlight
     from builder.store.limit import Limit
 
@@ -111,6 +112,13 @@ class Store:
             self._sweep()
             self.reserve.keep()
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    @property
+    def homes(self) -> Homes:
+        """Which repositories have its blobs."""
+        from builder.store.homes import Homes
+
+        return Homes(self.db)
 
     @property
     def in_flight(self) -> InFlight:

@@ -6,7 +6,7 @@ Columns and tables are only added, with defaults: a process of the older version
 
 from __future__ import annotations
 
-VERSION = 5
+VERSION = 6
 
 TABLES = """
 CREATE TABLE layers (
@@ -36,6 +36,10 @@ CREATE TABLE platforms (
 CREATE INDEX platforms_by_image ON platforms (image);
 CREATE TABLE origins (
     image TEXT PRIMARY KEY, base TEXT, digest TEXT, statements BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE homes (
+    digest TEXT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT NULL, seen REAL NOT NULL,
+    PRIMARY KEY (digest, registry, repository)
 ) WITHOUT ROWID;
 CREATE TABLE records (
     key TEXT NOT NULL, base TEXT NOT NULL, diff_id TEXT NOT NULL, observations BLOB NOT NULL,
@@ -70,6 +74,12 @@ CREATE TABLE origins (
 """,
     4: """
 ALTER TABLE images ADD COLUMN layers TEXT NOT NULL DEFAULT '';
+""",
+    5: """
+CREATE TABLE homes (
+    digest TEXT NOT NULL, registry TEXT NOT NULL, repository TEXT NOT NULL, seen REAL NOT NULL,
+    PRIMARY KEY (digest, registry, repository)
+) WITHOUT ROWID;
 """,
 }
 """By version: what makes the next one of it."""
