@@ -12,7 +12,7 @@ from builder.cli.verb import Verb, absent, root_option
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.engine.lists import Change
+    from builder.engine.composed import Change
 
 
 @click.group(
@@ -54,7 +54,7 @@ def _change(
     os_features: tuple[str, ...],
     annotation: tuple[str, ...],
 ) -> Change:
-    from builder.engine.lists import Change
+    from builder.engine.composed import Change
 
     pairs = [text.partition("=") for text in annotation]
     for name, equals, _ in pairs:

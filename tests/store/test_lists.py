@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.lists import Change, ManifestLists
+from builder.engine.composed import Change
+from builder.engine.lists import ManifestLists
 from builder.errors import ImageError, LapstrakeError, UsageError
 from builder.events import Discard
 from builder.oci.mediatypes import DOCKER_INDEX, OCI_INDEX, Family
