@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-from builder.engine.catalogue import Catalogue, LocalImage, rfc3339
+import msgspec
+
+from builder.engine.catalogue import Catalogue, rfc3339
 from builder.errors import Cancelled, ImageError, LayerError
 from builder.export.destination import never
 from builder.layer.admission import Admission
@@ -20,7 +22,7 @@ from builder.store.layers import BlobForm, pulled_layer
 from builder.store.root import Store
 
 if TYPE_CHECKING:
-    from builder.export.layout import Named
+    from builder.export.saving import Saved
 
 _PIECE = 1 << 18
 
@@ -35,23 +37,24 @@ def save(
 ) -> None:
     """Write images to one archive that Docker loads, and which is an OCI layout too.
 
-    They are in it under the names by which they are asked for; a repository alone means all its tags. With a
-    `platform` it is the image for that.
+    They are in it under the names by which they are asked for; a repository alone means all its tags. What came from
+    elsewhere goes as it came, with all its platforms and what is claimed of them. With a `platform` it is the image
+    for that.
 
     Raises: ImageError: there is no such image; nothing has been written then. StoreError: a form is missing.
         Cancelled. OSError: of `stream`.
     """
     from builder.export.archive import write_tar
-    from builder.export.layout import docker_parts
+    from builder.export.saving import saved_parts
 
-    images = _named(store, names, platform)
+    saved = _saved(store, names, platform)
 
     def write(data: bytes) -> None:
         if cancelled():
             raise Cancelled
         stream.write(data)
 
-    write_tar(docker_parts(images, store), write)
+    write_tar(saved_parts(saved, store), write)
 
 
 def save_directory(
@@ -68,37 +71,40 @@ def save_directory(
     """
     from builder.export.archive import write_directory
     from builder.export.directory import making
-    from builder.export.layout import docker_parts
+    from builder.export.saving import saved_parts
 
-    images = _named(store, names, platform)
+    saved = _saved(store, names, platform)
     with making(dest) as unfinished:
-        write_directory(docker_parts(images, store), unfinished, dest, cancelled)
+        write_directory(saved_parts(saved, store), unfinished, dest, cancelled)
 
 
-def _named(store: Store, names: tuple[str, ...], platform: Platform | None) -> list[Named]:
-    """Return each image once, with all names by which it is asked for."""
+def _saved(store: Store, names: tuple[str, ...], platform: Platform | None) -> list[Saved]:
+    """Return each set of images once, with all names by which it is asked for."""
+    from builder.engine.outgoing import as_it_came
     from builder.export.layout import Named
+    from builder.export.saving import Saved
 
     catalogue = Catalogue(store)
-    found: dict[str, list[Reference]] = {}
-    images: dict[str, LocalImage] = {}
+    found: dict[tuple[str, ...], Saved] = {}
     for asked in names:
         for text in catalogue.tags(asked) or (asked,):
             image, name = catalogue.meant(text, platform)
-            images[image.id] = image
-            references = found.setdefault(image.id, [])
-            reference = None if name is None else Reference.parse(name.reference)
-            if reference is not None and reference not in references:
-                references.append(reference)
-    return [
-        Named(
-            id=image.id,
-            config=image.config,
-            state=image.state,
-            references=tuple(found[image.id]),
-        )
-        for image in images.values()
-    ]
+            images = [image]
+            if name is not None and platform is None:
+                images = [catalogue.open(each.image) for each in catalogue.platforms(name)]
+            closure = as_it_came(store, images, name if platform is None else None)
+            top = "" if closure is None else str(closure.top.descriptor().digest)
+            key = (top, *(each.id for each in images))
+            saved = found.get(key) or Saved(
+                images=tuple(
+                    [Named(id=each.id, config=each.config, state=each.state) for each in images]
+                ),
+                closure=closure,
+            )
+            references = () if name is None else (Reference.parse(name.reference),)
+            names_of = tuple(dict.fromkeys((*saved.references, *references)))
+            found[key] = msgspec.structs.replace(saved, references=names_of)
+    return list(found.values())
 
 
 def load(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import BinaryIO, assert_never, cast
 
 import msgspec
@@ -181,17 +182,18 @@ def _deliver(
     closure = source.closure
     blobs = sinks.blobs_of(closure, source.holder)
     open_blob = _metered(source, events, cancelled)
+    to_archive = partial(sinks.to_archive, scratch=store.snapshots.scratch(), cancelled=cancelled)
     match request.destination:
         case InRegistry() as end:
             _push(end, request, source, write_to(), events, cancelled)
         case InLayout() as end:
             sinks.to_layout(end, closure, blobs, open_blob, cancelled)
         case InLayoutArchive() as end:
-            sinks.to_archive(end, closure, blobs, open_blob, names=(), cancelled=cancelled)
+            to_archive(end, closure, blobs, open_blob, names=())
         case InDockerArchive() as end:
             own = () if end.reference is None else (end.reference,)
             names = (*own, *request.tags)
-            sinks.to_archive(end, closure, blobs, open_blob, names=names, cancelled=cancelled)
+            to_archive(end, closure, blobs, open_blob, names=names)
         case InDirectory() as end:
             sinks.to_directory(end, closure, blobs, open_blob, cancelled)
         case InStore() as end:

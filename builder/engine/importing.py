@@ -14,6 +14,7 @@ from builder.errors import ImageError
 from builder.oci.closure import Closure, Document, closure_of
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
+from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Index, Manifest
 from builder.oci.mediatypes import CONFIGS, Compression, compression_of
@@ -149,7 +150,8 @@ def check_layers(manifest: Manifest, config: ImageConfig) -> None:
         )
     for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True):
         plain = compression_of(layer.media_type) is Compression.NONE
-        if plain and str(layer.digest) != diff_id:
+        comparable = layer.digest.algorithm == Digest(diff_id).algorithm
+        if plain and comparable and str(layer.digest) != diff_id:
             raise ImageError(
                 "a layer of the image is not the one that its configuration lists",
                 notes=(f"listed: {diff_id}", f"found: {layer.digest}"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from builder.engine.catalogue import Catalogue
+from collections.abc import Sequence
+
+from builder.engine.catalogue import Catalogue, LocalImage
 from builder.export.package import Packed, Wanted, package
 from builder.oci.closure import Closure, closure_of, is_document
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
-from builder.oci.manifest import Index, parse_manifest
+from builder.oci.manifest import Index, Manifest, parse_manifest
 from builder.oci.reference import Reference
 from builder.store.images import StoredName
 from builder.store.root import Store
@@ -36,6 +38,43 @@ def outgoing(
     if wanted is None:
         wanted = Wanted() if name is None else Wanted(names=(Reference.parse(name.reference),))
     return package(images, wanted, store)
+
+
+def as_it_came(
+    store: Store, images: Sequence[LocalImage], name: StoredName | None
+) -> Closure | None:
+    """Return the closure of images that came from elsewhere: the index of their name, or their own manifests.
+
+    None if one of them was built here, or came without compressed layers: there is nothing then that a digest names.
+
+    Raises: StoreError: a document is damaged.
+    """
+    if name is not None and name.digest is not None:
+        whole = _whole_index(store, name.digest)
+        if whole is not None:
+            return whole
+    if not all(_came(store, image) for image in images):
+        return None
+    packed = [Packed(id=each.id, config=each.config, state=each.state) for each in images]
+    return package(packed, Wanted(), store)
+
+
+def _came(store: Store, image: LocalImage) -> bool:
+    stored = store.images.get(image.id)
+    if stored is None or stored.manifest is None:
+        return False
+    digest = Digest(stored.manifest)
+    manifest = parse_manifest(store.blobs.read(digest)) if store.blobs.contains(digest) else None
+    if not isinstance(manifest, Manifest) or len(manifest.layers) != len(image.state.layers):
+        return False
+    pairs = zip(manifest.layers, image.config.diff_ids, strict=True)
+    return all(_is_pulled(store, layer, diff_id) for layer, diff_id in pairs)
+
+
+def _is_pulled(store: Store, layer: Descriptor, diff_id: str) -> bool:
+    here = store.blobs.size(layer.digest) == layer.size
+    forms = store.layers.blobs(diff_id)
+    return here and any(form.pulled and form.digest == layer.digest for form in forms)
 
 
 def _whole_index(store: Store, digest: str) -> Closure | None:

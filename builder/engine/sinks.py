@@ -9,35 +9,42 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from itertools import chain
 from typing import BinaryIO
 
 import msgspec
 
 from builder.engine.ends import InDirectory, InDockerArchive, InLayout, InLayoutArchive
 from builder.engine.holders import Holder, flat_name, read_document
-from builder.errors import ExportError, ImageError
+from builder.engine.importing import check_layers, is_image
+from builder.errors import ExportError, ImageError, LayerError
 from builder.export.archive import Part, write_directory, write_tar
 from builder.export.destination import partial_name, refusing, writer, writing
 from builder.export.directory import making
 from builder.export.existing import INDEX, REF_NAME, locked_index, with_images
-from builder.export.layout import FULL_NAME
+from builder.export.layout import FULL_NAME, blob_name, docker_entry, is_too_new
+from builder.layer.compress import Compression, decompressor
+from builder.layer.read import Limits
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Manifest
-from builder.oci.mediatypes import CONFIGS, compression_of, is_foreign
+from builder.oci.mediatypes import is_foreign
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.parallel import in_parallel
 from builder.registry.transfer import DOWNLOADS
 from builder.store.blobs import LAYOUT, BlobStore
+from builder.store.forms import unique_name
 
 Open = Callable[[Descriptor], AbstractContextManager[BinaryIO]]
 """Opens a blob for reading; what it gives in full has been verified."""
 
 _VERSION = b"Directory Transport Version: 1.1\n"
 _PIECE = 1 << 20
+_NOT_HERE = 1000
+"""The rank of an image for another platform."""
 
 
 def blobs_of(closure: Closure, holder: Holder) -> tuple[Descriptor, ...]:
@@ -103,24 +110,30 @@ def to_archive(
     open_blob: Open,
     *,
     names: tuple[Reference, ...],
+    scratch: str,
     cancelled: Callable[[], bool],
 ) -> None:
     """Write a closure as one tar; for Docker that is a layout with a list of what older ones load besides.
 
+    What these cannot read goes uncompressed, too, by way of the host directory `scratch`.
+
     Raises: ImageError: there is no image in it that Docker could load. ExportError: it cannot be written there.
     """
+    last: list[Part] = []
+    plain: Iterator[Part] = iter(())
     if isinstance(end, InDockerArchive):
-        documents = [
-            Part(name="manifest.json", data=_docker_list(closure, blobs, open_blob, names))
-        ]
+        image = _loadable(closure, blobs, open_blob)
+        entry = docker_entry(image.manifest, image.diff_ids, names)
+        last = [Part(name="manifest.json", data=msgspec.json.encode([entry]))]
+        plain = _plain_parts(image, open_blob, scratch)
         entries = [
             _described(closure, name.tag or name.familiar(), name.canonical()) for name in names
         ] or [_described(closure, None)]
     else:
-        documents = []
         entries = [_described(closure, end.name)]
     index = with_images(None, entries, end.path)
-    parts = _layout_parts(closure, blobs, open_blob, [Part(name=INDEX, data=index), *documents])
+    last = [Part(name=INDEX, data=index), *last, Part(name="oci-layout", data=LAYOUT)]
+    parts = chain(_layout_parts(closure, blobs, open_blob), plain, last)
     with writing(end.path) as fd:
         write_tar(parts, writer(fd, end.path, cancelled))
 
@@ -158,22 +171,16 @@ def _flat_parts(closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open
 
 
 def _layout_parts(
-    closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open, last: list[Part]
+    closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open
 ) -> Iterator[Part]:
     for each in blobs:
-        yield _part(_blob_name(each.digest), each, open_blob)
+        yield _part(blob_name(each.digest), each, open_blob)
     for document in closure.documents:
-        yield Part(name=_blob_name(document.descriptor().digest), data=document.raw)
-    yield from last
-    yield Part(name="oci-layout", data=LAYOUT)
+        yield Part(name=blob_name(document.descriptor().digest), data=document.raw)
 
 
 def _part(name: str, blob: Descriptor, open_blob: Open) -> Part:
     return Part(name=name, open=partial(open_blob, blob), size=blob.size)
-
-
-def _blob_name(digest: Digest) -> str:
-    return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
 def _described(closure: Closure, name: str | None, full: str | None = None) -> Descriptor:
@@ -211,43 +218,63 @@ def _write_index(directory: str, index: bytes, dest: str) -> None:
             os.rmdir(BlobStore(directory).temporary)
 
 
-def _docker_list(
-    closure: Closure,
-    blobs: tuple[Descriptor, ...],
-    open_blob: Open,
-    names: tuple[Reference, ...],
-) -> bytes:
-    """Return the `manifest.json` of an archive for Docker: the host's image, or the first."""
-    here = {each.digest for each in blobs}
-    found: list[tuple[int, Manifest]] = []
-    for manifest in closure.manifests:
-        known = all(compression_of(layer.media_type) is not None for layer in manifest.layers)
-        if manifest.config.media_type not in CONFIGS or not known:
-            continue
+class _Loadable(msgspec.Struct, frozen=True):
+    """An image that Docker can load, with the diff ids of its layers."""
+
+    manifest: Manifest
+    diff_ids: tuple[str, ...]
+
+    def plain_too(self) -> dict[Digest, Descriptor]:
+        """Return by diff id the layers that older Dockers cannot read."""
+        pairs = zip(self.manifest.layers, self.diff_ids, strict=True)
+        return {Digest(diff_id): layer for layer, diff_id in pairs if is_too_new(layer)}
+
+
+def _loadable(closure: Closure, blobs: tuple[Descriptor, ...], open_blob: Open) -> _Loadable:
+    """Return what a Docker without platforms loads of a closure: the host's image, or the first.
+
+    Raises: ImageError: there is none, or it has layers that are not at hand.
+    """
+    found: list[tuple[int, _Loadable]] = []
+    for manifest in filter(is_image, closure.manifests):
         with open_blob(manifest.config) as file:
             config = parse_config(b"".join(iter(lambda: file.read(_PIECE), b"")))
-        if len(config.diff_ids) == len(manifest.layers):
-            platform = Platform.of(config.os, config.architecture, config.variant)
-            rank = platform.rank(Platform.host())
-            found.append((1000 if rank is None else rank, manifest))
+        check_layers(manifest, config)
+        rank = Platform.of(config.os, config.architecture, config.variant).rank(Platform.host())
+        found.append((_NOT_HERE if rank is None else rank, _Loadable(manifest, config.diff_ids)))
     if not found:
         raise ImageError(
             "there is no image in it that Docker could load",
             hint="copy it to `oci:` or `oci-archive:`, which hold anything",
         )
-    manifest = min(found, key=lambda each: each[0])[1]
-    missing = [layer for layer in manifest.layers if layer.digest not in here]
+    chosen = min(found, key=lambda each: each[0])[1]
+    here = {each.digest for each in blobs}
+    missing = [layer for layer in chosen.manifest.layers if layer.digest not in here]
     if missing:
         raise ImageError(
             "the image has layers that are kept elsewhere, which `docker-archive:` cannot hold",
             notes=tuple(str(layer.digest) for layer in missing[:3]),
         )
-    entry = {
-        "Config": _blob_name(manifest.config.digest),
-        "RepoTags": [name.familiar() for name in names] or None,
-        "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
-    }
-    return msgspec.json.encode([entry])
+    return chosen
+
+
+def _plain_parts(image: _Loadable, open_blob: Open, scratch: str) -> Iterator[Part]:
+    """Yield the layers that older Dockers cannot read, uncompressed; each must be taken before the next."""
+    for diff_id, layer in image.plain_too().items():
+        path = f"{scratch}/{unique_name()}.plain"
+        try:
+            with open(path, "xb") as file, open_blob(layer) as blob:
+                plain = decompressor(blob, Compression.ZSTD)
+                left = Limits().size
+                while piece := plain.read(_PIECE):
+                    left -= len(piece)
+                    if left < 0:
+                        raise LayerError(f"the layer `{layer.digest}` is too large")
+                    file.write(piece)
+            yield Part(name=blob_name(diff_id), path=path, digest=diff_id)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
 
 def _pieces(open_one: Callable[[], AbstractContextManager[BinaryIO]]) -> Iterator[bytes]:

@@ -36,9 +36,9 @@ from builder.engine.holders import (
     verified,
 )
 from builder.engine.importing import check_layers
+from builder.engine.outgoing import outgoing
 from builder.engine.tops import Top, archived, document_of, find_top, listed
 from builder.errors import Cancelled, ImageError, RegistryError
-from builder.export.package import Packed, Wanted, package
 from builder.layer.compress import Compression as Codec
 from builder.layer.compress import Compressor
 from builder.oci.closure import Closure, Document, closure_of
@@ -54,7 +54,6 @@ from builder.registry.resolve import resolve
 from builder.registry.transfer import receive
 from builder.store.blobs import BlobStore
 from builder.store.forms import unique_name
-from builder.store.images import StoredName
 from builder.store.root import Store
 
 _NOWHERE = Reference("copied", "image", "latest")
@@ -155,43 +154,10 @@ def store_closure(name: str, choice: Choice, store: Store) -> Closure:
     """
     catalogue = Catalogue(store)
     platform = choice if isinstance(choice, Platform) else None
-    image_id, stored = catalogue.find(name, platform)
-    if stored is not None and platform is None:
-        kept = _kept_index(stored, store)
-        if kept is not None:
-            return kept if choice is Whole.ALL else Closure(documents=(kept.top,))
-        ids: Sequence[str] = [each.image for each in catalogue.platforms(stored)]
-    else:
-        ids = (image_id,)
-    images = [catalogue.open(each) for each in ids]
-    if platform is not None and not images[0].platform.matches(platform):
-        raise ImageError(
-            f"`{name}` has no image for {platform}",
-            code="image.not-found",
-            notes=(f"it has: {images[0].platform}",),
-        )
-    packed = [Packed(id=each.id, config=each.config, state=each.state) for each in images]
-    return package(packed, Wanted(), store)
-
-
-def _kept_index(name: StoredName, store: Store) -> Closure | None:
-    """Return the index that a name came with, if all that it leads to is here."""
-    if name.digest is None or store.blobs.size(Digest(name.digest)) is None:
-        return None
-    top = parse_manifest(store.blobs.read(Digest(name.digest)))
-    if not isinstance(top, Index):
-        return None
-    missing: list[Descriptor] = []
-
-    def read(descriptor: Descriptor) -> bytes | None:
-        if store.blobs.size(descriptor.digest) == descriptor.size:
-            return store.blobs.read(descriptor.digest)
-        missing.append(descriptor)
-        return None
-
-    closure = closure_of(top, read)
-    missing += [each for each in closure.blobs() if store.blobs.size(each.digest) != each.size]
-    return None if missing else closure
+    image, stored = catalogue.meant(name, platform)
+    closure = outgoing(store, image.id, stored if platform is None else None)
+    alone = choice is Whole.INDEX_ONLY and isinstance(closure.top, Index)
+    return Closure(documents=(closure.top,)) if alone else closure
 
 
 def _in_registry(

@@ -21,8 +21,8 @@ from builder.oci.closure import Closure
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
-from builder.oci.manifest import build_index, build_manifest
-from builder.oci.mediatypes import Compression, Family
+from builder.oci.manifest import Manifest, build_manifest
+from builder.oci.mediatypes import Compression, Family, compression_of
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.store.blobs import LAYOUT
@@ -48,7 +48,7 @@ class Named(msgspec.Struct, frozen=True, kw_only=True):
 
 def layout_parts(closure: Closure, index: bytes, store: Store) -> Iterator[Part]:
     """Yield the files of an OCI layout that holds a closure, all of which is in the store."""
-    yield from _closure_parts(closure, store)
+    yield from closure_parts(closure, store)
     yield Part(name=INDEX, data=index)
     yield Part(name="oci-layout", data=LAYOUT)
 
@@ -59,54 +59,64 @@ def packed_parts(
     """Yield the files of an archive for `docker load` whose layers are as the closure of one image has them."""
     (manifest,) = closure.manifests
     entry = {
-        "Config": _blob_name(manifest.config.digest),
+        "Config": blob_name(manifest.config.digest),
         "RepoTags": [name.familiar() for name in names] or None,
-        "Layers": [_blob_name(layer.digest) for layer in manifest.layers],
+        "Layers": [blob_name(layer.digest) for layer in manifest.layers],
     }
-    yield from _closure_parts(closure, store)
+    yield from closure_parts(closure, store)
     yield Part(name=INDEX, data=index)
     yield Part(name="manifest.json", data=msgspec.json.encode([entry]))
     yield Part(name="oci-layout", data=LAYOUT)
 
 
-def _closure_parts(closure: Closure, store: Store) -> Iterator[Part]:
+def closure_parts(closure: Closure, store: Store) -> Iterator[Part]:
+    """Yield the blobs and documents of a closure, all of which is in the store."""
     for descriptor in closure.blobs():
         yield _blob(descriptor.digest, store.blobs.path(descriptor.digest))
     for document in closure.documents:
-        yield _document(document.raw)
+        yield document_part(document.raw)
 
 
-def docker_parts(images: Sequence[Named], store: Store) -> Iterator[Part]:
-    """Yield the files of an archive for `docker load`; each must be taken before the next is asked for.
+def plain_parts(image: Named, store: Store, sizes: dict[str, int]) -> Iterator[Part]:
+    """Yield the plain layers of an image but those whose `sizes` are known, its configuration, and a manifest of these.
 
-    No image may be given twice; it has all its names at once.
+    Each must be taken before the next is asked for; the last one is the manifest.
 
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
-    sizes: dict[str, int] = {}
-    described: list[tuple[Descriptor, Sequence[Reference]]] = []
-    listed: list[dict[str, object]] = []
-    for image in images:
-        for layer in image.state.layers:
-            if layer.diff_id not in sizes:
-                path, made = plain_tar(layer, store)
-                sizes[layer.diff_id] = os.stat(path).st_size
-                try:
-                    yield _blob(Digest(layer.diff_id), path)
-                finally:
-                    if made:
-                        os.unlink(path)
-        config = config_descriptor(image.id, store)
-        layers = [_plain(layer.diff_id, sizes[layer.diff_id]) for layer in image.state.layers]
-        manifest = build_manifest(config, layers)
-        bare = msgspec.structs.replace(manifest.descriptor(), platform=image.platform)
-        described.append((bare, image.references))
-        listed.append(_docker_entry(image))
-        yield _blob(config.digest, store.blobs.path(config.digest))
-        yield _document(manifest.raw)
-    yield Part(name=INDEX, data=build_index(descriptors_of(described)).raw)
-    yield Part(name="manifest.json", data=msgspec.json.encode(listed))
-    yield Part(name="oci-layout", data=LAYOUT)
+    for layer in image.state.layers:
+        if layer.diff_id not in sizes:
+            path, made = plain_tar(layer, store)
+            sizes[layer.diff_id] = os.stat(path).st_size
+            try:
+                yield _blob(Digest(layer.diff_id), path)
+            finally:
+                if made:
+                    os.unlink(path)
+    config = config_descriptor(image.id, store)
+    yield _blob(config.digest, store.blobs.path(config.digest))
+    layers = [_plain(layer.diff_id, sizes[layer.diff_id]) for layer in image.state.layers]
+    yield document_part(build_manifest(config, layers).raw)
+
+
+def docker_entry(
+    manifest: Manifest, diff_ids: Sequence[str], names: Sequence[Reference]
+) -> dict[str, object]:
+    """Return an image's item of `manifest.json`: its layers as they are, but for those that older Dockers cannot read."""
+    layers = [
+        Digest(diff_id) if is_too_new(layer) else layer.digest
+        for layer, diff_id in zip(manifest.layers, diff_ids, strict=True)
+    ]
+    return {
+        "Config": blob_name(manifest.config.digest),
+        "RepoTags": [name.familiar() for name in names] or None,
+        "Layers": [blob_name(digest) for digest in layers],
+    }
+
+
+def is_too_new(layer: Descriptor) -> bool:
+    """Tell whether Dockers before 23 cannot load a layer, which therefore goes plain, too."""
+    return compression_of(layer.media_type) is Compression.ZSTD
 
 
 def descriptors_of(images: Sequence[tuple[Descriptor, Sequence[Reference]]]) -> list[Descriptor]:
@@ -128,26 +138,20 @@ def descriptors_of(images: Sequence[tuple[Descriptor, Sequence[Reference]]]) -> 
     return found
 
 
-def _docker_entry(image: Named) -> dict[str, object]:
-    return {
-        "Config": _blob_name(Digest(image.id)),
-        "RepoTags": [reference.familiar() for reference in image.references] or None,
-        "Layers": [_blob_name(Digest(layer.diff_id)) for layer in image.state.layers],
-    }
-
-
 def _plain(diff_id: str, size: int) -> Descriptor:
     media_type = Family.OCI.layer(Compression.NONE)
     return Descriptor(media_type=media_type, digest=Digest(diff_id), size=size)
 
 
-def _blob_name(digest: Digest) -> str:
+def blob_name(digest: Digest) -> str:
+    """Return the name of a blob in a layout."""
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
 def _blob(digest: Digest, path: str) -> Part:
-    return Part(name=_blob_name(digest), path=path, digest=digest)
+    return Part(name=blob_name(digest), path=path, digest=digest)
 
 
-def _document(raw: bytes) -> Part:
-    return Part(name=_blob_name(Digest.of(raw)), data=raw)
+def document_part(raw: bytes) -> Part:
+    """Return the file of a document."""
+    return Part(name=blob_name(Digest.of(raw)), data=raw)

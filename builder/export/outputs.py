@@ -171,7 +171,8 @@ def _docker(
 ) -> Written:
     from builder.export.archive import write_tar
     from builder.export.existing import with_images
-    from builder.export.layout import Named, descriptors_of, docker_parts, packed_parts
+    from builder.export.layout import Named, descriptors_of, packed_parts
+    from builder.export.saving import docker_parts
 
     if len(images) != 1:
         raise UsageError(

@@ -19,7 +19,7 @@ import pytest
 import zstandard
 
 from builder.engine.archives import import_tree, load, save
-from builder.engine.catalogue import Catalogue
+from builder.engine.catalogue import Catalogue, OfPlatform
 from builder.errors import (
     Cancelled,
     DockerfileError,
@@ -30,11 +30,15 @@ from builder.errors import (
     UsageError,
 )
 from builder.export.manifest import Packed, manifest_of
+from builder.export.outputs import write
+from builder.export.requested import Archive
 from builder.export.wanted import Wanted
 from builder.oci.digest import Digest
 from builder.oci.platform import Platform
+from builder.oci.reference import Reference
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
+from tests.support.sample_closures import KINDS, write_layout
 from tests.support.sample_image import SampleImage, noise, sample_image, tar
 from tests.support.store_images import built, pulled
 
@@ -142,12 +146,11 @@ def descriptor_of(sample: SampleImage, **more: object) -> dict[str, object]:
 
 def contents(store: Store, image_id: str) -> set[str]:
     """Return the paths of the regular files in an image."""
-    state = Catalogue(store).open(image_id).state
+    image = Catalogue(store).open(image_id)
     with io.BytesIO() as out:
-        from builder.export.outputs import export
-
         path = f"{store.root}/tmp/out.tar"
-        export("tar", path, (), image_id, Catalogue(store).open(image_id).config, state, (), store)
+        packed = Packed(id=image.id, config=image.config, state=image.state)
+        write(Archive(dest=path), [packed], (), store)
         out.write(Path(path).read_bytes())
         out.seek(0)
         with tarfile.open(fileobj=out) as reader:
@@ -312,8 +315,6 @@ def test_what_is_saved_is_loaded_with_its_names(store: Store, other: Store) -> N
         base=pulled(store, sample_image(BOTTOM, TOP)),
     )
     catalogue = Catalogue(store)
-    from builder.oci.reference import Reference
-
     catalogue.name(Reference.parse("app:1"), image.id)
     catalogue.name(Reference.parse("app:2"), image.id)
     base = imported(store, BOTTOM)
@@ -326,6 +327,89 @@ def test_what_is_saved_is_loaded_with_its_names(store: Store, other: Store) -> N
     again = io.BytesIO()
     save(other, ("app:1", "base", "app:2"), again)
     assert again.getvalue() == out.getvalue()
+
+
+def documents(data: bytes) -> tuple[dict[str, object], list[dict[str, object]], set[str]]:
+    """Return `index.json`, `manifest.json` and the names of all files in an archive."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as found:
+        names = [each.name for each in found if each.isfile()]
+        assert len(names) == len(set(names))
+        read = [
+            json.loads(found.extractfile(name).read()) for name in ("index.json", "manifest.json")
+        ]  # type: ignore[union-attr]
+    return read[0], read[1], set(names)
+
+
+@pytest.mark.parametrize("kind", ["two platforms", "manifest list", "attestations", "nested index"])
+def test_what_came_as_an_index_is_saved_as_it_came(
+    store: Store, other: Store, tmp_path: Path, kind: str
+) -> None:
+    sample = KINDS[kind]()
+    with tarfile.open(tmp_path / "in.tar", "w") as archived:
+        archived.add(write_layout(tmp_path / "layout", sample, "docker.io/library/a:1"), ".")
+    with (tmp_path / "in.tar").open("rb") as stream:
+        assert load(store, stream) == ("a:1",)
+    out = io.BytesIO()
+    save(store, ("a:1",), out)
+    index, docker, names = documents(out.getvalue())
+    [entry] = index["manifests"]  # type: ignore[misc]
+    assert entry["digest"] == sample.closure.top.descriptor().digest  # type: ignore[index]
+    assert {f"blobs/{digest.replace(':', '/')}" for digest in sample.everything} < names
+    assert [each["RepoTags"] for each in docker] == [["a:1"]]
+    out.seek(0)
+    assert load(other, out) == ("a:1",)
+    again = io.BytesIO()
+    save(other, ("a:1",), again)
+    assert again.getvalue() == out.getvalue()
+    one = io.BytesIO()
+    save(other, ("a:1",), one, platform=Platform.parse("linux/amd64"))
+    [entry] = documents(one.getvalue())[0]["manifests"]  # type: ignore[misc]
+    assert "manifest.v" in entry["mediaType"]  # type: ignore[index]
+
+
+@needs_root
+def test_platforms_that_were_built_here_are_saved_under_an_index(
+    store: Store, other: Store
+) -> None:
+    images = []
+    for architecture in ("amd64", "arm64"):
+        base = pulled(store, sample_image(BOTTOM, architecture=architecture))
+        made = built(store, lambda root: Path(root, "new").write_bytes(b"new"), base=base)
+        images.append(OfPlatform(platform=made.platform, image=made.id))
+    Catalogue(store).name_platforms(Reference.parse("a:1"), images)
+    out = io.BytesIO()
+    save(store, ("a:1",), out)
+    index, docker, _ = documents(out.getvalue())
+    assert [each["mediaType"] for each in index["manifests"]] == [  # type: ignore[attr-defined]
+        "application/vnd.oci.image.index.v1+json"
+    ]
+    assert len(docker) == 1
+    out.seek(0)
+    assert load(other, out) == ("a:1",)
+    name = other.images.name("docker.io/library/a:1")
+    assert name is not None
+    assert {each.image for each in Catalogue(other).platforms(name)} == {
+        each.image for each in images
+    }
+
+
+@needs_root
+def test_a_layer_that_older_dockers_cannot_read_is_saved_plain_too(
+    store: Store, tmp_path: Path
+) -> None:
+    sample = KINDS["zstd"]()
+    with tarfile.open(tmp_path / "in.tar", "w") as archived:
+        archived.add(write_layout(tmp_path / "layout", sample, "docker.io/library/a:1"), ".")
+    with (tmp_path / "in.tar").open("rb") as stream:
+        load(store, stream)
+    out = io.BytesIO()
+    save(store, ("a:1",), out)
+    index, docker, names = documents(out.getvalue())
+    [entry] = index["manifests"]  # type: ignore[misc]
+    assert entry["digest"] == sample.closure.top.descriptor().digest  # type: ignore[index]
+    [diff_id] = json.loads(sample.blobs[sample.closure.manifests[0].config.digest])["rootfs"]["diff_ids"]  # fmt: skip
+    assert docker[0]["Layers"] == [f"blobs/{diff_id.replace(':', '/')}"]
+    assert set(docker[0]["Layers"]) < names  # type: ignore[arg-type]
 
 
 @needs_root

@@ -194,7 +194,7 @@ def test_a_name_of_several_platforms_is_kept_and_chosen_from(tmp_path: Path, sto
     assert found == ids
     result = copied(store, "kept:1", f"oci:{tmp_path / 'to'}", ARM)
     assert result.digest == sample.closure.manifests[1].descriptor().digest
-    with pytest.raises(ImageError, match="no image for linux/s390x"):
+    with pytest.raises(ImageError, match="for linux/s390x"):
         copied(store, "kept:1", f"oci:{tmp_path / 'to'}", Platform.parse("linux/s390x"))
 
 
