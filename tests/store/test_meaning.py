@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import lzma
 import os
 import sys
 import tarfile
@@ -23,6 +25,7 @@ from builder.oci.config import History, ImageConfig
 from builder.oci.reference import Reference
 from builder.settings import Settings
 from builder.store.root import Store
+from tests.support.file_server import File, serving_files
 from tests.support.jobs import JobsHere
 from tests.support.registry import Registry, hostile_registry
 from tests.support.sample_image import SampleImage, sample_image, tar
@@ -209,3 +212,29 @@ def test_names_of_images_do_not_reach_a_terminal_as_they_are(
     assert "\x1b" not in terminal.getvalue()
     assert "\u202e" not in terminal.getvalue()
     assert terminal.getvalue().startswith("␛]0;owned␇\\u202e\n")
+
+
+def test_an_image_is_imported_from_a_server(desk: Desk) -> None:
+    with serving_files() as server:
+        server.files["/rootfs.tar.xz"] = File(lzma.compress(tar({"a": b"1"})))
+        url = server.url("/rootfs.tar.xz").replace("http://", "http://ada:secret@")
+        desk.run("import", "--platform", "linux/arm64", "-c", "CMD x", url, "fetched:1")
+        assert "does not exist" in desk.run("import", server.url("/none"), "x:1", code=1).err
+    (found,) = json.loads(desk.run("inspect", "fetched:1").out)
+    assert (found["Architecture"], found["Config"]["Cmd"]) == ("arm64", ["/bin/sh", "-c", "x"])
+    assert "secret" not in json.dumps(found)
+    assert "Imported from http://ada:" in found["Comment"]
+    assert desk.run("images", "-q", "x").out == ""
+
+
+def test_images_are_saved_to_a_directory(desk: Desk, tmp_path: Path) -> None:
+    desk.pull(SAMPLE, "box:1")
+    place = tmp_path / "layout"
+    desk.run("save", "--format", "oci-dir", "-o", str(place), "box:1")
+    index = json.loads((place / "index.json").read_bytes())
+    (entry,) = index["manifests"]
+    assert entry["annotations"]["io.containerd.image.name"] == "docker.io/library/box:1"
+    for path in (place / "blobs/sha256").iterdir():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+    desk.run("save", "--platform", "linux/s390x", "-o", str(tmp_path / "x.tar"), "box:1", code=1)
+    assert not (tmp_path / "x.tar").exists()
