@@ -44,7 +44,7 @@ def command(
                 result = engine.pull(each, wanted, events)
             if not quiet:
                 invocation.tell_all(events.warnings)
-                shown = Reference.parse(each).familiar()
+                shown = Reference.parse(result.reference).familiar()
                 invocation.say(f"Digest: {result.digest}")
                 invocation.say(
                     f"Status: Downloaded newer image for {shown}"

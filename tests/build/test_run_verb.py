@@ -71,6 +71,14 @@ def test_the_images_command_runs_unless_another_is_given(product: Product) -> No
     assert product.run("run", "box", "echo", "-n", "given").stdout == "given"
 
 
+def test_an_image_is_meant_by_its_id_or_the_beginning_of_it_too(product: Product) -> None:
+    whole = product.run("images", "-q", "--no-trunc", "box").stdout.strip()
+    short = product.run("image", "ls", "--format", "{{.ID}}", "box").stdout.strip()
+    assert whole.startswith(f"sha256:{short}")
+    for spelling in (whole, short, short[:6], "docker.io/library/box:latest"):
+        assert product.run("run", spelling).stdout == "by default\n"
+
+
 def test_the_exit_code_is_that_of_the_command(product: Product) -> None:
     product.run("run", "--rm", "box", "sh", "-c", "exit 37", code=37)
     product.run("run", "box", "sh", "-c", "kill -TERM $$", code=0)  # process 1 ignores it

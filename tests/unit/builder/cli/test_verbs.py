@@ -209,11 +209,11 @@ def test_pull_tells_what_docker_tells(capsys: pytest.CaptureFixture[str]) -> Non
     )
     assert engine.calls == [("pull", ("debian", "linux/arm64"))]
     same = FakeEngine(
-        pull=SimpleNamespace(reference="x/a:1", digest=DIGEST, image_id=ID, newer=False)
+        pull=SimpleNamespace(reference="x.example/a:1", digest=DIGEST, image_id=ID, newer=False)
     )
     assert output(capsys, same, "pull", "x.example/a:1").splitlines()[2:] == [
         "Status: Image is up to date for x.example/a:1",
-        "x/a:1",
+        "x.example/a:1",
     ]
     assert output(capsys, FakeEngine(), "pull", "-q", "debian") == "debian\n"
 
