@@ -454,8 +454,10 @@ def upload_at(other: Registry) -> Callable[[Handler], bool]:
     def act(handler: Handler) -> bool:
         if handler.registry.auth is not None and handler.headers.get("Authorization") is None:
             return False
-        session = f"stray-{len(other.requests)}-{len(other.uploads)}"
-        other.uploads[session] = b""
+        with other.lock:
+            session = f"stray-{other.begun}"
+            other.begun += 1
+            other.uploads[session] = b""
         where = f"http://{other.host}/v2/x/blobs/uploads/{session}?_state=a%2Fb"
         handler.answer(202, Location=where)
         return True
