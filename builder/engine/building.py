@@ -10,8 +10,8 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.engine.built import Built, BuiltImage
-from builder.engine.catalogue import Catalogue, LocalImage
-from builder.engine.composing import composed
+from builder.engine.catalogue import Catalogue, LocalImage, created_seconds
+from builder.engine.composing import composed, passing
 from builder.engine.contexts import Beginning, begun
 from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, planned
 from builder.engine.places import locator
@@ -105,6 +105,7 @@ class Build:
         self._executor = _executor(settings, store, behind)
         self._next_id = 1
         self._said: list[Diagnostic] = []
+        self._created: dict[tuple[str, str], float] = {}
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
     def run(self) -> Built:
@@ -303,7 +304,7 @@ class Build:
         return BuiltImage(
             platform=image.platform,
             image=image,
-            inherited=Inherited.of(with_whole_history(plan.config)),
+            inherited=Inherited.of(with_whole_history(plan.config), passing(plan, self._created)),
             epoch=plan.epoch,
             account=lambda: self._account(beginning, graph, solved),
         )
@@ -425,6 +426,7 @@ class Build:
 
     def _take(self, needed: Needed, image: LocalImage) -> Found:
         self._states[needed.reference, needed.platform] = image.state
+        self._created[needed.reference, needed.platform] = created_seconds(image.config.created)
         return image.id, image.config
 
     def _resolve(self, needed: Needed, near_stage: NearStage, used: bool) -> Found:  # noqa: FBT001  passed on

@@ -5,12 +5,21 @@ Times come from the records of steps, never from the clock of a cached build, un
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from builder.engine.catalogue import created_seconds, rfc3339
 from builder.engine.lowering import Plan, Step
+from builder.graph.operations import (
+    ContextSource,
+    CopyOp,
+    GitSource,
+    ImageSource,
+    MakeDirOp,
+    Unpack,
+)
+from builder.graph.vertex import Vertex
 from builder.oci.config import History, ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.edit import append_history, append_layer, with_whole_history
@@ -27,6 +36,53 @@ def composed(plan: Plan, layers: Mapping[int, Layer]) -> ImageConfig:
         config = _append(config, step, layers, made)
     created = config.created if epoch is None else rfc3339(epoch)
     return msgspec.structs.replace(config, created=created or rfc3339(plan.made))
+
+
+def passing(plan: Plan, created: Mapping[tuple[str, str], float]) -> list[tuple[int, int]]:
+    """Return the numbers of new layers in which times say nothing, with the seconds after which they do not.
+
+    Directories that are made on the way, and files of a context or checkout, are as old as a layer of the same contents that was
+    made at any time. Of what is copied from another stage, that is so of what is younger than the base of that stage;
+    `created` is when images were made, by reference and platform.
+    """
+    vertices = plan.graph.vertices
+    numbers = [step.vertex for step in plan.history if step.vertex is not None]
+    found = [
+        (at, _passing(vertices, vertices[number], created)) for at, number in enumerate(numbers)
+    ]
+    return [(at, seconds) for at, seconds in found if seconds is not None]
+
+
+_ALWAYS = -(1 << 40)
+
+
+def _passing(
+    vertices: Sequence[Vertex], vertex: Vertex, created: Mapping[tuple[str, str], float]
+) -> int | None:
+    op = vertex.op
+    if isinstance(op, MakeDirOp):
+        return _ALWAYS
+    if not isinstance(op, CopyOp):
+        return None
+    found: list[int] = [_ALWAYS]
+    for source in op.sources:
+        if not source.paths:
+            continue
+        at = vertex.inputs[source.input]
+        stage = vertices[at].inputs
+        while vertices[at].inputs:
+            at = vertices[at].inputs[0]
+        match vertices[at].op:
+            case ImageSource() as image if stage:
+                found.append(int(created.get((image.reference, image.platform), _ALWAYS)))
+            case GitSource():
+                pass
+            # What ADD unpacks has the times of its archive, which do say something.
+            case ContextSource() if op.unpack is Unpack.NEVER:
+                pass
+            case _:
+                return None
+    return max(found)
 
 
 def _times(config: ImageConfig, plan: Plan, layers: Mapping[int, Layer]) -> list[str]:

@@ -1,6 +1,9 @@
 """An image whose own layers hold no time after a given one: another image, with other diff ids.
 
-What came with the base image is never touched: neither its layers, nor its lines of history.
+What came with the base image is never touched: neither its layers, nor its lines of history. Of the own layers, later times
+become the given one. So do earlier ones that were read off a clock, of the step or of a checkout: a step that ran
+yesterday, and is cached, must come to the same as one that runs now. Which these are is told by the entry list of a layer that a
+command made, and for copies by what they copy (`Inherited.passing`).
 
 Source: BuildKit, docs/build-repro.md, `rewrite-timestamp`.
 """
@@ -45,20 +48,14 @@ def rewritten(
 
     Raises: StoreError: no form of a layer is left; the disk is full. LayerError: a layer is malformed.
     """
-    layers = list(image.state.layers)
+    layers, passing = list(image.state.layers), dict(inherited.passing)
     for number in range(inherited.layers, len(layers)):
-        layers[number] = _layer(layers[number], store, epoch, compression)
+        layers[number] = _layer(layers[number], store, epoch, compression, passing.get(number))
     config = msgspec.structs.replace(
         with_times(image.config, inherited, epoch),
         diff_ids=tuple([layer.diff_id for layer in layers]),
     )
-    stored = store.blobs.add(config_bytes(config), media_type=OCI_CONFIG)
-    origin = store.images.origin(image.id)
-    if origin is not None:
-        store.images.set_origin(str(stored.digest), origin)
-    return msgspec.structs.replace(
-        image, id=str(stored.digest), config=config, state=State(tuple(layers))
-    )
+    return _with(msgspec.structs.replace(image, state=State(tuple(layers))), config, store)
 
 
 def retimed(image: Packed, inherited: Inherited, store: Store, *, epoch: int) -> Packed:
@@ -66,53 +63,52 @@ def retimed(image: Packed, inherited: Inherited, store: Store, *, epoch: int) ->
 
     Its configuration is among the blobs, but the image is not listed among those of the store.
     """
-    config = with_times(image.config, inherited, epoch)
+    return _with(image, with_times(image.config, inherited, epoch), store)
+
+
+def _with(image: Packed, config: ImageConfig, store: Store) -> Packed:
+    """Return an image with another configuration, which stands on the same base."""
     stored = store.blobs.add(config_bytes(config), media_type=OCI_CONFIG)
+    origin = store.images.origin(image.id)
+    if origin is not None:
+        store.images.set_origin(str(stored.digest), origin)
     return msgspec.structs.replace(image, id=str(stored.digest), config=config)
 
 
 def with_times(config: ImageConfig, inherited: Inherited, epoch: int) -> ImageConfig:
-    """Return a configuration that says of its own lines of history, and of itself, nothing after `epoch`."""
-    latest = _text(epoch)
+    """Return a configuration whose own lines of history, and which itself, are of the time `epoch`."""
+    moment = datetime.datetime.fromtimestamp(epoch, tz=datetime.UTC)
+    text = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     history = [
-        line
-        if number < inherited.lines or not _is_after(line.created, epoch)
-        else msgspec.structs.replace(line, created=latest)
+        line if number < inherited.lines else msgspec.structs.replace(line, created=text)
         for number, line in enumerate(config.history)
     ]
-    created = latest if _is_after(config.created, epoch) else config.created
-    return msgspec.structs.replace(config, history=tuple(history), created=created)
+    return msgspec.structs.replace(config, history=tuple(history), created=text)
 
 
-def _is_after(text: str, epoch: int) -> bool:
-    """Tell whether a time is later; one that is missing or cannot be read is."""
-    try:
-        return datetime.datetime.fromisoformat(text).timestamp() > epoch
-    except ValueError:
-        return True
+def _layer(
+    layer: Layer, store: Store, epoch: int, compression: Compression, passing: int | None
+) -> Layer:
+    """Return the layer without times after `epoch`: itself, if it has none.
 
-
-def _text(epoch: int) -> str:
-    moment = datetime.datetime.fromtimestamp(epoch, tz=datetime.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _layer(layer: Layer, store: Store, epoch: int, compression: Compression) -> Layer:
-    """Return the layer without times after `epoch`: itself, if it has none."""
+    Raises: StoreError, LayerError: see `rewritten`.
+    """
     if layer.empty:
         return layer
-    key = framed_digest(("layer-without-times-after/1", layer.diff_id, epoch))
+    key = framed_digest(("layer-without-times-after/1", layer.diff_id, epoch, passing))
     known = store.cache.parsed(key)
     if known is not None:
         found = store.layers.get(known.decode())
         if found is not None and store.snapshots.usable(found):
             return found
-    made = _made(layer, store, epoch, compression)
+    made = _made(layer, store, epoch, compression, passing)
     store.cache.remember_parsed(key, made.diff_id.encode())
     return made
 
 
-def _made(layer: Layer, store: Store, epoch: int, compression: Compression) -> Layer:
+def _made(
+    layer: Layer, store: Store, epoch: int, compression: Compression, passing: int | None
+) -> Layer:
     refused: list[str] = []
     listed = store.layers.entries_path(layer.diff_id)
     for _, way in ways(layer, store):
@@ -121,6 +117,9 @@ def _made(layer: Layer, store: Store, epoch: int, compression: Compression) -> L
             "entries_path": listed,
             **way,
             "epoch": epoch,
+            "passing": passing,
+            # The list of a layer that was pulled has the parts of a second that its archive had.
+            "marks": passing is None and layer.content_id != layer.diff_id.partition(":")[2],
             "path": path,
             "clamped": entries,
             "compression": compression.value,

@@ -36,10 +36,14 @@ _REPORT_EVERY = 1 << 23
 class ClampLayer(WriteBlob, frozen=True, kw_only=True):
     """Write the blob of a layer without times after `epoch`, in seconds, from a blob or from a directory form.
 
-    `clamped` is where the entry list goes, if there is one: `entries_path`.
+    Times that were read off a clock become `epoch` even if they are earlier: the entry list marks them, if it is one
+    that `marks`. All times after `passing`, in seconds, are of this kind. `clamped` is where the entry list goes, if there is
+    one: `entries_path`.
     """
 
     epoch: int
+    passing: int | None = None
+    marks: bool = False
     clamped: str
     entries_path: str | None = None
     root: str | None = None
@@ -54,11 +58,11 @@ def clamp_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
     """
     del fds
     request = msgspec.convert(arguments, ClampLayer)
-    count = -1
+    clamp = _Clamp(request)
 
     def produce(write: Callable[[bytes], object]) -> tuple[str, int]:
         if request.blob is not None:
-            return _clamp_stream(request.blob, request.epoch, write, report)
+            return _clamp_stream(request.blob, clamp, write, report)
         from builder.layer.materialise import pack_directory
 
         assert request.root is not None
@@ -68,26 +72,45 @@ def clamp_layer(arguments: object, fds: tuple[int, ...], report: Reporter) -> ob
             request.root,
             write,
             report=report,
-            adjust=lambda entry: clamped(entry, request.epoch),
+            adjust=clamp.entry,
         )
 
     written = write_blob(request, produce)
-    if request.entries_path is not None and os.path.exists(request.entries_path):
+    count = -1
+    if clamp.listed is not None:
         with translated():
-            entries = (clamped(each, request.epoch) for each in read_entries(request.entries_path))
-            _, count = write_entries(request.clamped, entries)
+            _, count = write_entries(request.clamped, map(clamp.entry, read_entries(clamp.listed)))
     return {**written, "count": count}
 
 
-def clamped(entry: Entry, epoch: int) -> Entry:
-    """Return an entry whose time is not after `epoch`, in seconds."""
-    if entry.mtime // SECOND <= epoch:
-        return entry
-    return msgspec.structs.replace(entry, mtime=epoch * SECOND)
+class _Clamp:
+    """Changes entries as a `ClampLayer` asks; those of a stream are told from the entry list, which has the marks."""
+
+    def __init__(self, request: ClampLayer) -> None:
+        self._epoch = request.epoch
+        self._passing = request.epoch if request.passing is None else request.passing
+        self._marks = request.marks
+        self._marked: frozenset[bytes] = frozenset()
+        path = request.entries_path
+        self.listed = path if path is not None and os.path.exists(path) else None
+        if self._marks and request.blob is not None and self.listed is not None:
+            self._marked = frozenset(
+                [each.path for each in read_entries(self.listed) if each.mtime % SECOND]
+            )
+
+    def entry(self, entry: Entry) -> Entry:
+        """Return the entry with the time that it is to have."""
+        if entry.kind >= Kind.WHITEOUT:
+            return entry
+        seconds, rest = divmod(entry.mtime, SECOND)
+        marked = (self._marks and rest > 0) or entry.path in self._marked
+        if seconds <= min(self._epoch, self._passing) and not marked:
+            return msgspec.structs.replace(entry, mtime=seconds * SECOND) if rest else entry
+        return msgspec.structs.replace(entry, mtime=self._epoch * SECOND)
 
 
 def _clamp_stream(
-    path: str, epoch: int, write: Callable[[bytes], object], report: Reporter
+    path: str, clamp: _Clamp, write: Callable[[bytes], object], report: Reporter
 ) -> tuple[str, int]:
     tar = TarWriter(write)
     reported = 0
@@ -97,7 +120,7 @@ def _clamp_stream(
             entry = _entry(member)
             if entry is None:
                 continue
-            tar.add_header(clamped(entry, epoch))
+            tar.add_header(clamp.entry(entry))
             if entry.kind is Kind.FILE:
                 for piece in reader.data():
                     tar.add_data(piece)

@@ -44,6 +44,15 @@ def counted(times: Sequence[int]) -> Counted:
     return Counted(before, tuple(also))
 
 
+def noted(nanoseconds: int) -> int:
+    """Return a time as an entry list has it: whole seconds, and one nanosecond more where it was read off a clock.
+
+    Who sets a time on purpose sets whole seconds, as archives and package managers do.
+    """
+    seconds, rest = divmod(nanoseconds, SECOND)
+    return seconds * SECOND + (1 if rest else 0)
+
+
 def _framed(path: bytes, seconds: int) -> bytes:
     return b"%d:%s%d;" % (len(path), path, seconds)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -13,15 +15,25 @@ UNRECORDED = History(comment="unrecorded layer")
 
 
 class Inherited(Struct, frozen=True, kw_only=True):
-    """How much of an image came with its base: that many layers from the bottom, and lines of history."""
+    """How much of an image came with its base: that many layers from the bottom, and lines of history.
+
+    `passing` are numbers of its own layers with seconds: times in them after that say nothing, but when it was made or
+    checked out.
+    """
 
     layers: int = 0
     lines: int = 0
+    passing: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, base: ImageConfig) -> Inherited:
-        """Return how much an image has from this base, whose history is whole."""
-        return cls(layers=len(base.diff_ids), lines=len(base.history))
+    def of(cls, base: ImageConfig, passing: Iterable[tuple[int, int]] = ()) -> Inherited:
+        """Return how much an image has from this base, whose history is whole; `passing` counts own layers alone."""
+        below = len(base.diff_ids)
+        return cls(
+            layers=below,
+            lines=len(base.history),
+            passing=tuple([(below + number, seconds) for number, seconds in passing]),
+        )
 
 
 def append_layer(config: ImageConfig, diff_id: Digest, history: History) -> ImageConfig:

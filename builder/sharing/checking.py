@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from builder.errors import StoreError
 from builder.layer.compress import Compression, decompressor
-from builder.layer.entries import read_entries
+from builder.layer.entries import read_entries, write_entries
 from builder.layer.entry import Entry, Kind, content_id
 from builder.layer.objects import entry_of
 from builder.layer.order import EntrySorter
@@ -35,12 +37,19 @@ _OPAQUE = b".wh..wh..opq"
 
 
 def check_layer(
-    layer: Layer, times: Counted | None, path: str, compression: str, *, scratch: str
+    layer: Layer,
+    times: Counted | None,
+    path: str,
+    compression: str,
+    *,
+    scratch: str,
+    entries_path: str = "",
 ) -> None:
     """Check that a blob is the layer that it is said to be; host paths, `scratch` for what does not fit into memory.
 
     Layers that were pulled go by their diff id alone; others must have the contents that states are identified by.
-    `times` are those that count: see `builder.layer.times`.
+    `times` are those that count: see `builder.layer.times`. The entry list of a layer that was built is written to
+    `entries_path`, if that is given, with marks at the times that do not.
 
     Raises: StoreError: `store.digest-mismatch`. LayerError: it is no tar, or larger than was said.
     """
@@ -56,7 +65,11 @@ def check_layer(
             same = reader.finish() == layer.diff_id
             if same and built:
                 contents = _Contents()
-                found = content_id(contents.passing(entry for entry, _ in sorter.ordered()))
+                passing = contents.passing(entry for entry, _ in sorter.ordered())
+                if entries_path:
+                    found, _ = write_entries(entries_path, _marked(passing, times))
+                else:
+                    found = content_id(passing)
                 if times is not None:
                     found = times.content_id(found, contents.times)
                 same = (
@@ -71,6 +84,22 @@ def check_layer(
             f"what was shared as layer {layer.diff_id[:19]}… is another one",
             code="store.digest-mismatch",
         )
+
+
+def _marked(entries: Iterable[Entry], times: Counted | None) -> Iterator[Entry]:
+    """Yield the entries of a layer with marks at those times that do not count."""
+    if times is None:
+        yield from entries
+        return
+    also, number = frozenset(times.also), 0
+    for entry in entries:
+        if entry.kind >= Kind.WHITEOUT:
+            yield entry
+            continue
+        seconds = entry.mtime // SECOND
+        own = seconds > times.before or (seconds == times.before and number not in also)
+        number += 1
+        yield msgspec.structs.replace(entry, mtime=seconds * SECOND + own)
 
 
 class _Contents:

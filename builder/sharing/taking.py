@@ -5,6 +5,7 @@ Nothing of it reaches the local index before the layer is here and checked; see 
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -180,7 +181,15 @@ class SharedCaches:
         try:
             scratch = f"{self._store.snapshots.scratch()}/{unique_name()}"
             times = self.found[layer.diff_id][0].record.layer.times
-            check_layer(layer, times, blobs.path(digest), compression.value, scratch=scratch)
+            listed = f"{scratch}.entries"
+            check_layer(
+                layer,
+                times,
+                blobs.path(digest),
+                compression.value,
+                scratch=scratch,
+                entries_path=listed,
+            )
         except LapstrakeError:
             if not known:
                 blobs.remove(digest)
@@ -193,6 +202,9 @@ class SharedCaches:
             pulled=False,
         )
         with self._store.layers.transaction():
+            entries = self._store.layers.entries_path(layer.diff_id)
+            if os.path.exists(listed) and not os.path.exists(entries):
+                os.rename(listed, entries)
             self._store.layers.add(layer)
             self._store.layers.add_blob(layer.diff_id, form)
         if not known:

@@ -198,7 +198,7 @@ class OverlaySnapshotter:
             if standing is not None:
                 os.unlink(entries)
                 return standing
-            os.rename(entries, self._layers.entries_path(layer.diff_id))
+            self._forms.settle_list(layer, entries)
             os.rename(active, settled)
             self._layers.add(layer)
             self._layers.add_directory(layer.diff_id, base, name)

@@ -186,7 +186,7 @@ class CopyingSnapshotter:
             scan = read or stack(coming.form)
         check_diff_id(scan, layer)
         with self._forms.settling(layer.diff_id):
-            os.rename(entries, self._forms.layers.entries_path(layer.diff_id))
+            self._forms.settle_list(layer, entries)
             self._forms.layers.add(
                 msgspec.structs.replace(layer, size=scan.size, entries=scan.count)
             )

@@ -18,6 +18,7 @@ from builder.graph.modes import SymbolicMode
 from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.scanned import LayerScan
+from builder.layer.times import noted
 from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
 from builder.solve.steps.gathering import gather
@@ -156,7 +157,9 @@ class _Copy:
     def _make_parents(self, target: bytes, writer: LayerWriter, form: DirectoryForm | None) -> None:
         """Make the destination and what is missing above it; set-id and sticky bits are for copies alone."""
         parts = target.split(b"/") if target else []
-        now = int(time.time()) * SECOND
+        now = (
+            int(time.time()) * SECOND + 1
+        )  # which marks what was read off a clock: see `layer.times`
         uid, gid = self._ids or (0, 0)
         made_at = self._gathered.made_at
         mode = 0o755
@@ -272,7 +275,7 @@ class _Copy:
             mode,
             uid,
             gid,
-            status.st_mtime_ns // SECOND * SECOND,
+            _time_of(found),
             status.st_size if kind is Kind.FILE else 0,
             link,
             b"",
@@ -297,6 +300,12 @@ _KINDS = {
     stat.S_IFCHR: Kind.CHARACTER,
     stat.S_IFBLK: Kind.BLOCK,
 }
+
+
+def _time_of(found: Object) -> int:
+    """Return the time that an object gets; what archives say was not read off a clock here."""
+    nanoseconds = found.status.st_mtime_ns
+    return nanoseconds // SECOND * SECOND if found.origin is Origin.ARCHIVE else noted(nanoseconds)
 
 
 def _inode(found: Object) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
+from builder.layer.times import noted
 from builder.solve.steps.destination import Destination
 from builder.solve.steps.selecting import SourceTree, chosen
 from builder.source.inline import inline_digest, inline_object
@@ -21,7 +22,6 @@ from builder.source.tops import Top, Tree
 if TYPE_CHECKING:
     from builder.solve.steps.unpacking import ArchiveStream
 
-SECOND = 1_000_000_000
 
 _Chosen = tuple[Tree, Top, SourceTree, KnownFiles | None]
 
@@ -186,7 +186,7 @@ def _modified(tree: Tree, top: Top) -> int:
     """Return the time of a selected directory, which the destination takes over where it is made for it."""
     fd = tree.open_directory(top.real)
     try:
-        return os.fstat(fd).st_mtime_ns // SECOND * SECOND
+        return noted(os.fstat(fd).st_mtime_ns)
     finally:
         os.close(fd)
 

@@ -255,7 +255,7 @@ class ArchiveStream:
             path = path.rpartition(b"/")[0]
         now = int(time.time())
         for each in reversed(missing):
-            found = Object(each, -1, "", _status(stat.S_IFDIR | 0o755, 0, 0, now * _SECOND))
+            found = Object(each, -1, "", _status(stat.S_IFDIR | 0o755, 0, 0, now * _SECOND + 1))
             found.origin = Origin.IMPLIED
             yield found
 

@@ -7,11 +7,12 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from builder.errors import LayerError
 from builder.layer import clamp, jobs
-from builder.layer.entries import read_entries
+from builder.layer.entries import read_entries, write_entries
 from builder.layer.entry import Kind
 from builder.layer.pack import SECOND
 from tests.unit.builder.layer.archives import (
@@ -65,14 +66,14 @@ def layer(tmp_path: Path) -> Path:
     return place
 
 
-def clamped(layer: Path, **source: str) -> dict[str, Any]:
+def clamped(layer: Path, **more: object) -> dict[str, Any]:
     return call(
         clamp.clamp_layer,
         entries_path=str(layer / "entries"),
         path=str(layer / "blob"),
         clamped=str(layer / "clamped"),
         epoch=EPOCH,
-        **source,
+        **more,
     )
 
 
@@ -142,3 +143,31 @@ def test_names_of_another_tool_become_ours(layer: Path) -> None:
     with tarfile.open(layer / "blob") as archive:
         (only,) = archive
     assert (only.name, only.mtime, only.uname) == ("d", EPOCH, "")
+
+
+def times(path: Path) -> dict[bytes, int]:
+    found = [*read_entries(str(path))]
+    return {e.path: e.mtime // SECOND for e in found if e.kind < Kind.WHITEOUT}
+
+
+def test_where_times_say_nothing_early_ones_go_too(layer: Path) -> None:
+    clamped(layer, root=str(layer / "root"), passing=-1)
+    assert set(times(layer / "clamped").values()) == {EPOCH}
+
+
+@pytest.mark.parametrize("form", ["root", "blob"])
+def test_early_times_that_were_read_off_a_clock_go_too(layer: Path, form: str) -> None:
+    marked = [
+        msgspec.structs.replace(entry, mtime=entry.mtime + 1) if entry.path == b"early" else entry
+        for entry in read_entries(str(layer / "entries"))
+    ]
+    write_entries(str(layer / "entries"), marked)
+    source = {"root": str(layer / "root")} if form == "root" else {"blob": str(layer / "plain")}
+    without = clamped(layer, **source)
+    assert times(layer / "clamped")[b"early"] == 999
+    done = clamped(layer, **source, marks=True)
+    assert done["diff_id"] != without["diff_id"]
+    assert times(layer / "clamped")[b"early"] == EPOCH
+    assert times(layer / "clamped")[b"l"] == 0
+    with tarfile.open(layer / "blob") as archive:
+        assert archive.getmember("early").mtime == EPOCH
