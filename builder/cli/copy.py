@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.verb import Verb, absent
 from builder.errors import UsageError
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _OTHERS = [
     *absent("-f/--format", "--sign-by", "--sign-by-sigstore", "--sign-by-sigstore-private-key"),
     *absent("--sign-passphrase-file", "--encryption-key", "--encrypt-layer", "--decryption-key"),
-    *absent("--authfile", "--src-authfile", "--dest-authfile", "--src-cert-dir", "--dest-cert-dir"),
+    *absent("--src-authfile", "--dest-authfile", "--src-cert-dir", "--dest-cert-dir"),
     *absent("--src-registry-token", "--dest-registry-token", "--src-daemon-host"),
     *absent("--dest-daemon-host", "--src-shared-blob-dir", "--dest-shared-blob-dir"),
     *absent("--src-username", "--src-password", "--dest-username", "--dest-password"),
@@ -58,6 +59,8 @@ _OTHERS = [
 )
 @click.option("--digestfile", metavar="FILE", help="Write the digest to this file.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress and no digest.")
+@insecure_option
+@authfile_option
 @click.argument("source")
 @click.argument("destination")
 @click.pass_obj

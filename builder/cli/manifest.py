@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.invocation import Invocation
+from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.verb import Verb, absent, root_option
 from builder.errors import UsageError
 
@@ -27,9 +28,10 @@ def command() -> None:
 
 
 def _insecure(function: Callable[..., Any]) -> Callable[..., Any]:
-    return click.option(
+    option = click.option(
         "--insecure", is_flag=True, help="Do not verify the registry, and speak http if it does."
-    )(function)
+    )
+    return option(insecure_option(authfile_option(function)))
 
 
 def _said(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,7 +169,7 @@ def inspect(
 @command.command(
     "push",
     cls=Verb,
-    others=[*absent("-f/--format", "--compression-format", "--authfile", "--creds", "--sign-by")],
+    others=[*absent("-f/--format", "--compression-format", "--creds", "--sign-by")],
     short_help="Push a list with all its images",
 )
 @click.option("-p", "--purge", is_flag=True, help="Remove the list here afterwards.")
