@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.invocation import Invocation
-from builder.cli.verb import Verb, absent
+from builder.cli.verb import Verb
 from builder.errors import UsageError
 from builder.ui.size import age, size
 from builder.ui.summary import short_id
@@ -42,7 +42,6 @@ _VERBS = frozenset(
 @click.command(
     "images",
     cls=Verb,
-    others=absent("--tree", value=False),
     short_help="List images",
 )
 @click.option("-a", "--all", "everything", is_flag=True, help="Accepted: all images are shown.")
@@ -63,6 +62,7 @@ _VERBS = frozenset(
     metavar="FORM",
     help="Print as table, as json, or through a Go template, `table TEMPLATE` in columns.",
 )
+@click.option("--tree", is_flag=True, help="Show the platforms of each image below it.")
 @click.argument("name", required=False)
 @click.pass_obj
 def command(
@@ -75,11 +75,22 @@ def command(
     no_trunc: bool,
     filters: tuple[str, ...],
     form: str | None,
+    tree: bool,
 ) -> None:
     """List images, or those whose repository, or repository and tag, matches NAME."""
     from builder.cli.filters import image_filter
     from builder.cli.formats import listed
 
+    if tree:
+        if quiet or no_trunc or digests or form:
+            raise UsageError(
+                "`--tree` goes with none of `--quiet`, `--no-trunc`, `--digests` and `--format`"
+            )
+        from builder.ui.imagetree import drawn
+
+        with invocation.engine() as engine:
+            invocation.show(drawn(engine.image_tree(image_filter(filters, name))))
+        return
     chosen = _form(form or _configured(invocation, quiet=quiet), quiet=quiet, digests=digests)
     wanted = image_filter(filters, name)
     with invocation.engine() as engine:

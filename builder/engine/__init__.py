@@ -17,6 +17,8 @@ from builder.engine.requests import (
     PushResult,
     RemoveResult,
     RunRequest,
+    TreeMember,
+    TreeRow,
 )
 from builder.store.pruning import Kind, LabelFilter, Pruning
 
@@ -38,4 +40,6 @@ __all__ = [
     "PushResult",
     "RemoveResult",
     "RunRequest",
+    "TreeMember",
+    "TreeRow",
 ]

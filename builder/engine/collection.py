@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import BinaryIO
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.requests import HistoryRow, ImageFilter, ImageRow, RemoveResult
+from builder.engine.requests import HistoryRow, ImageFilter, ImageRow, RemoveResult, TreeRow
 from builder.engine.upkeep import Upkeep
 from builder.errors import UsageError
 from builder.oci.platform import Platform
@@ -31,6 +31,12 @@ class Collection(Upkeep):
         from builder.engine import listing
 
         return listing.images(self._store, wanted)
+
+    def image_tree(self, wanted: ImageFilter = ImageFilter()) -> tuple[TreeRow, ...]:  # noqa: B008  frozen
+        """Return the images that pass a filter with all their platforms; see `listing.tree`."""
+        from builder.engine import listing
+
+        return listing.tree(self._store, wanted)
 
     def tag(self, source: str, target: str) -> None:
         """Give an image another name.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.requests import ImageFilter, ImageRow
+from builder.engine.requests import ImageFilter, ImageRow, TreeMember, TreeRow
 from builder.errors import ContextError, LapstrakeError, UsageError
 from builder.oci.reference import Reference
 from builder.store.images import StoredImage, StoredName
@@ -40,6 +40,46 @@ def images(store: Store, wanted: ImageFilter = ImageFilter()) -> tuple[ImageRow,
             continue
         rows.append(_row(store, stored, matching, sizes.get(stored.id)))
     return tuple(rows)
+
+
+def tree(store: Store, wanted: ImageFilter = ImageFilter()) -> tuple[TreeRow, ...]:  # noqa: B008  frozen
+    """Return the images that pass a filter with all their platforms, by their names; those without one come last.
+
+    Raises: as `images`.
+    """
+    known = {stored.id: stored for stored in store.images.all()}
+    sizes, transferred = store.images.sizes(), store.images.transferred()
+
+    def member(platform: str, image_id: str) -> TreeMember:
+        size = sizes.get(image_id)
+        if size is None:
+            size = _opened_size(store, known[image_id]) if image_id in known else 0
+        return TreeMember(
+            platform=platform, id=image_id, size=size, transferred=transferred.get(image_id)
+        )
+
+    platforms: dict[str, list[TreeMember]] = {}
+    for each in store.images.platforms():
+        familiar = Reference.parse(each.reference).familiar()
+        platforms.setdefault(familiar, []).append(member(each.platform, each.image))
+    found = []
+    for row in images(store, wanted):
+        alone = (member(_platform(store, row.id), row.id),)
+        groups: dict[tuple[TreeMember, ...], list[str]] = {} if row.names else {alone: []}
+        for name in row.names:
+            groups.setdefault(tuple(platforms.get(name, alone)), []).append(name)
+        for members, names in groups.items():
+            found.append(
+                TreeRow(names=tuple(sorted(names)), top=member("", row.id), members=members)
+            )
+    return tuple(sorted(found, key=lambda each: (not each.names, each.names)))
+
+
+def _platform(store: Store, image_id: str) -> str:
+    try:
+        return str(Catalogue(store).open(image_id).platform)
+    except LapstrakeError:
+        return ""
 
 
 def _row(store: Store, stored: StoredImage, names: list[StoredName], size: int | None) -> ImageRow:

@@ -197,6 +197,23 @@ class ImageRow(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None
 
 
+class TreeMember(msgspec.Struct, frozen=True, kw_only=True):
+    """An image of a tree; `platform` is "" where that cannot be known, `size` in bytes, `transferred` in compressed ones."""
+
+    platform: str
+    id: str
+    size: int
+    transferred: int | None
+
+
+class TreeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Names that stand for the same images, and these: one of each platform, `top` the one that is meant without one."""
+
+    names: tuple[str, ...]
+    top: TreeMember
+    members: tuple[TreeMember, ...]
+
+
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     """One line of an image's history, the newest first; `id` is the image's on the first line."""
 

@@ -97,6 +97,20 @@ class ImageIndex:
             for image, layers in self._db.rows("SELECT id, layers FROM images WHERE layers != ''")
         }
 
+    def transferred(self) -> dict[str, int]:
+        """Return by id what the layers of images take compressed, in bytes, of those of which all are known so."""
+        known: dict[object, int] = {}
+        for layer, size in self._db.rows(
+            "SELECT diff_id, size FROM blobs WHERE compression != 'none'"
+            " ORDER BY pulled, compression DESC"
+        ):
+            known[layer] = int(str(size))
+        return {
+            str(image): sum(known[each] for each in str(layers).split(" "))
+            for image, layers in self._db.rows("SELECT id, layers FROM images WHERE layers != ''")
+            if known.keys() >= set(str(layers).split(" "))
+        }
+
     def get(self, image_id: str) -> StoredImage | None:
         """Return the image with this id."""
         row = self._db.row(

@@ -17,6 +17,7 @@ from builder.oci.manifest import Manifest, build_index, build_manifest
 from builder.oci.mediatypes import IN_TOTO, OCI_CONFIG, OCI_EMPTY
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
+from builder.store.layers import BlobForm, Layer
 from builder.store.pruning import Pruning
 from builder.store.root import Store
 from tests.support.jobs import JobsHere
@@ -210,3 +211,37 @@ def test_details_are_those_of_the_platform_that_is_asked_for(kept: Kept) -> None
         shelf.inspect(kept.store, name, Platform.parse("linux/s390x"))
     with pytest.raises(ImageError, match=f"for {ARM}"):
         shelf.inspect(kept.store, amd.image, ARM)
+
+
+def test_the_tree_shows_the_platforms_of_a_name(kept: Kept) -> None:
+    amd, arm = kept.image(AMD), kept.image(ARM)
+    kept.catalogue.name_platforms(APP, (amd, arm))
+    kept.catalogue.name_platforms(Reference.parse("registry.example/app:2"), (amd, arm))
+    kept.catalogue.name(Reference.parse("alone"), amd.image)
+    nameless = kept.image(ARM_V6)
+    several, alone, last = sorted(
+        listing.tree(kept.store), key=lambda row: (-len(row.members), not row.names)
+    )
+    assert several.names == (APP.familiar(), "registry.example/app:2")
+    assert [(each.platform, each.id) for each in several.members] == [
+        (str(AMD), amd.image),
+        (str(ARM), arm.image),
+    ]
+    assert (alone.names, [each.platform for each in alone.members]) == (
+        ("alone:latest",),
+        [str(AMD)],
+    )
+    assert (last.names, last.top.id, last.members[0].platform) == ((), nameless.image, str(ARM_V6))
+    assert listing.tree(kept.store)[-1] == last
+
+
+def test_the_tree_knows_what_is_compressed(kept: Kept) -> None:
+    layer = f"sha256:{'a' * 64}"
+    config = ImageConfig(os="linux", architecture="amd64", diff_ids=(layer,))
+    kept.store.layers.add(Layer(layer, layer[7:], 1000, 1, 0.0))
+    kept.catalogue.name(APP, kept.catalogue.add(config))
+    assert listing.tree(kept.store)[0].top.transferred is None
+    form = BlobForm(f"sha256:{'b' * 64}", 300, "", "gzip", pulled=True)
+    kept.store.layers.add_blob(layer, form)
+    (row,) = listing.tree(kept.store)
+    assert (row.top.size, row.top.transferred) == (1000, 300)

@@ -138,6 +138,16 @@ def test_images_takes_its_form_from_dockers_configuration(
     assert "cannot be read" in captured.err
 
 
+def test_images_as_a_tree(capsys: pytest.CaptureFixture[str]) -> None:
+    engine = FakeEngine(image_tree=())
+    assert output(capsys, engine, "images", "--tree", "-f", "dangling=true", "a").startswith(
+        "IMAGE "
+    )
+    assert engine.calls == [("image_tree", (ImageFilter(references=("a",), dangling=True),))]
+    for flag in ("-q", "--digests", "--no-trunc", "--format=json"):
+        assert lapstrake(engine, "images", "--tree", flag) == 125
+
+
 def test_a_verb_in_the_place_of_a_name_is_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
     assert lapstrake(FakeEngine(), "images", "ls") == 0
     assert "lapstrake image ls" in capsys.readouterr().err
