@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -62,6 +62,17 @@ class Anonymous:
     def for_repository(self, _registry: str, _repository: str, /) -> Credential | None:
         """Return None."""
         return None
+
+
+class GivenCredentials:
+    """Credentials by the registry's host, with its port; Docker Hub is `docker.io`."""
+
+    def __init__(self, known: Mapping[str, Credential]) -> None:
+        self._known = dict(known)
+
+    def for_repository(self, registry: str, _repository: str, /) -> Credential | None:
+        """Return the credential of a registry, None where none was given."""
+        return self._known.get(registry)
 
 
 class _Subject(msgspec.Struct, frozen=True):
