@@ -93,7 +93,7 @@ def metadata(result: BuildResult) -> dict[str, Any]:
         document["containerimage.descriptor"] = made.descriptor.document()
         document["containerimage.digest"] = str(made.descriptor.digest)
     else:
-        document["containerimage.digest"] = result.image_id
+        document["containerimage.digest"] = result.identity
     if len(result.platforms) <= 1:
         document["containerimage.config.digest"] = result.identity
     if names:

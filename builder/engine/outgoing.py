@@ -20,13 +20,13 @@ def outgoing(
 ) -> Closure:
     """Return the closure of an image, or of all that a name stands for; all of it is in the store afterwards.
 
-    An index that came under the name is passed on byte for byte if everything of it is here. Otherwise what is here
-    is packaged as `wanted`, by default as it came.
+    What the name came with, or was made for it, is passed on byte for byte if everything of it is here. Otherwise what
+    is here is packaged as `wanted`, by default as it came.
 
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
     if name is not None and wanted is None and name.digest is not None:
-        whole = _whole_index(store, name.digest)
+        whole = _whole(store, name.digest, image_id)
         if whole is not None:
             return whole
     catalogue = Catalogue(store)
@@ -50,7 +50,7 @@ def as_it_came(
     Raises: StoreError: a document is damaged.
     """
     if name is not None and name.digest is not None:
-        whole = _whole_index(store, name.digest)
+        whole = _whole(store, name.digest, images[0].id if len(images) == 1 else None)
         if whole is not None:
             return whole
     if not all(_came(store, image) for image in images):
@@ -77,12 +77,12 @@ def _is_pulled(store: Store, layer: Descriptor, diff_id: str) -> bool:
     return here and any(form.pulled and form.digest == layer.digest for form in forms)
 
 
-def _whole_index(store: Store, digest: str) -> Closure | None:
-    """Return the closure of an index, None if it is none or something of it is missing."""
+def _whole(store: Store, digest: str, image_id: str | None) -> Closure | None:
+    """Return the closure of an index, or of a manifest of the image, None if it is neither or something is missing."""
     if not store.blobs.contains(Digest(digest)):
         return None
     top = parse_manifest(store.blobs.read(Digest(digest)))
-    if not isinstance(top, Index):
+    if isinstance(top, Manifest) and str(top.config.digest) != image_id:
         return None
 
     def read(descriptor: Descriptor) -> bytes | None:

@@ -136,18 +136,19 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def made(self) -> OutputResult | None:
-        """The last output that has a manifest."""
-        return next((each for each in reversed(self.outputs) if each.descriptor is not None), None)
+        """The last output that is an image."""
+        images = [each for each in self.outputs if each.descriptor or each.config]
+        return images[-1] if images else None
 
     @property
     def identity(self) -> str:
-        """What the image is known by: its id, or the digest of the index of several."""
+        """What the image is known by: its id, as in the last output, or the digest of the index of several."""
         made = self.made
-        if made is None or made.descriptor is None:
+        if made is None:
             return self.image_id
-        return (
-            str(made.descriptor.digest) if len(self.platforms) > 1 else made.config or self.image_id
-        )
+        if made.descriptor is not None and len(self.platforms) > 1:
+            return str(made.descriptor.digest)
+        return made.config or self.image_id
 
 
 class PullResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -124,7 +124,8 @@ def requested(kind: str, dest: str | None, attributes: Pairs) -> Requested:
             where = _file(dest) if tar else _directory(dest, "oci,tar=false")
             return Layout(dest=where, tar=tar, names=_names(given), form=_form(given))
         case "docker" if dest:
-            return DockerArchive(dest=dest, names=_names(given), form=_form(given))
+            plain = given.keys() <= {"name"}
+            return DockerArchive(dest=dest, plain=plain, names=_names(given), form=_form(given))
         case "cacheonly":
             _without(dest, kind)
             return Nothing()

@@ -185,7 +185,7 @@ def _docker(
         raise UsageError(
             "an archive for `docker load` has no place for attestations", hint="use `type=oci`"
         )
-    if form.is_default:
+    if requested.plain:
         # Plain layers: nothing has to be compressed, nor kept.
         (image,) = images
         named = Named(id=image.id, config=image.config, state=image.state, references=names)

@@ -79,9 +79,10 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DockerArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """What `docker load` takes, `type=docker` with a destination."""
+    """What `docker load` takes, `type=docker` with a destination; `plain` where nobody said how the image is to look."""
 
     dest: str
+    plain: bool = True
     names: tuple[Reference, ...] | None = None
     form: ImageForm = ImageForm()
 

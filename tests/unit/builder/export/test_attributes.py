@@ -49,6 +49,15 @@ def test_what_a_directory_may_be_told() -> None:
     )
 
 
+def test_an_archive_for_docker_is_plain_until_something_is_said() -> None:
+    assert requested("docker", "x", (("name", "a"),)) == DockerArchive(
+        dest="x", names=(Reference.parse("a"),)
+    )
+    assert requested("docker", "x", (("compression", "gzip"),)) == DockerArchive(
+        dest="x", plain=False
+    )
+
+
 def test_what_a_layout_may_be_told() -> None:
     pairs = (
         ("tar", "false"),
