@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -215,7 +216,8 @@ class Delivery:
         number, self._shown = self._shown, self._shown + 1
         self._events.emit(VertexStarted(id=number, name="export layers"))
         try:
-            closure = package(images, wanted, self._store)
+            with self._ahead(what, names, number) as ready:
+                closure = package(images, msgspec.structs.replace(wanted, ready=ready), self._store)
         except LapstrakeError as error:
             self._events.emit(VertexFailed(id=number, diagnostic=error.diagnostic()))
             raise
@@ -224,6 +226,17 @@ class Delivery:
             VertexDone(id=number, outcome=Outcome.EXECUTED, note=f"manifest {top.digest}")
         )
         return closure, top
+
+    def _ahead(
+        self, what: InStore, names: Sequence[Reference], number: int
+    ) -> AbstractContextManager[Callable[[Descriptor], None] | None]:
+        """Send layers to the first of the repositories while others are being compressed."""
+        if not what.push or not names:
+            return nullcontext()
+        registries = self._registries()
+        if what.insecure:
+            registries = registries.insecure(names[0].registry)
+        return registries.sending(names[0], self._events, number)
 
     def _name(
         self,
@@ -259,7 +272,7 @@ class Delivery:
             number, self._shown = self._shown, self._shown + 1
             registries.push(
                 repository,
-                lambda: closure,
+                lambda _: closure,
                 self._events,
                 number,
                 by_digest=what.by_digest,

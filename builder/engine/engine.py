@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from builder.engine.registries import Registries
     from builder.oci.closure import Closure
     from builder.oci.config import ImageConfig
+    from builder.oci.descriptor import Descriptor
     from runtime.forward import Forward
 
 
@@ -332,10 +333,11 @@ class Engine(Moving):
         wanted = platform_of(platform)
         image, name = self._catalogue.meant(reference, wanted)
 
-        def package() -> Closure:
+        def package(ready: Callable[[Descriptor], None]) -> Closure:
             from builder.engine.outgoing import outgoing
 
-            return outgoing(self._store, image.id, name if wanted is None else None)
+            named = name if wanted is None else None
+            return outgoing(self._store, image.id, named, ready=ready)
 
         self._since = time.monotonic()
         return self._registries.push((parsed,), package, events)

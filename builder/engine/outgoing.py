@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage
 from builder.export.package import Packed, Wanted, package
@@ -16,12 +18,18 @@ from builder.store.root import Store
 
 
 def outgoing(
-    store: Store, image_id: str, name: StoredName | None, wanted: Wanted | None = None
+    store: Store,
+    image_id: str,
+    name: StoredName | None,
+    wanted: Wanted | None = None,
+    *,
+    ready: Callable[[Descriptor], None] | None = None,
 ) -> Closure:
     """Return the closure of an image, or of all that a name stands for; all of it is in the store afterwards.
 
     What the name came with, or was made for it, is passed on byte for byte if everything of it is here. Otherwise what
     is here is packaged as `wanted`, by default as it came.
+    `ready` hears of each layer that is here while others are still being made.
 
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
@@ -37,7 +45,7 @@ def outgoing(
     ]
     if wanted is None:
         wanted = Wanted() if name is None else Wanted(names=(Reference.parse(name.reference),))
-    return package(images, wanted, store)
+    return package(images, msgspec.structs.replace(wanted, ready=ready), store)
 
 
 def as_it_came(

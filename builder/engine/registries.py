@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -153,13 +154,15 @@ class Registries:
     def push(
         self,
         references: Sequence[Reference],
-        package: Callable[[], Closure],
+        package: Callable[[Callable[[Descriptor], None]], Closure],
         events: EventSink,
         vertex_id: int = 1,
         *,
         by_digest: bool = False,
     ) -> PushResult:
         """Send what `package` makes under names of one repository, or `by_digest` under none of their tags.
+
+        What it is given takes each layer that is ready while it makes others.
 
         Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push_closure`, or as `package`.
         """
@@ -170,8 +173,9 @@ class Registries:
         shown = ", ".join([reference.familiar() for reference in references])
         events.emit(VertexStarted(id=vertex_id, name=f"push {shown}"))
         try:
-            closure = package()
             reference = references[0]
+            with self.sending(reference, events, vertex_id) as ready:
+                closure = package(ready)
             if by_digest:
                 reference = reference.with_digest(closure.top.descriptor().digest)
             tags = [each.tag for each in references if each.tag is not None and not by_digest]
@@ -196,6 +200,27 @@ class Registries:
         return PushResult(
             reference=references[0].canonical(), digest=str(sent.digest), size=sent.size
         )
+
+    @contextmanager
+    def sending(
+        self, reference: Reference, events: EventSink, vertex_id: int
+    ) -> Iterator[Callable[[Descriptor], None]]:
+        """Give what takes blobs of the store and sends them, while the block makes others.
+
+        Raises: RegistryError, Cancelled: as `push`.
+        """
+        from builder.registry import transfer
+
+        with transfer.sending(
+            self.client(),
+            reference,
+            self._store.blobs.open,
+            Stamped(events, self.since),
+            vertex_id,
+            mount_from=partial(self._other_home, reference),
+            cancelled=self._cancelled,
+        ) as ready:
+            yield ready
 
     def _at_home(self, reference: Reference, blobs: Iterable[Descriptor]) -> None:
         digests = [each.digest for each in blobs]

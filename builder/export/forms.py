@@ -10,11 +10,13 @@ blob that came from elsewhere serves.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import msgspec
 
 from builder.errors import LapstrakeError, LayerLost
 from builder.export.wanted import LayerForm, Making
+from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Compression, Family
 from builder.store.forms import means_damage, unique_name
@@ -27,8 +29,15 @@ class _Packed(msgspec.Struct, frozen=True):
     compressed_size: int
 
 
-def layer_blobs(state: State, store: Store, wanted: LayerForm) -> tuple[BlobForm, ...]:
+def layer_blobs(
+    state: State,
+    store: Store,
+    wanted: LayerForm,
+    ready: Callable[[Descriptor], None] | None = None,
+) -> tuple[BlobForm, ...]:
     """Return a blob for each layer, bottom first; all of them are in the store afterwards.
+
+    While some have to be made, `ready` hears of each that is there, from any thread.
 
     Raises: StoreError: `store.corrupt`: no form of a layer is left; `store.no-space`.
     """
@@ -41,7 +50,10 @@ def layer_blobs(state: State, store: Store, wanted: LayerForm) -> tuple[BlobForm
             missing.append(layer)
         else:
             found[layer.diff_id] = form
-    for layer, form in zip(missing, _made(missing, store, wanted), strict=True):
+    if ready is not None and missing:
+        for form in found.values():
+            ready(_descriptor(form))
+    for layer, form in zip(missing, _made(missing, store, wanted, ready), strict=True):
         found[layer.diff_id] = form
     return tuple(found[layer.diff_id] for layer in state.layers)
 
@@ -83,14 +95,29 @@ def _usable(layer: Layer, store: Store) -> tuple[BlobForm, ...]:
     return tuple(form for form in forms if store.blobs.size(Digest(form.digest)) == form.size)
 
 
-def _made(layers: list[Layer], store: Store, wanted: LayerForm) -> list[BlobForm]:
+def _descriptor(form: BlobForm) -> Descriptor:
+    return Descriptor(media_type=form.media_type, digest=Digest(form.digest), size=form.size)
+
+
+def _made(
+    layers: list[Layer],
+    store: Store,
+    wanted: LayerForm,
+    ready: Callable[[Descriptor], None] | None,
+) -> list[BlobForm]:
+    def make(layer: Layer) -> BlobForm:
+        form = _make(layer, store, wanted)
+        if ready is not None:
+            ready(_descriptor(form))
+        return form
+
     if len(layers) <= 1:
-        return [_make(layer, store, wanted) for layer in layers]
+        return [make(layer) for layer in layers]
     from concurrent.futures import ThreadPoolExecutor
 
     # The work is done by processes behind the launcher; the threads wait for them.
     with ThreadPoolExecutor(min(len(layers), os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(_make, layer, store, wanted) for layer in layers]
+        futures = [pool.submit(make, layer) for layer in layers]
         try:
             return [future.result() for future in futures]
         except BaseException:

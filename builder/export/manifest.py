@@ -74,7 +74,7 @@ def manifest_of(image: Packed, wanted: Wanted, store: Store) -> Manifest:
         own = None
     if own is not None and as_it_is and wanted.family in (None, family_of(own.media_type)):
         return own
-    layers = own.layers if own is not None else _layers(image, form, store)
+    layers = own.layers if own is not None else _layers(image, form, store, wanted.ready)
     annotations = tuple(sorted({**dict(base or ()), **dict(asked)}.items()))
     made = _made(image, layers, family, annotations, store)
     descriptor = store.blobs.add(made.raw, media_type=made.media_type)
@@ -97,9 +97,15 @@ def base_annotations(image_id: str, store: Store) -> Pairs | None:
     return tuple([(key, value) for key, value in found if value is not None])
 
 
-def _layers(image: Packed, form: LayerForm, store: Store) -> tuple[Descriptor, ...]:
+def _layers(
+    image: Packed,
+    form: LayerForm,
+    store: Store,
+    ready: Callable[[Descriptor], None] | None,
+) -> tuple[Descriptor, ...]:
     found = []
-    for made, layer in zip(layer_blobs(image.state, store, form), image.state.layers, strict=True):
+    blobs = layer_blobs(image.state, store, form, ready)
+    for made, layer in zip(blobs, image.state.layers, strict=True):
         annotations: Pairs = ()
         if made.pulled and made.compression == Compression.GZIP.value:
             from builder.export.seekable import annotations_of

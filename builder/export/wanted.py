@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 import msgspec
 
 from builder.oci.config import ImageConfig
+from builder.oci.descriptor import Descriptor
 from builder.oci.mediatypes import Compression, Family
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
@@ -79,6 +81,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     `family` None leaves a pulled image its own and is OCI otherwise. `index` asks for one although there is a single
     image. `artifact` makes statements OCI artifacts with a subject. `names` are what statements call the images.
+    `ready` hears of each layer that is here while others are still being compressed.
     """
 
     layers: LayerForm = LayerForm()
@@ -87,6 +90,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     index: bool = False
     artifact: bool = True
     names: tuple[Reference, ...] = ()
+    ready: Callable[[Descriptor], None] | None = None
 
     def annotated(self, place: AnnotationPlace, platform: Platform | None = None) -> Pairs:
         """Return what is to be written to one document; what is for its platform alone wins."""

@@ -49,6 +49,8 @@ class RegistryClient:
         self._session = Session(transport, credentials or Anonymous())
         self._ways = Ways(routes or Direct())
         self.limits = Limits()
+        self.delivered: set[tuple[str, Digest]] = set()
+        """The blobs that repositories, by registry and name, are known to have, since they were sent or asked for."""
 
     def remarks(self) -> tuple[Diagnostic, ...]:
         """Return what is to be said about mirrors since the last time."""

@@ -10,14 +10,14 @@ all it needs is there. A push goes the same way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from builder.errors import Cancelled, StoreError
+from builder.errors import Cancelled, RegistryError, StoreError
 from builder.events import Discard, EventSink
 from builder.oci import mediatypes
 from builder.oci.closure import Closure, Document, closure_of
@@ -33,7 +33,7 @@ from builder.registry.download import resumed
 from builder.registry.exchange import Cancelled as Question
 from builder.registry.exchange import never
 from builder.registry.meter import Meter
-from builder.registry.parallel import in_parallel
+from builder.registry.parallel import Stream, in_parallel
 from builder.registry.resolve import Resolved
 from builder.registry.upload import Outgoing, deliver
 from builder.store.content import ContentStore, Receiver
@@ -51,6 +51,7 @@ __all__ = [
     "push_closure",
     "receive",
     "send",
+    "sending",
 ]
 
 DOWNLOADS = 3
@@ -60,6 +61,9 @@ _DOCUMENTS = 6
 
 _PAUSE = 0.1
 """Seconds after which is looked again whether another process has received a blob."""
+
+_MISSING = frozenset({400, 404})
+"""Statuses of manifests that are refused because something that they name is not there."""
 
 Open = Callable[[Digest], AbstractContextManager[BinaryIO]]
 
@@ -210,21 +214,55 @@ def push_closure(
     Returns: what the reference points at now.
     Raises: RegistryError: the registry refuses it, or cannot be reached. Cancelled. What `open` raises.
     """
-    present = _present(client, reference, closure.documents, cancelled)
-    missing = tuple([each for each in closure.documents if _digest(each) not in present])
-    blobs = (
-        [
-            Outgoing(
-                descriptor=each,
-                open=partial(open, each.digest),
-                mount_from=mount_from(each.digest),
-            )
-            for each in Closure(documents=missing).blobs()
-        ]
-        if missing
-        else []
+    push = partial(
+        _push_closure,
+        client,
+        reference,
+        closure,
+        open,
+        events,
+        vertex_id,
+        tags,
+        mount_from,
+        cancelled,
     )
-    _tell_present(closure, blobs, events, vertex_id)
+    present = _present(client, reference, closure.documents, cancelled)
+    try:
+        return push(present)
+    except RegistryError as error:
+        if error.status not in _MISSING or not (present or client.delivered):
+            raise
+        # A registry may have lost what it had: then everything is asked for.
+        client.delivered.clear()
+        return push(frozenset())
+
+
+def _push_closure(
+    client: RegistryClient,
+    reference: Reference,
+    closure: Closure,
+    open: Open,
+    events: EventSink,
+    vertex_id: int,
+    tags: tuple[str, ...],
+    mount_from: Callable[[Digest], str | None],
+    cancelled: Question,
+    present: frozenset[Digest],
+) -> Descriptor:
+    """Push what is not `present` of a closure; see `push_closure`."""
+    missing = tuple([each for each in closure.documents if _digest(each) not in present])
+    needed = Closure(documents=missing).blobs() if missing else ()
+    blobs = [
+        Outgoing(
+            descriptor=each, open=partial(open, each.digest), mount_from=mount_from(each.digest)
+        )
+        for each in needed
+        if (reference.name, each.digest) not in client.delivered
+    ]
+    of_missing = {each.digest for each in needed}
+    for each in closure.blobs():
+        if each.digest not in of_missing:
+            Meter(events, vertex_id, each).finish()
     _send_blobs(client, reference, blobs, events, vertex_id, cancelled)
     for document in missing:
         if document is not closure.top:
@@ -236,6 +274,44 @@ def push_closure(
             raise Cancelled
         client.put_manifest(name, top)
     return top.descriptor()
+
+
+@contextmanager
+def sending(
+    client: RegistryClient,
+    reference: Reference,
+    open: Open,
+    events: EventSink,
+    vertex_id: int,
+    *,
+    mount_from: Callable[[Digest], str | None] = lambda _: None,
+    cancelled: Question = never,
+) -> Iterator[Callable[[Descriptor], None]]:
+    """Give what takes blobs and sends them in the background, while the block makes others.
+
+    At the end of the block all of them are in the repository, and `push_closure` with the same client does not ask
+    for them again. If the block fails, no more are sent.
+
+    Raises: as `push_closure`.
+    """
+
+    def send_one(blob: Outgoing, stopped: Question) -> None:
+        deliver(client, reference, blob, Meter(events, vertex_id, blob.descriptor), stopped)
+
+    stream = Stream(send_one, UPLOADS, cancelled)
+
+    def take(descriptor: Descriptor) -> None:
+        if not mediatypes.is_foreign(descriptor.media_type):
+            digest = descriptor.digest
+            opened = partial(open, digest)
+            stream.put(Outgoing(descriptor=descriptor, open=opened, mount_from=mount_from(digest)))
+
+    try:
+        yield take
+    except BaseException:
+        stream.abandon()
+        raise
+    stream.finish()
 
 
 def send(
@@ -394,15 +470,6 @@ def _present(
 
     in_parallel(ask, documents, _DOCUMENTS, cancelled)
     return frozenset(found)
-
-
-def _tell_present(
-    closure: Closure, sent: Sequence[Outgoing], events: EventSink, vertex_id: int
-) -> None:
-    going = {each.descriptor.digest for each in sent}
-    for descriptor in closure.blobs():
-        if descriptor.digest not in going:
-            Meter(events, vertex_id, descriptor).finish()
 
 
 def _digest(document: Document) -> Digest:

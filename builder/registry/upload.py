@@ -61,9 +61,11 @@ def deliver(
 
     Raises: RegistryError: the registry refuses it, or cannot be reached. Cancelled.
     """
-    missing = not client.blob_exists(reference, blob.descriptor.digest)
+    digest = blob.descriptor.digest
+    missing = not client.blob_exists(reference, digest)
     if missing:
         _Sending(client, reference, blob, meter, cancelled).run()
+    client.delivered.add((reference.name, digest))
     meter.finish()
     return missing
 

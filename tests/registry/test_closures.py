@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -19,7 +20,7 @@ from builder.oci.manifest import Index, Manifest, build_index, build_manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import fetch_closure, push_closure
+from builder.registry.transfer import fetch_closure, push_closure, sending
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Recorder
 from tests.support import registry as faults
@@ -223,6 +224,72 @@ def test_a_registry_that_knows_no_head_of_manifests_gets_them_all(
     registry.fault("HEAD", "/manifests/", faults.status(405), times=-1)
     push_closure(client, reference(registry), published.closure, published.open, events, 1)
     assert ("team/app", "1") in registry.manifests
+
+
+def test_a_registry_that_has_lost_blobs_gets_them_again(
+    client: RegistryClient, registry: Registry, events: Recorder, published: Published
+) -> None:
+    target = reference(registry)
+    push_closure(client, target, published.closure, published.open, events, 1)
+    registry.blobs.clear()
+
+    def act(handler: faults.Handler) -> bool:
+        """Miss the blobs."""
+        if handler.registry.blobs:
+            return False
+        handler.error(404, "MANIFEST_BLOB_UNKNOWN")
+        return True
+
+    registry.fault("PUT", "/manifests/", act, times=-1)
+    push_closure(client, target, published.closure, published.open, events, 1)
+    assert {digest for _, digest in registry.blobs} == set(published.blobs)
+
+
+def test_blobs_are_sent_while_others_are_made(
+    client: RegistryClient, registry: Registry, events: Recorder, published: Published
+) -> None:
+    target = reference(registry)
+    arrived = threading.Event()
+
+    def act(_handler: faults.Handler) -> bool:
+        arrived.set()
+        return False
+
+    registry.fault("PUT", "/blobs/uploads/", act)
+    first, *others = published.closure.blobs()
+    with sending(client, target, published.open, events, 1) as ready:
+        ready(first)
+        assert arrived.wait(20)
+        for other in others:
+            ready(other)
+    assert {digest for _, digest in registry.blobs} == set(published.blobs)
+    asked = registry.count("HEAD", "/blobs/")
+    push_closure(client, target, published.closure, must_not_open, events, 1)
+    assert registry.count("HEAD", "/blobs/") == asked
+    assert ("team/app", "1") in registry.manifests
+
+
+def test_what_cannot_be_sent_is_told_at_the_end_of_the_block(
+    client: RegistryClient, registry: Registry, events: Recorder, published: Published
+) -> None:
+    registry.fault("POST", "/uploads/", faults.status(403), times=-1)
+    with (
+        pytest.raises(RegistryError, match="push access"),
+        sending(client, reference(registry), published.open, events, 1) as ready,
+    ):
+        for blob in published.closure.blobs():
+            ready(blob)
+
+
+def test_a_block_that_fails_ends_the_sending_with_its_own_error(
+    client: RegistryClient, registry: Registry, events: Recorder, published: Published
+) -> None:
+    with (
+        pytest.raises(KeyError),
+        sending(client, reference(registry), published.open, events, 1) as ready,
+    ):
+        ready(published.closure.blobs()[0])
+        raise KeyError
 
 
 @pytest.fixture(scope="module")
