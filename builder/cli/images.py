@@ -44,7 +44,9 @@ _VERBS = frozenset(
     cls=Verb,
     short_help="List images",
 )
-@click.option("-a", "--all", "everything", is_flag=True, help="Accepted: all images are shown.")
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="Accepted: there are no intermediate images."
+)
 @click.option("-q", "--quiet", is_flag=True, help="Print only ids.")
 @click.option("--digests", is_flag=True, help="Show digests.")
 @click.option("--no-trunc", is_flag=True, help="Print ids in full.")

@@ -59,6 +59,8 @@ def command(
 ) -> None:
     """Remove images without a name, and layers and cache that nothing uses.
 
+    `image prune` leaves the cache alone, `builder prune` the images and the logs of builds.
+
     Running builds and containers are not disturbed. Without a terminal nobody can be asked, and `-f` is needed.
     """
     from builder.cli.pruning import pruning_of

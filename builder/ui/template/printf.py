@@ -93,7 +93,7 @@ class _Printer:
         if verb == "%":
             return wrong + "%"
         if self.used >= len(self.values):
-            return f"{wrong}%!{verb}(MISSING)" if verb != "!" else wrong + "%!!(NOVERB)"
+            return f"{wrong}%!{verb}(MISSING)"
         value = self.values[self.used]
         self.used += 1
         return wrong + _formatted(value, verb, place)
@@ -122,8 +122,19 @@ def _formatted(value: object, verb: str, place: _Place) -> str:
         return _padded(type_name(value), place)
     if value is None:
         return _padded(_NIL, place) if verb == "v" else f"%!{verb}({_NIL})"
+    return _shown(value, verb, place)
+
+
+def _shown(value: object, verb: str, place: _Place) -> str:
+    """Return a value that may be part of another."""
+    if value is None:
+        return _NIL
     if isinstance(value, bool):
-        return _padded("true" if value else "false", place) if verb in "tv" else _wrong(value, verb)
+        return (
+            _padded("true" if value else "false", place)
+            if verb in "tv"
+            else _wrong(value, verb, place)
+        )
     if isinstance(value, int):
         return _integer(value, verb, place)
     if isinstance(value, float):
@@ -131,21 +142,20 @@ def _formatted(value: object, verb: str, place: _Place) -> str:
     if isinstance(value, str):
         return _string(value, verb, place)
     if isinstance(value, Record):
-        inner = " ".join(_formatted(each, verb, place) for each in value.members.values())
+        inner = " ".join(_shown(each, verb, place) for each in value.members.values())
         return f"{{{inner}}}"
     if isinstance(value, Mapping):
         pairs = (
-            f"{_formatted(key, verb, place)}:{_formatted(value[key], verb, place)}"
-            for key in sorted(value)
+            f"{_shown(key, verb, place)}:{_shown(value[key], verb, place)}" for key in sorted(value)
         )
         return f"map[{' '.join(pairs)}]"
     if isinstance(value, (list, tuple)):
-        return f"[{' '.join(_formatted(each, verb, place) for each in value)}]"
+        return f"[{' '.join(_shown(each, verb, place) for each in value)}]"
     return _padded(_NIL, place) if verb == "v" else f"%!{verb}({_NIL})"
 
 
-def _wrong(value: object, verb: str) -> str:
-    return f"%!{verb}({type_name(value)}={shown(value)})"
+def _wrong(value: object, verb: str, place: _Place) -> str:
+    return f"%!{verb}({type_name(value)}={_shown(value, 'v', place)})"
 
 
 def _padded(text: str, place: _Place, *, zeros: bool = False) -> str:
@@ -158,23 +168,40 @@ def _padded(text: str, place: _Place, *, zeros: bool = False) -> str:
     return sign + digits.rjust(width - len(sign), "0")
 
 
+def _filled(text: str, place: _Place) -> str:
+    """Return text at its width; zeros before it are nothing but filling."""
+    if "0" in place.flags and "-" not in place.flags:
+        return text.rjust(place.width or 0, "0")
+    return _padded(text, place)
+
+
 def _integer(value: int, verb: str, place: _Place) -> str:
     if verb == "v":
         verb = "d"
-    if verb == "c":
-        return _padded(chr(value) if 0 <= value <= 0x10FFFF else "\ufffd", place)
-    if verb == "q":
-        return _padded(f"'{chr(value) if 0 <= value <= 0x10FFFF else chr(0xFFFD)}'", place)
+    if verb in "cq":
+        character = _character(value)
+        return _padded(character if verb == "c" else _quoted_character(character), place)
     if verb == "U":
         return _padded(f"U+{value:04X}", place)
     if verb not in _INTEGERS:
-        return _wrong(value, verb)
-    digits = format(abs(value), _INTEGERS[verb])
+        return _wrong(value, verb, place)
+    digits = format(abs(value), _INTEGERS[verb]) if value or place.precision != 0 else ""
     if place.precision is not None:
         digits = digits.rjust(place.precision, "0")
     if "#" in place.flags:
         digits = {"x": "0x", "X": "0X", "o": "0", "b": "0b"}.get(verb, "") + digits
     return _padded(_sign(value < 0, place) + digits, place, zeros=place.precision is None)
+
+
+def _character(code: int) -> str:
+    is_one = 0 <= code <= 0x10FFFF and not 0xD800 <= code < 0xE000
+    return chr(code) if is_one else "\ufffd"
+
+
+def _quoted_character(character: str) -> str:
+    if character == "'":
+        return "'\\''"
+    return f"'{character}'" if character == '"' else f"'{quoted(character)[1:-1]}'"
 
 
 def _sign(negative: bool, place: _Place) -> str:  # noqa: FBT001  what it tells is its one argument
@@ -191,7 +218,7 @@ def _float(value: float, verb: str, place: _Place) -> str:
         precision = 6 if place.precision is None else place.precision
         text = format(abs(value), f".{precision}{'g' if verb == 'v' else verb}")
     else:
-        return _wrong(value, verb)
+        return _wrong(value, verb, place)
     return _padded(_sign(value < 0, place) + text, place, zeros=True)
 
 
@@ -200,14 +227,17 @@ def _string(value: str, verb: str, place: _Place) -> str:
     match verb:
         case "v" | "s":
             text = value if place.precision is None else value[: place.precision]
-            return _padded(quoted(text) if verb == "v" and "#" in place.flags else text, place)
+            text = quoted(text) if verb == "v" and "#" in place.flags else text
+            return _filled(text, place)
         case "q":
             text = value if place.precision is None else value[: place.precision]
             if "#" in place.flags and "`" not in text and text.isprintable():
-                return _padded(f"`{text}`", place)
-            return _padded(quoted(text), place)
+                return _filled(f"`{text}`", place)
+            return _filled(quoted(text), place)
         case "x" | "X":
-            text = data[: place.precision].hex(" " if " " in place.flags else "") if data else ""
-            return _padded(text.upper() if verb == "X" else text, place)
+            text = data[: place.precision].hex()
+            if " " in place.flags:
+                text = data[: place.precision].hex(" ")
+            return _filled(text.upper() if verb == "X" else text, place)
         case _:
-            return _wrong(value, verb)
+            return _wrong(value, verb, place)

@@ -166,7 +166,7 @@ def _plain(value: object) -> object:
         return _plain(document)
     if isinstance(value, (NilPointer, NilMap, NilList)):
         return None
-    if isinstance(value, Duration):
+    if isinstance(value, Duration) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     if isinstance(value, Mapping):
         return {key: _plain(value[key]) for key in sorted(value)}
