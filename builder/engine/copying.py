@@ -197,7 +197,7 @@ def _deliver(
         case InDirectory() as end:
             sinks.to_directory(end, closure, blobs, open_blob, cancelled)
         case InStore() as end:
-            _keep(end, request, source, store, open_blob, cancelled)
+            _keep(end, request, source, store, open_blob, events, cancelled)
         case _:
             assert_never(request.destination)
 
@@ -235,13 +235,16 @@ def _keep(
     source: Source,
     store: Store,
     open_blob: sinks.Open,
+    events: EventSink,
     cancelled: Callable[[], bool],
 ) -> None:
-    # An image with a layer that is nowhere at hand could not be used: a registry is asked for it, too.
-    far = source.repository is not None
     closure = source.closure
-    blobs = closure.blobs(foreign=True) if far else sinks.blobs_of(closure, source.holder)
-    sinks.fill(store.blobs, blobs, open_blob, cancelled)
+    if source.fetch is not None:
+        # An image with a layer that is nowhere at hand could not be used: its other places are asked, too.
+        source.fetch(store.blobs, closure.blobs(foreign=True), events)
+    else:
+        blobs = sinks.blobs_of(closure, source.holder)
+        sinks.fill(store.blobs, blobs, open_blob, cancelled)
     examined = examine(source.closure, store)
     register(examined, (Reference.parse(end.name), *request.tags), store)
 

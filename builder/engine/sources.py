@@ -39,6 +39,7 @@ from builder.engine.importing import check_layers
 from builder.engine.outgoing import outgoing
 from builder.engine.tops import Top, archived, document_of, find_top, listed
 from builder.errors import Cancelled, ImageError, RegistryError
+from builder.events import EventSink
 from builder.layer.compress import Compression as Codec
 from builder.layer.compress import Compressor
 from builder.oci.closure import Closure, Document, closure_of
@@ -51,8 +52,9 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
 from builder.registry.resolve import resolve
-from builder.registry.transfer import receive
+from builder.registry.transfer import fetch_blobs, receive
 from builder.store.blobs import BlobStore
+from builder.store.content import ContentStore
 from builder.store.forms import unique_name
 from builder.store.root import Store
 
@@ -73,9 +75,12 @@ Choice = Whole | Platform
 """With a platform, the image for it alone is copied."""
 
 
+Fetch = Callable[[ContentStore, Sequence[Descriptor], EventSink], None]
+
+
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """A closure with its blobs. `repository` is the one that they come from, `made` tells that manifests were made
-    because the place has none.
+    because the place has none. `fetch` brings blobs to where what was interrupted goes on.
     """
 
     closure: Closure
@@ -83,6 +88,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     shown: str
     repository: Reference | None = None
     made: bool = False
+    fetch: Fetch | None = None
 
 
 @contextmanager
@@ -179,7 +185,11 @@ def _in_registry(
     else:
         closure = _chosen(client.fetch_manifest(reference), choice, read)
     holder = _RegistryHolder(client, reference, closure, cancelled)
-    return Source(closure=closure, holder=holder, shown=shown, repository=reference)
+
+    def fetch(content: ContentStore, blobs: Sequence[Descriptor], events: EventSink) -> None:
+        fetch_blobs(client, reference, blobs, content, events, 1, cancelled)
+
+    return Source(closure=closure, holder=holder, shown=shown, repository=reference, fetch=fetch)
 
 
 def from_holder(top: Document, choice: Choice, holder: Holder, shown: str) -> Source:

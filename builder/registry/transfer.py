@@ -45,6 +45,7 @@ __all__ = [
     "Outgoing",
     "PulledImage",
     "fetch",
+    "fetch_blobs",
     "fetch_closure",
     "pull",
     "push",
@@ -123,7 +124,7 @@ def fetch(
     Each of the `arrivals` is told how the layer with that digest comes.
     """
     manifest = resolved.manifest
-    _fetch_blobs(client, reference, manifest.layers, blobs, events, vertex_id, cancelled, arrivals)
+    fetch_blobs(client, reference, manifest.layers, blobs, events, vertex_id, cancelled, arrivals)
     documents = [(resolved.config_raw, manifest.config), (manifest.raw, manifest.descriptor())]
     if resolved.index is not None:
         documents.append((resolved.index.raw, resolved.index.descriptor()))
@@ -159,7 +160,7 @@ def fetch_closure(
         their digest, or there is no space. Cancelled.
     """
     closure = _closure_at(client, reference, wanted, cancelled)
-    _fetch_blobs(client, reference, closure.blobs(), content, events, vertex_id, cancelled)
+    fetch_blobs(client, reference, closure.blobs(), content, events, vertex_id, cancelled)
     for document in closure.documents:
         _keep(content, document.raw, document.descriptor())
     return closure
@@ -343,7 +344,7 @@ def receive(
     return resumed(client, reference, descriptor, Meter(Discard(), 0, descriptor), cancelled)
 
 
-def _fetch_blobs(
+def fetch_blobs(
     client: RegistryClient,
     reference: Reference,
     descriptors: Iterable[Descriptor],
@@ -353,6 +354,13 @@ def _fetch_blobs(
     cancelled: Question,
     arrivals: Mapping[Digest, Arrival] = MappingProxyType({}),
 ) -> None:
+    """Fetch blobs of a repository, several at once; those that are in `content` already are not fetched again.
+
+    Each of the `arrivals` is told how the blob with that digest comes.
+
+    Raises: RegistryError: one cannot be had. StoreError: bytes do not have their digest, or there is no space. Cancelled.
+    """
+
     def fetch_one(blob: Descriptor, stopped: Question) -> None:
         meter = Meter(events, vertex_id, blob)
         arrival = arrivals.get(blob.digest)

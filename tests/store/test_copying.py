@@ -40,7 +40,7 @@ from tests.support.docker_registry import docker_registry
 from tests.support.jobs import JobsHere
 from tests.support.registry import Registry, hostile_registry
 from tests.support.sample_closures import KINDS, Sample, read_layout, two_platforms, write_layout
-from tests.support.sample_image import sample_image, tar
+from tests.support.sample_image import noise, sample_image, tar
 from tests.support.store_images import pulled
 
 ARM, AMD = Platform.parse("linux/arm64"), Platform.parse("linux/amd64")
@@ -532,3 +532,19 @@ def test_a_pulled_image_that_is_copied_from_the_store_keeps_its_manifest(
     stored = store.images.get(image.id)
     assert stored is not None
     assert result.digest == stored.manifest
+
+
+def test_a_copy_into_the_store_goes_on_where_it_was_interrupted(
+    tmp_path: Path, store: Store, registry: Registry
+) -> None:
+    layer = tar({"large": noise(3 << 20)})
+    sample = sample_image(layer)
+    registry.add("app", "1", sample)
+    digest = sample.manifest.layers[0].digest
+    registry.fault("GET", f"/blobs/{digest}", faults.cut(1 << 20), times=1)
+    registry.fault("GET", f"/blobs/{digest}", faults.status(404), times=1)
+    with pytest.raises(LapstrakeError):
+        copied(store, f"docker://{registry.host}/app:1", "kept:1")
+    copied(store, f"docker://{registry.host}/app:1", "kept:1")
+    asked = [each for each in registry.requests if digest in each.path and each.method == "GET"]
+    assert asked[-1].headers["range"] != "bytes=0-"
