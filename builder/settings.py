@@ -7,7 +7,7 @@ up later, so that a build does not change its mind half-way.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -59,6 +59,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     insecure_registries: tuple[str, ...] = ()
     proxies: tuple[tuple[str, str], ...] = ()
     max_size: int | None = None
+
+    @property
+    def first_platform(self) -> str | None:
+        """The platform that is meant where there can be only one and none is named; None is this machine's."""
+        return first_platform((self.default_platform or "").split(","))
+
+
+def first_platform(words: Sequence[str]) -> str | None:
+    """Return the first of several platforms, None for what stands for this machine's."""
+    first = words[0].strip()
+    return None if first in ("", "local") else first
 
 
 class _File(msgspec.Struct, frozen=True, rename="kebab", forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ from builder.cli.results import forget, result_options, write_id, write_metadata
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import UsageError
-from builder.settings import isolation_name, size_of
+from builder.settings import first_platform, isolation_name, size_of
 
 _ABSENT = [
     *absent(
@@ -224,7 +224,7 @@ def command(
                 dockerfile=dockerfile,
                 build_args=build_args,
                 target=target,
-                platform=_first(wanted, invocation.settings.default_platform),
+                platform=first_platform(wanted) if wanted else invocation.settings.first_platform,
                 contexts=build_words.contexts(contexts),
                 **build_words.given(secrets, (), ()),
             )
@@ -279,9 +279,3 @@ def command(
     if quiet and not any(output.dest == "-" for output in request.outputs):
         invocation.say(result.identity)
     return 0
-
-
-def _first(platforms: tuple[str, ...], default: str | None) -> str | None:
-    """Return the platform that a question is about."""
-    first = platforms[0] if platforms else (default or "").partition(",")[0]
-    return None if first in ("", "local") else first

@@ -33,7 +33,7 @@ def command(
     platform: str | None,
 ) -> None:
     """Make an image of the files in the tar archive FILE, `-` or at a URL, compressed or not, and give it NAME."""
-    wanted = platform or invocation.settings.default_platform
+    wanted = platform or invocation.settings.first_platform
     if file.startswith(("http://", "https://")):
         with invocation.engine() as engine:
             image_id = engine.import_url(file, name, changes, message, platform=wanted)

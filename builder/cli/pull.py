@@ -29,7 +29,7 @@ def command(
     invocation: Invocation, *, name: str, all_tags: bool, platform: str | None, quiet: bool
 ) -> None:
     """Download the image NAME from its registry."""
-    wanted = platform or invocation.settings.default_platform
+    wanted = platform or invocation.settings.first_platform
     if all_tags and not is_name_only(name):
         raise UsageError("tag can't be used with --all-tags/-a", hint="name the repository alone")
     with invocation.engine() as engine:

@@ -159,7 +159,7 @@ def command(
         entrypoint=entrypoint,
         network=network,
         pull=pull,
-        platform=platform or invocation.settings.default_platform,
+        platform=platform or invocation.settings.first_platform,
     )
     # Lines, never the picture: it would be drawn over the output of the command.
     mode = "quiet" if quiet else "plain"

@@ -385,3 +385,15 @@ def test_failed_steps_are_kept_on_request(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_shell_after_a_failure_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "`--on-fail=shell` needs a terminal" in refusal(capsys, "--on-fail=shell", ".")
+
+
+@pytest.mark.parametrize(
+    ("given", "first"), [("linux/arm64,linux/amd64", "linux/arm64"), ("local,x", None), ("", None)]
+)
+def test_where_there_can_be_one_platform_the_first_by_default_is_meant(
+    monkeypatch: pytest.MonkeyPatch, given: str, first: str | None
+) -> None:
+    monkeypatch.setenv("DOCKER_DEFAULT_PLATFORM", given)
+    engine = FakeEngine()
+    lapstrake(engine, "run", "image")
+    assert engine.calls[-1][1][0].platform == first
