@@ -133,10 +133,20 @@ class Reader:
 
     def _take(self, bundle: Bundle) -> None:
         for record in bundle.records:
-            self._records.setdefault(record.key.digest, []).append(record)
+            same = self._records.setdefault(record.key.digest, [])
+            # Each image of several platforms speaks of all layers, but knows where its own are.
+            same[:] = [each for each in same if not _is_poorer(each, record)]
+            if not any(_is_poorer(record, each) for each in same):
+                same.append(record)
         for each in bundle.selections:
             self._selections.setdefault((each.state, each.request), set()).add(each.contents)
         for mount in bundle.mounts:
             known = self._mounts.get(mount.name)
             if known is None or known.created < mount.created:
                 self._mounts[mount.name] = mount
+
+
+def _is_poorer(one: SharedRecord, other: SharedRecord) -> bool:
+    """Tell whether a record speaks of the same layer as another, and only that says where it is."""
+    same = (one.base, one.layer.diff_id) == (other.base, other.layer.diff_id)
+    return same and one.layer.blob is None and other.layer.blob is not None

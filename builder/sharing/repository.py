@@ -16,7 +16,6 @@ from builder.errors import ImageError, RegistryError, UsageError
 from builder.oci.descriptor import Descriptor
 from builder.oci.manifest import Index, Manifest
 from builder.oci.mediatypes import CONFIGS
-from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry import backoff, transfer
 from builder.registry.client import RegistryClient
@@ -28,6 +27,9 @@ _NAME = 16
 _LAYERS = ".layers"
 _LONGEST_TAG = 128
 _SETS_LIMIT = 2000
+_PLATFORMS_LIMIT = 30
+_UNKNOWN = "unknown"
+"""The system of what is no image to run: attestations."""
 _TRIES = 4
 _UNSETTLED = frozenset({400, 404})
 _LAYERS_AT_ONCE = 10_000
@@ -58,7 +60,12 @@ class RepositoryPlace:
     def sets(self) -> Iterator[Manifest]:
         """Yield the set that covers others, then those that it does not."""
         covered: frozenset[str] = frozenset()
-        top = self._top()
+        under = self._manifest(self._tag)
+        if self._may_be_image and isinstance(under, Index):
+            refuse_foreign(under, self.name)
+            yield from self._images(under)
+            return
+        top = self._top(under)
         if top is not None:
             found = set_of(top)
             yield top
@@ -71,17 +78,23 @@ class RepositoryPlace:
                 if isinstance(manifest, Manifest) and set_name(manifest) == name:
                     yield manifest
 
-    def _top(self) -> Manifest | None:
+    def _images(self, index: Index) -> Iterator[Manifest]:
+        """Yield the images of all platforms, each of which knows its own layers."""
+        for descriptor in index.manifests[:_PLATFORMS_LIMIT]:
+            if descriptor.platform is None or descriptor.platform.os == _UNKNOWN:
+                continue
+            found = self._client.fetch_manifest(self._reference, descriptor)
+            if isinstance(found, Manifest) and _is_image(found):
+                yield found
+
+    def _top(self, found: Manifest | Index | None) -> Manifest | None:
         """Return what is under the tag itself, None if nothing is.
 
         Raises: ImageError: it is something else.
         """
-        found = self._manifest(self._tag)
         if found is None:
             return None
         refuse_foreign(found, self.name)
-        if self._may_be_image and isinstance(found, Index):
-            found = self._client.resolve(self._reference, Platform.host()).manifest
         if self._may_be_image and isinstance(found, Manifest) and _is_image(found):
             return found
         if isinstance(found, Index) or set_of(found) is None:
@@ -139,7 +152,7 @@ class RepositoryPlace:
     def summarise(self, manifest: Manifest, covered: Iterable[str]) -> None:
         """Put a set under the tag itself, unless something else is there by now."""
         del covered
-        self._top()
+        self._top(self._manifest(self._tag))
         self._put_empty()
         self._put_manifest(self._tag, manifest)
 

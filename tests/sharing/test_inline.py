@@ -81,3 +81,27 @@ def test_an_image_without_records_is_no_trouble(
     built = machine().build(context, DOCKERFILE, cache_from=remote(registry.host))
     assert len(steps(built)) == 5
     assert not built.result.warnings
+
+
+SEVERAL = """FROM --platform=$BUILDPLATFORM base AS make
+ARG TARGETARCH
+RUN echo "for $TARGETARCH" > /made
+FROM scratch
+COPY --from=make /made /
+COPY src/a /
+"""
+
+
+def test_images_of_several_platforms_each_bring_their_own(
+    machine: Machine, context: Path, registry: Registry
+) -> None:
+    name = f"{registry.host}/app:main"
+    platforms = ("linux/amd64", "linux/arm64", "linux/s390x")
+    given = {"platforms": platforms, "tags": (name,), "push": True, "cache_to": INLINE}
+    first = machine().build(context, SEVERAL, **given)
+    second = machine().build(
+        context, SEVERAL, platforms=platforms, cache_from=remote(registry.host)
+    )
+    assert [each for each in steps(second) if each.startswith("COPY")] == []
+    assert second.result.platforms == first.result.platforms
+    assert not second.result.warnings
