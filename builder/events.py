@@ -151,13 +151,14 @@ class VertexFailed(_Event, frozen=True, kw_only=True):
 
 
 class BuildDone(_Event, frozen=True, kw_only=True):
-    """The build has ended well; sizes in bytes."""
+    """The build has ended well; sizes in bytes, `digest` of the manifest or index of the last output that has one."""
 
     image_id: str | None
     names: tuple[str, ...]
     size: int
     steps: int
     cached: int
+    digest: str | None = None
 
 
 Event = (

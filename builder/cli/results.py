@@ -76,6 +76,9 @@ def write_metadata(path: str, result: BuildResult, warnings: Iterable[Diagnostic
     import msgspec
 
     document = metadata(result)
+    for platform, predicate in result.provenance:
+        several = f"/{platform}" if len(result.provenance) > 1 else ""
+        document[f"buildx.build.provenance{several}"] = msgspec.Raw(predicate)
     if (variable("BUILDX_METADATA_WARNINGS") or "").lower() in _TRUE:
         told = [_warning(each) for each in warnings]
         if told:

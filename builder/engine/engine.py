@@ -166,6 +166,7 @@ class Engine(Moving):
             size=sum([each.size for each in images]),
             steps=built.steps,
             cached=built.cached,
+            digest=_digest(results),
         )
         events.emit(done)
         result = BuildResult(
@@ -396,6 +397,12 @@ def _outputs(request: BuildRequest, references: tuple[Reference, ...]) -> tuple[
 def _only_cached(outputs: tuple[Asked, ...]) -> bool:
     """Tell whether nothing but the cache is to have the result."""
     return bool(outputs) and all(each.output.type == "cacheonly" for each in outputs)
+
+
+def _digest(results: tuple[OutputResult, ...]) -> str | None:
+    """Return the digest of the manifest or index of the last output that has one."""
+    made = [each.descriptor for each in results if each.descriptor is not None]
+    return str(made[-1].digest) if made else None
 
 
 def _pushed(results: tuple[OutputResult, ...]) -> str | None:

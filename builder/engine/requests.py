@@ -133,6 +133,8 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[OutputResult, ...] = ()
     build: str = ""
     """The id of the build, by which `why`, `debug` and others know it."""
+    provenance: tuple[tuple[str, bytes], ...] = ()
+    """What each image was built from, by platform: predicates as JSON, if they were asked for."""
 
     @property
     def made(self) -> OutputResult | None:

@@ -71,7 +71,7 @@ _OF_STORE = (
     "name-canonical",
     *_FORMS,
 )
-_KNOWN = {
+KNOWN = {
     "local": ("mode", *_OF_FILES),
     "tar": _OF_FILES,
     "oci": ("tar", "name", *_FORMS),
@@ -80,6 +80,7 @@ _KNOWN = {
     "registry": _OF_STORE,
     "cacheonly": (),
 }
+"""The attributes of each type."""
 _REFUSED = {
     (
         "docker",
@@ -241,12 +242,12 @@ def placed(text: str, whole: str) -> tuple[AnnotationPlace, Platform | None]:
 
 
 def _check_known(kind: str, name: str) -> None:
-    if name in _KNOWN[kind] or ("annotation.KEY" in _KNOWN[kind] and _annotation(name, "")):
+    if name in KNOWN[kind] or ("annotation.KEY" in KNOWN[kind] and _annotation(name, "")):
         return
     refusal = _REFUSED.get((kind, name))
     raise UsageError(
         f"`type={kind}` has no attribute `{name}` here",
-        hint=refusal or hint(name, _KNOWN[kind]),
+        hint=refusal or hint(name, KNOWN[kind]),
     )
 
 
