@@ -189,7 +189,7 @@ class ManifestLists:
                         name=name,
                         digest=each.descriptor().digest,
                         media_type=each.media_type,
-                        descriptor=msgspec.json.encode(_descriptor_in(closure, each)),
+                        descriptor=_descriptor_in(closure, each),
                         raw=each.raw,
                     )
                     for each in closure.manifests
@@ -365,14 +365,23 @@ def _as_in_list(looked: Inspected, child: Child) -> Told:
     return msgspec.structs.replace(looked.images[0], descriptor=descriptor)
 
 
-def _descriptor_in(closure: Closure, manifest: Manifest) -> dict[str, object]:
-    """Return how an index of a closure describes a manifest; how it describes itself where none does."""
+class _Entries(msgspec.Struct):
+    manifests: list[msgspec.Raw] = []
+
+
+class _Entry(msgspec.Struct):
+    digest: str
+
+
+def _descriptor_in(closure: Closure, manifest: Manifest) -> bytes:
+    """Return how an index of a closure describes a manifest, as it stands there; how it describes itself where none does."""
     digest = manifest.descriptor().digest
     for document in closure.documents:
-        for each in document.manifests if isinstance(document, Index) else ():
-            if each.digest == digest:
-                return each.document()
-    return manifest.descriptor().document()
+        if isinstance(document, Index):
+            for raw in msgspec.json.decode(document.raw, type=_Entries).manifests:
+                if msgspec.json.decode(raw, type=_Entry).digest == digest:
+                    return bytes(raw)
+    return msgspec.json.encode(manifest.descriptor().document())
 
 
 def _child(manifest: Manifest, end: End, holder: Holder) -> Child:

@@ -1,0 +1,110 @@
+"""`copy`, `manifest` and `diff` as they are typed, as root and as an ordinary user."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.support.docker_registry import docker_registry
+from tests.support.product import Product
+
+
+def changed(product: Product, ours: Path) -> str:
+    """Build `changed`, which is `box` with other files and another command."""
+    context = ours / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        'FROM box\nRUN rm /bin/sh && mkdir /new && chown 7:8 /new && ln -s x /link\nCMD ["new"]\n'
+    )
+    if not product.person.is_me:
+        for path in (context, context / "Dockerfile"):
+            os.chown(path, product.person.uid, product.person.gid)
+    product.build(context, "-q", "-t", "changed")
+    return "changed"
+
+
+def test_diff_names_files_and_configuration(product: Product, ours: Path) -> None:
+    name = changed(product, ours)
+    told = product.run("diff", "box", name, code=1).stdout.splitlines()
+    files = told[told.index("Files:") + 1 :]
+    assert {"D /bin/sh", "A /new", "A /link"} <= set(files)
+    assert 'C Cmd: ["echo","by default"] -> ["new"]' in told
+    document = json.loads(product.run("diff", "--json", "box", name, code=1).stdout)
+    assert {"path": "/new", "how": "added", "changes": []} in document["files"]
+    assert product.run("diff", name, name).stdout == ""
+    missing = product.run("diff", "box", "nothing", code=2)
+    assert "nothing" in missing.stderr
+
+
+def test_diff_looks_into_images_that_were_never_used(product: Product, ours: Path) -> None:
+    name = changed(product, ours)
+    archive = ours / "both.tar"
+    product.run("save", "-o", archive, "box", name)
+    elsewhere = Product(product.programs, ours / "elsewhere", product.person)
+    elsewhere.run("load", "-i", archive)
+    told = elsewhere.run("diff", "box", name, code=1).stdout.splitlines()
+    assert "D /bin/sh" in told
+    elsewhere.run("system", "reset", "-f")
+
+
+def test_an_image_goes_round_by_every_place(product: Product, ours: Path) -> None:
+    places = [
+        f"oci:{ours}/layout:a",
+        f"oci-archive:{ours}/a.tar:a",
+        f"dir:{ours}/dir",
+        f"docker-archive:{ours}/d.tar:a:1",
+        "round:1",
+    ]
+    digests = set()
+    for source, destination in zip(["box", *places], places, strict=False):
+        said = product.run("copy", "--preserve-digests", source, destination)
+        digests.add(said.stdout.split("digest: ")[1].split()[0])
+    assert len(digests) == 1
+    assert product.inspect("round:1")["Id"] == product.inspect("box")["Id"]
+    product.run("rmi", "round:1")
+    quiet = product.run("copy", "-q", "--digestfile", ours / "digest", "box", f"dir:{ours}/q")
+    assert (quiet.stdout, quiet.stderr) == ("", "")
+    assert (ours / "digest").read_text() in digests
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("box", "other"), "both ends are in the store"),
+        (("--all", "--platform", "linux/arm64", "box", "dir:x"), "exclude each other"),
+        (("--multi-arch", "some", "box", "dir:x"), "`--multi-arch some` is not known"),
+        (("--format", "v2s2", "box", "dir:x"), "`-f/--format` is not available"),
+        (("box", "containers-storage:x"), "`containers-storage:` is not available"),
+        (("box",), "needs an argument"),
+    ],
+)
+def test_what_cannot_be_copied_so_is_told_in_a_line(
+    product: Product, words: tuple[str, ...], message: str
+) -> None:
+    error = product.run("copy", *words, code=125).stderr
+    assert message in error.splitlines()[0]
+
+
+def test_a_list_is_made_annotated_and_pushed(product: Product, ours: Path, tmp_path: Path) -> None:
+    with docker_registry(tmp_path) as host:
+        product.run("copy", "-q", "box", f"docker://{host}/one:1")
+        name = f"{host}/all:1"
+        made = product.run("manifest", "create", name, f"{host}/one:1")
+        assert made.stdout == f"Created manifest list {name}\n"
+        product.run("manifest", "add", "--arch", "arm64", name, "box")
+        again = product.run("manifest", "create", name, "box", code=1)
+        assert again.stderr.startswith("error[image.exists]")
+        product.run("manifest", "annotate", name, "box", "--variant", "v8", "--os-features", "a,b")
+        shown = json.loads(product.run("manifest", "inspect", name).stdout)
+        assert [each["platform"]["architecture"] for each in shown["manifests"]] == ["arm64"]
+        pushed = product.run("manifest", "push", "-q", "--purge", name)
+        assert pushed.stdout.startswith("sha256:")
+        assert product.run("manifest", "exists", name, code=1).stderr == ""
+        verbose = json.loads(product.run("manifest", "inspect", "-v", name).stdout)
+        assert verbose[0]["Descriptor"]["platform"]["os.features"] == ["a", "b"]
+        product.run("copy", "-q", f"docker://{name}", f"oci:{ours}/pulled")
+    index = json.loads((ours / "pulled/index.json").read_text())
+    assert "index" in index["manifests"][0]["mediaType"]
