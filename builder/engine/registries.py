@@ -193,6 +193,8 @@ class Registries:
         except LapstrakeError as error:
             events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
             raise
+        for remark in self.client().remarks():
+            events.emit(Warned(diagnostic=remark))
         self._at_home(reference, closure.blobs())
         events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(sent.digest)))
         for each in () if by_digest else references:

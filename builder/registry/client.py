@@ -22,6 +22,7 @@ from builder.registry.auth import Credential
 from builder.registry.endpoint import Endpoint, Need, host_alone
 from builder.registry.exchange import Request, Response, Transport, Upload
 from builder.registry.limits import Limits
+from builder.registry.notices import Notices
 from builder.registry.refusals import Deed, access_denied, broken, refusal
 from builder.registry.resolve import Resolved, resolve
 from builder.registry.session import Anonymous, Credentials, Session
@@ -48,13 +49,14 @@ class RegistryClient:
         self._transport = transport
         self._session = Session(transport, credentials or Anonymous())
         self._ways = Ways(routes or Direct())
+        self._notices = Notices()
         self.limits = Limits()
         self.delivered: set[tuple[str, Digest]] = set()
         """The blobs that repositories, by registry and name, are known to have, since they were sent or asked for."""
 
     def remarks(self) -> tuple[Diagnostic, ...]:
-        """Return what is to be said about mirrors since the last time."""
-        return self._ways.remarks()
+        """Return what is to be said about mirrors, and what registries say, since the last time."""
+        return (*self._ways.remarks(), *self._notices.new())
 
     def blame(self, digest: Digest) -> bool:
         """Hear that a blob's bytes were not those of its digest; tell whether it is worth asking again."""
@@ -386,7 +388,7 @@ class RegistryClient:
         if endpoint is None:
             endpoint = self._ways.first(reference, Need.PUSH)
         try:
-            return self._session.send(
+            response = self._session.send(
                 method,
                 endpoint,
                 path,
@@ -401,6 +403,10 @@ class RegistryClient:
             raise access_denied(
                 reference, deed=deed, status=error.status or 401, notes=error.notes
             ) from error
+        warnings = response.headers("warning")
+        if warnings:
+            self._notices.hear(endpoint.registry, warnings, self._session.secrets(endpoint))
+        return response
 
     def _refuse(
         self,
