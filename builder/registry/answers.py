@@ -104,10 +104,25 @@ def _digest(reference: Reference, text: str) -> Digest:
 
 def _range_start(reference: Reference, content_range: str | None, offset: int) -> int:
     """Return where a partial answer begins; it may begin earlier than asked, never later."""
-    start = (content_range or "").removeprefix("bytes ").partition("-")[0].strip()
-    if not (start.isascii() and start.isdecimal()) or len(start) > 19 or int(start) > offset:
+    start = _start(content_range)
+    if start is None or start > offset:
         raise broken(reference, f"asked for bytes from {offset} on, it answers otherwise")
-    return int(start)
+    return start
+
+
+def misses(response: Response, offset: int) -> bool:
+    """Tell whether an answer to a request for a part is a refusal, or another part."""
+    if response.status == 206:
+        start = _start(response.header("content-range"))
+        return start is None or start > offset
+    return response.status == 416
+
+
+def _start(content_range: str | None) -> int | None:
+    start = (content_range or "").removeprefix("bytes ").partition("-")[0].strip()
+    if start.isascii() and start.isdecimal() and len(start) <= 19:
+        return int(start)
+    return None
 
 
 def tags(reference: Reference, raw: bytes) -> list[str]:

@@ -205,6 +205,10 @@ class RegistryClient:
         def begin(endpoint: Endpoint) -> tuple[Endpoint, Response]:
             path = f"blobs/{descriptor.digest}"
             response = self._at(endpoint, "GET", reference, path, headers=headers)
+            if offset and answers.misses(response, offset):
+                # All of it will do, too: what is known is passed over.
+                response.close()
+                response = self._at(endpoint, "GET", reference, path)
             foreign = descriptor.urls and mediatypes.is_foreign(descriptor.media_type)
             if response.status == 404 and foreign:
                 response.close()

@@ -59,6 +59,14 @@ def refusal(
     thing = what or f"`{reference.familiar()}`"
     if status in (401, 403):
         return access_denied(reference, deed=deed, status=status, request=shown, notes=notes)
+    if "MANIFEST_BLOB_UNKNOWN" in codes and deed is Deed.PUSH:
+        return RegistryError(
+            f"{reference.registry} lacks something that {thing} is made of",
+            code="registry.protocol",
+            status=status,
+            request=shown,
+            notes=notes,
+        )
     if status == 404:
         if "NAME_UNKNOWN" in codes:
             message = (

@@ -224,18 +224,17 @@ def push_closure(
         events,
         vertex_id,
         tags,
-        mount_from,
         cancelled,
     )
     present = _present(client, reference, closure.documents, cancelled)
     try:
-        return push(present)
+        return push(present, mount_from)
     except RegistryError as error:
         if error.status not in _MISSING or not (present or client.delivered):
             raise
-        # A registry may have lost what it had: then everything is asked for.
+        # A registry may have lost what it had: then everything is asked for, and what is missing sent.
         client.delivered.clear()
-        return push(frozenset())
+        return push(frozenset(), lambda _: None)
 
 
 def _push_closure(
@@ -246,9 +245,9 @@ def _push_closure(
     events: EventSink,
     vertex_id: int,
     tags: tuple[str, ...],
-    mount_from: Callable[[Digest], str | None],
     cancelled: Question,
     present: frozenset[Digest],
+    mount_from: Callable[[Digest], str | None],
 ) -> Descriptor:
     """Push what is not `present` of a closure; see `push_closure`."""
     missing = tuple([each for each in closure.documents if _digest(each) not in present])
