@@ -59,6 +59,12 @@ def no_such_verb(name: str) -> UsageError:
     return UsageError(f"unknown command: `{name}`", hint=_near(name, VERBS, "lapstrake"))
 
 
+def no_such_word(group: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for a verb that a group does not have, with the nearest of those that it has."""
+    hint = _near(name, known, f"lapstrake {group}")
+    return UsageError(f"unknown command: `{group} {name}`", hint=hint)
+
+
 def of_click(error: click.ClickException, verb: str | None) -> UsageError:
     """Return a mistake in the words of `verb` in Docker's words, with the nearest right one."""
     context = error.ctx if isinstance(error, click.UsageError) else None

@@ -40,6 +40,19 @@ class Grouped(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb that the first word names.
+
+        Raises: UsageError: there is none, with the nearest.
+        """
+        if args[0] not in self.verbs and not args[0].startswith("-"):
+            from builder.cli import failure
+
+            raise failure.no_such_word(str(self.name), args[0], self.verbs)
+        return super().resolve_command(ctx, args)
+
 
 def group(name: str, summary: str, verbs: Mapping[str, str]) -> click.Group:
     """Return a group of verbs."""

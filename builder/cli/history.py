@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _MISSING = "<missing>"
 _COMMAND_CELLS = 45
+_EPOCH = 946_684_800
+"""The year 2000: moments before it are not meant, but stand in images that are to be reproducible."""
+
 _HEADERS = {
     "ID": "IMAGE",
     "CreatedSince": "CREATED",
@@ -84,11 +87,12 @@ def _record(step: HistoryRow, *, now: float, human: bool, whole: bool, plain: bo
     if plain:
         created_by, comment = neutral(created_by), neutral(comment.replace("\t", " "))
     moment = timestamp(step.created)
+    since = age_of(step.created, now) if moment is not None and moment > _EPOCH else "N/A"
     members = {
         "Comment": comment,
         "CreatedAt": _moment(moment or 0.0),
         "CreatedBy": created_by if whole else clip(created_by, _COMMAND_CELLS),
-        "CreatedSince": age_of(step.created, now) if human else _moment(moment or 0.0),
+        "CreatedSince": since if human else _moment(moment or 0.0),
         "ID": (step.id if whole else short_id(step.id)) if step.id else _MISSING,
         "Size": size(step.size) if human else str(step.size),
     }

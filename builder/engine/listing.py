@@ -138,7 +138,7 @@ class _Filter:
         if not self._patterns:
             return True
         reference = Reference.parse(name.reference)
-        return any(pattern.matches(reference) for pattern in self._patterns)
+        return any(pattern.matches(reference, name.digest) for pattern in self._patterns)
 
     def takes_names(self, all_names: list[StoredName], matching: list[StoredName]) -> bool:
         """Tell whether an image with these names, and of them these that match, passes."""
@@ -165,8 +165,10 @@ class _Pattern:
         except ContextError as error:
             raise UsageError(f"`{text[:80]}` is no pattern of names") from error
 
-    def matches(self, reference: Reference) -> bool:
-        return self._match(reference.familiar()) or self._match(reference.familiar_name)
+    def matches(self, reference: Reference, digest: str | None) -> bool:
+        repository = reference.familiar_name
+        texts = [reference.familiar(), repository, *([f"{repository}@{digest}"] if digest else ())]
+        return any(map(self._match, texts))
 
     def _match(self, name: str) -> bool:
         from builder.source.pattern import matches

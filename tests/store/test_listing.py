@@ -69,6 +69,10 @@ def test_patterns_match_names_with_and_without_tags(filled: Filled) -> None:
     ]
     assert filled.listed(references=("deb?an:1[^3]",)) == [("debian:12",)]
     assert filled.listed(references=("bian",)) == []
+    digest = "sha256:" + "d" * 64
+    filled.catalogue.pushed(Reference.parse("alpine:3"), digest)
+    assert filled.listed(references=(f"alpine@{digest}",)) == [("alpine:3",)]
+    assert filled.listed(references=(f"debian@{digest}",)) == []
     with pytest.raises(UsageError, match="no pattern"):
         filled.listed(references=("a[",))
 

@@ -76,7 +76,10 @@ def test_groups_do_what_their_verbs_do(capsys: pytest.CaptureFixture[str]) -> No
     assert engine.calls == [("tag", ("a", "b:1"))]
     assert lapstrake(engine, "builder", "--help") == 0
     assert {"build", "prune"} <= set(capsys.readouterr().out.split())
-    assert lapstrake(engine, "image", "nonsense") == 125
+    assert lapstrake(engine, "image", "lss") == 125
+    told = capsys.readouterr().err
+    assert "unknown command: `image lss`" in told
+    assert "did you mean `ls`?" in told
 
 
 def test_pruning_in_a_group_means_what_the_group_is_about() -> None:

@@ -207,6 +207,19 @@ def test_history_in_other_forms(capsys: pytest.CaptureFixture[str]) -> None:
     assert engine.calls[-1] == ("history", ("a", "linux/arm64"))
 
 
+def test_history_gives_no_age_to_moments_that_are_not_meant(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    steps = tuple(
+        SimpleNamespace(id=None, created=created, created_by="", size=0, comment="")
+        for created in ("1970-01-01T00:00:00Z", "", "2000-01-01T00:00:01Z")
+    )
+    form = ("history", "--format", "{{.CreatedSince}}", "a")
+    first, second, third = output(capsys, FakeEngine(history=steps), *form).splitlines()
+    assert (first, second) == ("N/A", "N/A")
+    assert third.endswith(" years ago")
+
+
 def test_pull_tells_what_docker_tells(capsys: pytest.CaptureFixture[str]) -> None:
     engine = FakeEngine()
     text = output(capsys, engine, "pull", "--platform", "linux/arm64", "debian")
