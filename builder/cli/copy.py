@@ -52,7 +52,7 @@ _OTHERS = [
 @click.option("--dest-tls-verify", type=bool, metavar="BOOL", help="Whether to verify where to.")
 @click.option(
     "--retry-times",
-    type=click.IntRange(0, 100),
+    type=int,
     default=0,
     metavar="N",
     help="Begin again after a fault, so many times.",
@@ -101,7 +101,7 @@ def command(
         choice=_choice(everything=everything, platform=platform, multi_arch=multi_arch),
         tags=tuple(map(Reference.parse, additional_tag)),
         exact=preserve_digests,
-        tries=retry_times,
+        tries=max(0, retry_times),
     )
     read = Access(credentials=_credentials(src_creds), verify=src_tls_verify)
     write = Access(credentials=_credentials(dest_creds), verify=dest_tls_verify)

@@ -23,7 +23,7 @@ def insecure_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--insecure-registry` to a command; the settings change, and nothing is passed on."""
     return click.option(
         "--insecure-registry",
-        "insecure",
+        "insecure_hosts",
         multiple=True,
         metavar="HOST[:PORT]",
         expose_value=False,

@@ -11,10 +11,13 @@ from typing import BinaryIO
 from builder.engine.contents import read_contents
 from builder.engine.importing import Examined, examine, present_closure, register, whole_part
 from builder.engine.tops import Top, archived, document_of
-from builder.errors import ImageError
+from builder.errors import Cancelled, ImageError
 from builder.export.destination import never
 from builder.oci.platform import Platform
 from builder.store.root import Store
+
+_MOST = 2000
+"""Images that one archive is let bring."""
 
 
 def load(
@@ -35,11 +38,17 @@ def load(
     """
     contents = read_contents(stream, store.blobs, cancelled)
     tops = archived(contents, store.blobs)
-    found = [
-        (examined, top.references)
-        for top in tops
-        if (examined := _examined(top, store, platform)) is not None
-    ]
+    found = []
+    documents = 0
+    for top in tops:
+        if cancelled():
+            raise Cancelled
+        examined = _examined(top, store, platform)
+        if examined is not None:
+            found.append((examined, top.references))
+            documents += len(examined.images)
+        if documents > _MOST:
+            raise ImageError(f"the archive lists more than {_MOST} images")
     if not found:
         raise ImageError(
             f"the archive holds no image{'' if platform is None else f' for {platform}'}",

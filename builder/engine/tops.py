@@ -162,15 +162,21 @@ def _with_docker_names(
     top: Top, docker: Sequence[_DockerImage], contents: Contents, blobs: BlobStore
 ) -> Top:
     """Add the names that only `manifest.json` knows."""
-    names = [(each, contents.get(each.config)) for each in docker if each.repo_tags]
-    if not names or not blobs.contains(top.descriptor.digest):
+    names = [
+        (config, tuple(map(Reference.parse, each.repo_tags or ())))
+        for each in docker
+        if (config := contents.get(each.config)) is not None
+    ]
+    known = frozenset(top.references)
+    # Reading what an index leads to is worth it only if it can give a name that the layout does not know.
+    if all(known.issuperset(references) for _, references in names):
         return top
     configs = _configurations(top.descriptor, blobs, 0)
-    references = dict.fromkeys(top.references)
-    for image, config in names:
+    found = dict.fromkeys(top.references)
+    for config, references in names:
         if config in configs:
-            references.update(dict.fromkeys(map(Reference.parse, image.repo_tags or ())))
-    return msgspec.structs.replace(top, references=tuple(references))
+            found.update(dict.fromkeys(references))
+    return msgspec.structs.replace(top, references=tuple(found))
 
 
 def _configurations(descriptor: Descriptor, blobs: BlobStore, depth: int) -> set[Digest]:
@@ -190,7 +196,11 @@ def _made(image: _DockerImage, contents: Contents, blobs: BlobStore) -> Top:
     digest = contents.find(image.config)
     names = tuple(image.repo_tags or ())
     raw = blobs.read(digest)
-    parse_config(raw)
+    listed = len(parse_config(raw).diff_ids)
+    if listed != len(image.layers or ()):
+        raise ImageError(
+            f"the image has {len(image.layers or ())} layers, but its configuration lists {listed}"
+        )
     config = Descriptor(media_type=Family.OCI.config, digest=digest, size=len(raw))
     layers = [_described(contents.find(name), blobs) for name in image.layers or ()]
     manifest = build_manifest(config, layers)

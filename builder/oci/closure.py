@@ -93,6 +93,11 @@ def _walk(
         for descriptor in document.manifests:
             if not is_document(descriptor) or not wanted(descriptor):
                 continue
+            if descriptor.digest.algorithm != "sha256":
+                raise ImageError(
+                    f"an index names a document by its {descriptor.digest.algorithm}, which is not available",
+                    notes=(str(descriptor.digest),),
+                )
             raw = read(descriptor)
             if raw is not None:
                 child = parse_manifest(raw, descriptor.media_type)

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import make_authority, sign
 from tests.support.docker_registry import docker_registry
 from tests.support.product import Product
+from tests.support.registry import Registry, hostile_registry
+from tests.support.sample_image import sample_image
 
 
 def changed(product: Product, ours: Path) -> str:
@@ -108,3 +111,36 @@ def test_a_list_is_made_annotated_and_pushed(product: Product, ours: Path, tmp_p
         product.run("copy", "-q", f"docker://{name}", f"oci:{ours}/pulled")
     index = json.loads((ours / "pulled/index.json").read_text())
     assert "index" in index["manifests"][0]["mediaType"]
+
+
+def test_each_end_has_its_own_credentials(product: Product, ours: Path) -> None:
+    with hostile_registry(Registry(auth="basic")) as one, hostile_registry() as other:
+        one.add("app", "1", sample_image())
+        source, destination = f"docker://{one.host}/app:1", f"docker://{other.host}/copy:1"
+        creds = f"{one.username}:{one.password}"
+        product.run("copy", "--src-creds", creds, source, destination)
+        assert other.manifests["copy", "1"][1] == sample_image().manifest.raw
+        assert not [each for each in other.requests if each.authorization]
+        wrong = product.run("copy", "--src-creds", "ada:s3cr3t", source, f"dir:{ours}/x", code=1)
+        assert wrong.stderr.count("error[registry.unauthorized]") == 1
+        assert "s3cr3t" not in wrong.stderr + wrong.stdout
+        anonymous = product.run("copy", source, f"dir:{ours}/x", code=1)
+        assert "error[registry.unauthorized]" in anonymous.stderr
+        assert not (ours / "x").exists()
+
+
+def test_a_registry_is_believed_without_a_certificate_only_if_asked_to(
+    product: Product, ours: Path, tmp_path: Path
+) -> None:
+    server = sign(tmp_path, make_authority(tmp_path, "town"), "server")
+    with docker_registry(tmp_path / "registry", tls=server) as host:
+        there = f"docker://{host}/app:1"
+        refused = product.run("copy", "box", there, code=1)
+        assert "cannot be verified" in refused.stderr
+        product.run("copy", "--dest-tls-verify=false", "box", there)
+        product.run("copy", "--src-tls-verify", "false", there, f"oci:{ours}/out")
+        assert (ours / "out/index.json").exists()
+        product.run("copy", "--src-tls-verify", "true", there, f"oci:{ours}/out", code=1)
+        name = f"{host}/list:1"
+        product.run("manifest", "create", "--insecure", name, f"{host}/app:1")
+        product.run("manifest", "push", "--insecure", name)

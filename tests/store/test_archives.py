@@ -605,6 +605,10 @@ def broken(name: str) -> io.BytesIO:
             del files[config_name]
         case "a layer too many":
             files["manifest.json"][0]["Layers"].append(first)  # type: ignore[index]
+        case "a layer named endlessly":
+            files["manifest.json"][0]["Layers"] = [first] * 200_000  # type: ignore[index]
+        case "too many images":
+            files["manifest.json"] *= 1_001  # type: ignore[operator]
         case "a bad name":
             files["manifest.json"][0]["RepoTags"] = ["UP:1"]  # type: ignore[index]
         case "a list of nonsense":
@@ -647,6 +651,8 @@ def broken(name: str) -> io.BytesIO:
         ("no layer", "incomplete"),
         ("no config", "incomplete"),
         ("a layer too many", "3 layers, but its configuration lists 2"),
+        ("a layer named endlessly", "200000 layers, but its configuration lists 2"),
+        ("too many images", "lists more than 1000 images"),
         ("a bad name", "must be lowercase"),
         ("a list of nonsense", "malformed"),
         ("a deep list", "malformed"),

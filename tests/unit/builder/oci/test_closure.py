@@ -77,3 +77,10 @@ def test_nesting_has_an_end() -> None:
         indexes.append(build_index([indexes[-1].descriptor()]))
     with pytest.raises(ImageError, match="nested"):
         closure_of(indexes[-1], Documents(AMD, *indexes))
+
+
+def test_a_document_that_is_named_by_another_algorithm_is_refused_by_name() -> None:
+    digest = Digest("sha512:" + "0" * 128)
+    child = Descriptor(media_type=AMD.media_type, digest=digest, size=len(AMD.raw))
+    with pytest.raises(ImageError, match="by its sha512"):
+        closure_of(build_index([child]), lambda _: AMD.raw)
