@@ -155,7 +155,7 @@ class Collection(Upkeep):
                 changes,
                 message,
                 platform=platform_of(platform),
-                origin=redacted(url),
+                origin=redacted(url.partition("#")[0].partition("?")[0]),  # a query may be a secret
                 cancelled=self._cancelled,
             )
 

@@ -205,24 +205,32 @@ def _removed(
             notes=tuple(_familiar(each) for each in known[:10]),
             hint="remove it by its names, or by `-f` with all of them",
         )
-    going = known if name is None else (name,)
+    going = [each for each in known if each.image == image_id] if name is None else [name]
     members = dict.fromkeys((image_id,))
     for each in going:
         members.update(dict.fromkeys([of.image for of in store.images.platforms(each.reference)]))
         store.images.remove_name(each.reference)
+    for each in known if name is None else ():
+        # Names that show another of their platforms keep that.
+        if each.image != image_id:
+            _take_out(catalogue, each, image_id)
     return [*(f"Untagged: {_familiar(each)}" for each in going), *_remove_nameless(store, members)]
+
+
+def _take_out(catalogue: Catalogue, name: StoredName, image_id: str) -> bool:
+    """Let a name no longer stand for an image; tell whether it still stands for others."""
+    others = [of for of in catalogue.platforms(name) if of.image != image_id]
+    if others:
+        catalogue.name_platforms(Reference.parse(name.reference), others, name.digest)
+    return bool(others)
 
 
 def _remove_platform(store: Store, text: str, platform: Platform) -> list[str]:
     """Take the image of one platform out of a name; with the last one, the name goes."""
     catalogue = Catalogue(store)
     image, name = catalogue.meant(text, platform)
-    others = (
-        [] if name is None else [of for of in catalogue.platforms(name) if of.image != image.id]
-    )
-    if name is None or not others:
+    if name is None or not _take_out(catalogue, name, image.id):
         return _removed(store, text, force=False)
-    catalogue.name_platforms(Reference.parse(name.reference), others, name.digest)
     lines = _remove_nameless(store, (image.id,))
     return lines or [f"Untagged: {_familiar(name)} ({platform})"]
 

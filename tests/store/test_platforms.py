@@ -183,6 +183,22 @@ def test_a_removed_image_leaves_the_name_to_other_platforms(kept: Kept) -> None:
     assert {name.image} == kept.ids()
 
 
+def test_the_id_of_a_further_platform_takes_nothing_else_along(kept: Kept) -> None:
+    host = next(each for each in (AMD, ARM) if each.matches(Platform.host()))
+    further = ARM if host is AMD else AMD
+    shown, other = kept.image(host), kept.image(further)
+    kept.catalogue.name_platforms(APP, (shown, other))
+    assert shelf.remove(kept.store, (other.image,)).removed == (f"Deleted: {other.image}",)
+    assert kept.ids() == {shown.image}
+    kept.catalogue.name_platforms(APP, (shown, kept.image(further)))
+    assert shelf.remove(kept.store, (shown.image,)).removed == (
+        f"Untagged: {APP.familiar()}",
+        f"Deleted: {shown.image}",
+        f"Deleted: {other.image}",
+    )
+    assert kept.ids() == set()
+
+
 def test_one_platform_can_be_taken_out_of_a_name(kept: Kept) -> None:
     amd, arm = kept.image(AMD), kept.image(ARM)
     kept.catalogue.name_platforms(APP, (amd, arm), "sha256:" + "a" * 64)
