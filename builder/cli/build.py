@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from builder.cli import build_words, building
+from builder.cli.attestations import attestation_options, attested
 from builder.cli.invocation import Invocation
 from builder.cli.on_fail import on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
@@ -21,11 +22,8 @@ from builder.settings import first_platform, isolation_name, size_of
 
 _ABSENT = [
     *absent(
-        "--attest",
         "--builder",
         "--policy",
-        "--provenance",
-        "--sbom",
     ),
     *absent("-D/--debug", value=False),
 ]
@@ -152,6 +150,7 @@ _IGNORED = [
     metavar="type=TYPE[,KEY=VALUE…]",
     help="Add to this cache: type=registry,ref=NAME, type=local,dest=DIR or type=inline.",
 )
+@attestation_options
 @insecure_option
 @authfile_option
 @result_options
@@ -200,6 +199,9 @@ def command(
     on_fail: str,
     cache_from: tuple[str, ...],
     cache_to: tuple[str, ...],
+    attests: tuple[str, ...],
+    provenance: str | None,
+    sbom: str | None,
     **step: Any,
 ) -> int:
     """Build an image from a Dockerfile and the files in CONTEXT."""
@@ -260,6 +262,7 @@ def command(
         network=network,
         contexts=build_words.contexts(contexts),
         keep_failed=keep_failed or on_fail != "stop" or invocation.settings.keep_failed,
+        **attested(attests, provenance, sbom),
         **build_words.results(outputs, annotations, load=load),
         **build_words.given(secrets, ssh, allow),
         **build_words.caches(cache_from, cache_to),

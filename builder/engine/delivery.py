@@ -10,7 +10,7 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.engine.catalogue import Catalogue, OfPlatform
-from builder.engine.requests import BuildRequest, Output, OutputResult
+from builder.engine.requests import BuildRequest, Output, OutputResult, Provenance
 from builder.errors import LapstrakeError, UsageError
 from builder.events import (
     EventSink,
@@ -21,7 +21,7 @@ from builder.events import (
     Warned,
 )
 from builder.export.manifest import Packed
-from builder.export.requested import Directory, InStore, Nothing, Requested
+from builder.export.requested import Archive, Directory, InStore, Nothing, Requested
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import Reference
@@ -86,7 +86,24 @@ def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked
             files.check(what)
             _check_deleting(what, request)
         found.append(Asked(output=output, requested=what))
+    if request.provenance is not None:
+        _check_claims(request.provenance, found)
     return tuple(found)
+
+
+def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:
+    """Refuse provenance for what cannot have any."""
+    if provenance.form == "referrer" and not any(each.pushes for each in outputs):
+        raise UsageError(
+            "provenance is published beside an image in a registry, and nothing is pushed",
+            hint="add `--push`, or say `form=index`",
+        )
+    for each in outputs:
+        if isinstance(each.requested, Directory | Archive) and not provenance.inline_only:
+            raise UsageError(
+                f"`type={each.output.type}` has no place for provenance",
+                hint="say `inline-only=true` where it is for the other outputs alone",
+            )
 
 
 def _check_names(what: InStore, references: Sequence[Reference]) -> None:
@@ -196,6 +213,7 @@ class Delivery:
                 self._store.snapshots.directories(image.state)
         if what.push and closure is not None:
             self._push(closure, names, what)
+            self._attach(images, closure, names, what)
         return OutputResult(
             type=kind,
             names=tuple([name.canonical() for name in names]),
@@ -277,6 +295,28 @@ class Delivery:
                 number,
                 by_digest=what.by_digest,
             )
+
+    def _attach(
+        self,
+        images: Sequence[Packed],
+        closure: Closure,
+        names: Sequence[Reference],
+        what: InStore,
+    ) -> None:
+        """Publish what is claimed of images beside them, in each of the repositories."""
+        if not any(image.referrers for image in images):
+            return
+        from builder.export.package import referrer
+
+        for repository in _by_repository(names):
+            registries = self._registries()
+            if what.insecure:
+                registries = registries.insecure(repository[0].registry)
+            for image, manifest in zip(images, closure.manifests, strict=True):
+                made = referrer(image, manifest, repository, self._store)
+                if made is not None:
+                    number, self._shown = self._shown, self._shown + 1
+                    registries.attach(repository[0], made, self._events, number)
 
 
 def _with_records(image: Packed, records: Bundle) -> Packed:

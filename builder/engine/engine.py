@@ -154,6 +154,10 @@ class Engine(Moving):
             stdin=stdin,
             invocation=events.id,
         ).run()
+        if request.provenance is not None:
+            from builder.engine.claiming import claim
+
+            claim(built, request.provenance, self._store)
         if _only_cached(outputs):
             references = ()
         self._name(references, built)
@@ -210,17 +214,21 @@ class Engine(Moving):
         """Deliver as asked; return what came of it, and what is to be said."""
         if not outputs:
             return (), ()
+        from builder.engine.claiming import claimed
         from builder.engine.delivery import Delivery
         from builder.engine.registries import Stamped
         from builder.export.manifest import Packed
 
         images = [
-            Packed(
-                id=each.image.id,
-                config=each.image.config,
-                state=each.image.state,
-                inherited=each.inherited,
-                epoch=each.epoch,
+            claimed(
+                Packed(
+                    id=each.image.id,
+                    config=each.image.config,
+                    state=each.image.state,
+                    inherited=each.inherited,
+                    epoch=each.epoch,
+                ),
+                self._store,
             )
             for each in built.images
         ]
@@ -338,10 +346,18 @@ class Engine(Moving):
             from builder.engine.outgoing import outgoing
 
             named = name if wanted is None else None
-            return outgoing(self._store, image.id, named, ready=ready)
+            closure = outgoing(self._store, image.id, named, ready=ready, claims=True)
+            sent.append(closure)
+            return closure
 
+        sent: list[Closure] = []
         self._since = time.monotonic()
-        return self._registries.push((parsed,), package, events)
+        result = self._registries.push((parsed,), package, events)
+        from builder.engine.claiming import beside
+
+        for number, artifact in enumerate(beside(sent[0], parsed, self._store)):
+            self._registries.attach(parsed, artifact, events, 2 + number)
+        return result
 
     def run(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from builder.engine.catalogue import Catalogue, LocalImage
+from builder.engine.claiming import claimed
 from builder.export.package import Packed, Wanted, package
 from builder.oci.closure import Closure, closure_of, is_document
 from builder.oci.descriptor import Descriptor
@@ -24,12 +25,14 @@ def outgoing(
     wanted: Wanted | None = None,
     *,
     ready: Callable[[Descriptor], None] | None = None,
+    claims: bool = False,
 ) -> Closure:
     """Return the closure of an image, or of all that a name stands for; all of it is in the store afterwards.
 
     What the name came with, or was made for it, is passed on byte for byte if everything of it is here. Otherwise what
     is here is packaged as `wanted`, by default as it came.
-    `ready` hears of each layer that is here while others are still being made.
+    `ready` hears of each layer that is here while others are still being made. With `claims` what their builds claim of the
+    images goes along.
 
     Raises: StoreError: no form of a layer is left; the disk is full.
     """
@@ -43,6 +46,8 @@ def outgoing(
         Packed(id=image.id, config=image.config, state=image.state)
         for image in map(catalogue.open, ids)
     ]
+    if claims:
+        images = [claimed(image, store) for image in images]
     if wanted is None:
         wanted = Wanted() if name is None else Wanted(names=(Reference.parse(name.reference),))
     return package(images, msgspec.structs.replace(wanted, ready=ready), store)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from builder.engine.lookup import Lookup
     from builder.oci.closure import Closure
     from builder.oci.descriptor import Descriptor
+    from builder.oci.manifest import Manifest
     from builder.registry.client import RegistryClient
     from builder.registry.resolve import Resolved
     from builder.registry.transfer import PulledImage
@@ -202,6 +203,35 @@ class Registries:
         return PushResult(
             reference=references[0].canonical(), digest=str(sent.digest), size=sent.size
         )
+
+    def attach(
+        self, reference: Reference, artifact: Manifest, events: EventSink, vertex_id: int
+    ) -> None:
+        """Publish an artifact that refers to an image, beside it in its repository; no tag of the image changes.
+
+        Raises: RegistryError, Cancelled: as `push`.
+        """
+        from builder.errors import LapstrakeError
+        from builder.oci.closure import Closure
+        from builder.registry import referrers, transfer
+
+        digest = artifact.descriptor().digest
+        events.emit(VertexStarted(id=vertex_id, name=f"attach to {reference.familiar()}"))
+        try:
+            transfer.push_closure(
+                self.client(),
+                reference.with_digest(digest),
+                Closure(documents=(artifact,)),
+                self._store.blobs.open,
+                events,
+                vertex_id,
+                cancelled=self._cancelled,
+            )
+            referrers.attach(self.client(), reference, artifact)
+        except LapstrakeError as error:
+            events.emit(VertexFailed(id=vertex_id, diagnostic=error.diagnostic()))
+            raise
+        events.emit(VertexDone(id=vertex_id, outcome=Outcome.EXECUTED, note=str(digest)))
 
     @contextmanager
     def sending(

@@ -45,6 +45,22 @@ ALLOWED = (
 that a step writes a secret into the image, and that an output removes other files."""
 
 
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """That a build is to tell what it was made from, and how.
+
+    `detail` is `min` or `max`, `version` `v1` or `v0.2` of SLSA's format. `builder` and `reproducible` are what the caller says of
+    itself and of the build. `form` is `index`, beside the image in an index as BuildKit has it, or `referrer`, on its own, so
+    that the name keeps standing for the image alone. What is `inline_only` goes to registries and to no file.
+    """
+
+    detail: str = "max"
+    version: str = "v1"
+    builder: str = ""
+    reproducible: bool = False
+    form: str = "index"
+    inline_only: bool = False
+
+
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A build. `context` is a directory, a URL, or `-` for standard input.
 
@@ -77,6 +93,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     annotations: tuple[tuple[str, str], ...] = ()
     """Attributes that every output of an image gets, as `annotation-index.KEY`."""
     push: bool = False
+    provenance: Provenance | None = None
     network: str = "default"
     hosts: tuple[tuple[str, str], ...] = ()
     limits: Limits = Limits()

@@ -38,7 +38,8 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     """An image of the store that is to leave it.
 
     `inherited` is how much of it its base image gave, `epoch` the time in seconds that its build was given, if it was.
-    `records` returns annotations that depend on what its layers became: descriptors, bottom first.
+    `statements` go with it in an index, `referrers` are published beside it. `records` returns annotations that depend on what
+    its layers became: descriptors, bottom first.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     inherited: Inherited = Inherited()
     epoch: int | None = None
     statements: tuple[Statement, ...] = ()
+    referrers: tuple[Statement, ...] = ()
     records: Callable[[Sequence[Descriptor]], Pairs] | None = None
 
     @property

@@ -160,6 +160,19 @@ def _attestation(image: Packed, manifest: Manifest, wanted: Wanted, store: Store
     return made
 
 
+def referrer(
+    image: Packed, manifest: Manifest, names: Sequence[Reference], store: Store
+) -> Manifest | None:
+    """Return what is published beside an image whose manifest this is; None if nothing is. It is in the store afterwards.
+
+    Source: OCI image-spec, manifest.md, "Guidelines for Artifact Usage".
+    """
+    if not image.referrers:
+        return None
+    claimed = msgspec.structs.replace(image, statements=image.referrers)
+    return _attestation(claimed, manifest, Wanted(names=tuple(names)), store)
+
+
 def _statement(statement: Statement, subjects: tuple[dict[str, object], ...]) -> bytes:
     return msgspec.json.encode(
         {

@@ -277,7 +277,7 @@ class RegistryClient:
         path: str,
         *,
         headers: tuple[tuple[str, str], ...] = (),
-        body: Upload | None = None,
+        body: bytes | Upload | None = None,
         more_scopes: tuple[str, ...] = (),
         patience: float | None = None,
     ) -> Response:
@@ -298,6 +298,25 @@ class RegistryClient:
             endpoint=endpoint,
             patience=patience,
         )
+
+    def ask(self, reference: Reference, path: str, *, accept: str) -> Response:
+        """Read something at the registry itself, not at its mirrors; `path` is one below the repository, or an address.
+
+        Returns: any answer; see `refusal_of`.
+        Raises: RegistryError: there is none.
+        """
+        endpoint = self._ways.own(reference)
+        return self._request(
+            "GET",
+            reference,
+            path if "://" in path else _base(endpoint) + path,
+            headers=(("Accept", accept),),
+            endpoint=endpoint,
+        )
+
+    def refusal_of(self, response: Response, reference: Reference) -> RegistryError:
+        """Return what an answer says that is not the one that was hoped for."""
+        return self._refuse(response, reference, Deed.PULL)
 
     def refuse(self, response: Response, reference: Reference, digest: Digest) -> RegistryError:
         """Return what an answer says that takes a blob not."""

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from builder.engine.account import Account
 from builder.engine.building import Build
 from builder.engine.building import Built as BuiltHere
 from builder.engine.provenance import Detail, Telling, Version, predicate
+from builder.engine.requests import BuildRequest, Output, Provenance
+from builder.errors import UsageError
 from builder.solve.given import SecretSource
 from tests.build.test_contexts import send
-from tests.build.workshop import Workshop
+from tests.build.workshop import Watch, Workshop
 from tests.support.file_server import File, FileServer, serving_files
 from tests.support.git_server import GitServer, serving
+from tests.support.registry import Registry, hostile_registry
 
 SOME = "sha256:" + "5" * 64
 MIN, MAX = Telling(detail=Detail.MIN), Telling()
@@ -253,3 +258,120 @@ def test_the_older_version_says_the_same(workshop: Workshop, context: Path, told
     assert old["metadata"]["reproducible"] is True
     assert new["runDetails"]["metadata"]["buildkit_reproducible"] is True
     assert old["metadata"]["completeness"]["environment"] is True
+
+
+# Where it goes
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    with hostile_registry() as running:
+        yield running
+
+
+def pushed(
+    shop: Workshop, context: Path, registry: Registry, tag: str, provenance: Provenance | None
+) -> dict[str, Any]:
+    """Build and push; return the document that the tag names."""
+    (context / "Dockerfile").write_text("FROM box\nRUN echo 1 > /f\n")
+    name = f"{registry.host}/app:{tag}"
+    request = BuildRequest(context=str(context), tags=(name,), push=True, provenance=provenance)
+    shop.engine.build(request, Watch())
+    document: dict[str, Any] = json.loads(registry.manifests["app", tag][1])
+    return document
+
+
+def statement(registry: Registry, manifest: dict[str, Any]) -> dict[str, Any]:
+    (layer,) = manifest["layers"]
+    assert layer["mediaType"] == "application/vnd.in-toto+json"
+    found: dict[str, Any] = json.loads(registry.blobs["app", layer["digest"]])
+    assert layer["annotations"] == {"in-toto.io/predicate-type": found["predicateType"]}
+    return found
+
+
+def of_digest(registry: Registry, digest: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(registry.manifests["app", digest][1])
+    return found
+
+
+def test_without_asking_there_is_none_and_the_digest_is_the_same_each_time(
+    workshop: Workshop, context: Path, registry: Registry
+) -> None:
+    first = pushed(workshop, context, registry, "1", None)
+    assert "manifests" not in first
+    assert pushed(workshop, context, registry, "2", None) == first
+
+
+def test_in_an_index_it_stands_beside_the_image_which_stays_the_same(
+    workshop: Workshop, context: Path, registry: Registry
+) -> None:
+    plain = pushed(workshop, context, registry, "plain", None)
+    index = pushed(workshop, context, registry, "told", Provenance(detail="min"))
+    image, claim = index["manifests"]
+    assert of_digest(registry, image["digest"]) == plain
+    assert claim["platform"] == {"architecture": "unknown", "os": "unknown"}
+    assert claim["annotations"]["vnd.docker.reference.digest"] == image["digest"]
+    found = statement(registry, of_digest(registry, claim["digest"]))
+    assert found["_type"] == "https://in-toto.io/Statement/v1"
+    assert found["predicateType"] == "https://slsa.dev/provenance/v1"
+    (subject,) = found["subject"]
+    assert subject["digest"] == {"sha256": image["digest"].removeprefix("sha256:")}
+    assert subject["name"].startswith("pkg:docker/")
+    assert found["predicate"]["buildDefinition"]["externalParameters"]["configSource"] == {
+        "path": "Dockerfile"
+    }
+
+
+def test_as_a_referrer_it_changes_nothing_of_what_the_name_stands_for(
+    workshop: Workshop, context: Path, registry: Registry
+) -> None:
+    plain = pushed(workshop, context, registry, "plain", None)
+    wanted = Provenance(form="referrer", version="v0.2")
+    assert pushed(workshop, context, registry, "told", wanted) == plain
+    raw = registry.manifests["app", "told"][1]
+    digest = "sha256:" + hashlib.sha256(raw).hexdigest()
+    (entry,) = json.loads(registry.manifests["app", digest.replace(":", "-")][1])["manifests"]
+    artifact = of_digest(registry, entry["digest"])
+    assert artifact["subject"]["digest"] == digest
+    assert entry["artifactType"] == artifact["artifactType"]
+    found = statement(registry, artifact)
+    assert found["predicateType"] == "https://slsa.dev/provenance/v0.2"
+    assert found["subject"][0]["digest"] == {"sha256": digest.removeprefix("sha256:")}
+
+
+@pytest.mark.parametrize("form", ["index", "referrer"])
+def test_a_later_push_says_the_same_as_one_with_the_build(
+    workshop: Workshop, context: Path, registry: Registry, form: str
+) -> None:
+    (context / "Dockerfile").write_text("FROM box\nRUN echo 1 > /f\n")
+    name = f"{registry.host}/app:later"
+    request = BuildRequest(context=str(context), tags=(name,), provenance=Provenance(form=form))
+    if form == "referrer":
+        request = msgspec.structs.replace(request, outputs=())
+    workshop.engine.build(request, Watch())
+    workshop.engine.push(name, Watch())
+    document = json.loads(registry.manifests["app", "later"][1])
+    assert ("manifests" in document) is (form == "index")
+    claims = [
+        raw
+        for _, raw in registry.manifests.values()
+        if b'"vnd.docker.attestation' in raw or b"in-toto" in raw
+    ]
+    assert claims
+
+
+@pytest.mark.parametrize(
+    ("output", "provenance"),
+    [
+        (Output(type="local", dest="out"), Provenance()),
+        (Output(type="tar", dest="out.tar"), Provenance()),
+        (Output(type="oci", dest="out.tar"), Provenance(form="referrer")),
+    ],
+)
+def test_what_has_no_place_for_it_is_refused_before_anything_is_built(
+    workshop: Workshop, context: Path, tmp_path: Path, output: Output, provenance: Provenance
+) -> None:
+    dest = msgspec.structs.replace(output, dest=str(tmp_path / str(output.dest)))
+    request = BuildRequest(context=str(context / "missing"), outputs=(dest,), provenance=provenance)
+    with pytest.raises(UsageError, match="provenance"):
+        workshop.engine.build(request, Watch())

@@ -67,6 +67,10 @@ class Registry:
     """The largest body that is taken."""
     least: int | None = None
     """The smallest chunk that is taken, but for the last."""
+    referrers: bool = False
+    """Whether it lists what refers to a manifest."""
+    conditions: bool = False
+    """Whether it says which version of a manifest it has, and takes another only in the place of that."""
     tells_status: bool = True
     """Whether it says how far an upload is."""
     blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -223,7 +227,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         actions = {"GET": "pull", "HEAD": "pull", "DELETE": "delete"}
         action = actions.get(self.command, "pull,push")
         repository = self.path.split("/v2/")[1]
-        for end in ("/manifests/", "/blobs/", "/tags/"):
+        for end in ("/manifests/", "/blobs/", "/tags/", "/referrers/"):
             repository = repository.split(end)[0]
         return f"repository:{repository}:{action}"
 
@@ -263,6 +267,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             ("/blobs/uploads/", self.upload),
             ("/blobs/", self.blob),
             ("/tags/list", self.tags),
+            *((("/referrers/", self.refers),) if self.registry.referrers else ()),
         ):
             before, found, after = path.removeprefix("/v2/").partition(part)
             if found:
@@ -276,6 +281,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(202) if gone else self.error(404, "MANIFEST_UNKNOWN")
         if self.command == "PUT":
             digest = "sha256:" + hashlib.sha256(self.body).hexdigest()
+            wanted = self.headers.get("If-Match")
+            if wanted is not None and wanted != self.version(repository, name):
+                return self.error(412, "PRECONDITION_FAILED")
             for known in (name, digest):
                 self.registry.manifests[repository, known] = (
                     self.headers["Content-Type"],
@@ -289,7 +297,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.error(404, "MANIFEST_UNKNOWN")
         media_type, raw = found
         digest = "sha256:" + hashlib.sha256(raw).hexdigest()
-        return self.answer(200, raw, Content_Type=media_type, Docker_Content_Digest=digest)
+        more = {"ETag": self.version(repository, name)} if self.registry.conditions else {}
+        return self.answer(200, raw, Content_Type=media_type, Docker_Content_Digest=digest, **more)
+
+    def version(self, repository: str, name: str) -> str:
+        """Return what tells one version of a manifest from another."""
+        _, raw = self.registry.manifests.get((repository, name), ("", b""))
+        return f'"{hashlib.sha256(raw).hexdigest()}"'
+
+    def refers(self, repository: str, digest: str) -> None:
+        """List what refers to a manifest, one on a page."""
+        found = []
+        for (home, name), (media_type, raw) in self.registry.manifests.items():
+            document = json.loads(raw)
+            subject = document.get("subject", {}).get("digest")
+            if home == repository and name.startswith("sha256:") and subject == digest:
+                found.append(
+                    {
+                        "mediaType": media_type,
+                        "digest": name,
+                        "size": len(raw),
+                        "artifactType": document.get("artifactType", ""),
+                    }
+                )
+        at = int(parse_qs(urlsplit(self.path).query).get("at", ["0"])[0])
+        page = {"schemaVersion": 2, "manifests": found[at : at + 1]}
+        link = f'</v2/{repository}/referrers/{digest}?at={at + 1}>; rel="next"'
+        more = {"Link": link} if at + 1 < len(found) else {}
+        media_type = "application/vnd.oci.image.index.v1+json"
+        return self.answer(200, json.dumps(page).encode(), Content_Type=media_type, **more)
 
     def blob(self, repository: str, digest: str) -> None:
         """Give a blob, or a part of it."""

@@ -238,7 +238,6 @@ def test_two_outputs_cannot_share_standard_output(capsys: pytest.CaptureFixture[
     [
         (["--sbom", "true"], "--sbom"),
         (["--sbom=true"], "--sbom"),
-        (["--provenance", "max"], "--provenance"),
         (["--policy", "x"], "--policy"),
         (["--sbom=true"], "--sbom"),
     ],
