@@ -61,7 +61,10 @@ class Template:
         Raises: TemplateError: the template does not fit the value.
         """
         evaluation = Evaluation(self._source, strict=strict)
-        evaluation.run(self._nodes, value)
+        try:
+            evaluation.run(self._nodes, value)
+        except RecursionError:
+            raise TemplateError("template: :1: the value is nested too deeply") from None
         return "".join(evaluation.pieces)
 
     def headers(self, names: dict[str, str]) -> str:

@@ -198,6 +198,14 @@ def test_output_is_limited(text: str) -> None:
     assert mistake(text).endswith("the output is too long")
 
 
+def test_values_may_be_nested_deeply() -> None:
+    deep: object = "x"
+    for _ in range(100_000):
+        deep = [deep]
+    assert mistake("{{.A}}", {"A": deep}).endswith("the value is nested too deeply")
+    assert mistake("{{json .A}}", {"A": deep}).endswith("the value is nested too deeply")
+
+
 def test_work_is_limited() -> None:
     assert mistake("{{range 999999999}}{{end}}{{range 9999}}{{range 9999}}{{end}}{{end}}").endswith(
         "this takes too long"
