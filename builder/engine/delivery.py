@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ from builder.events import (
     Warned,
 )
 from builder.export.manifest import Packed
-from builder.export.requested import Archive, Directory, InStore, Nothing, Requested
+from builder.export.requested import Archive, Directory, InStore, Layout, Nothing, Requested
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import Reference
@@ -88,6 +89,7 @@ def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked
         found.append(Asked(output=output, requested=what))
     if request.provenance is not None:
         _check_claims(request.provenance, found)
+    _check_apart(found)
     return tuple(found)
 
 
@@ -104,6 +106,23 @@ def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:
                 f"`type={each.output.type}` has no place for provenance",
                 hint="say `inline-only=true` where it is for the other outputs alone",
             )
+
+
+def _check_apart(outputs: Sequence[Asked]) -> None:
+    """Refuse two outputs of which one would replace the other."""
+    seen: dict[str, str] = {}
+    for each in outputs:
+        if each.output.dest is None or isinstance(each.requested, InStore):
+            continue
+        path = os.path.realpath(each.output.dest)
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            continue  # a device or a pipe takes what it is given
+        is_layout = isinstance(each.requested, Layout) and not each.requested.tar
+        if path in seen and not (is_layout and seen[path] == "layout"):
+            raise UsageError(
+                f"two outputs go to `{each.output.dest}`", hint="give each a place of its own"
+            )
+        seen[path] = "layout" if is_layout else "alone"
 
 
 def _check_names(what: InStore, references: Sequence[Reference]) -> None:
@@ -207,7 +226,9 @@ class Delivery:
         if what.dangling and top is not None and not (what.fallback and names):
             names = (*names, Reference.parse(what.dangling).with_digest(top.digest))
         if what.store:
-            self._name(images, names, what, closure, top)
+            # What is only pushed is known by a digest when that has been done.
+            known = what.dangling or what.canonical or not form.is_default
+            self._name(images, names, what, closure if known else None, top)
         if what.unpack:
             for image in images:
                 self._store.snapshots.directories(image.state)
@@ -276,7 +297,7 @@ class Delivery:
         if what.canonical and top is not None:
             names += [each.with_digest(top.digest) for each in names if each.digest is None]
         for name in names:
-            digest = None if top is None else str(top.digest)
+            digest = None if top is None or closure is None else str(top.digest)
             if len(rows) == 1 and rows[0].manifest is None:
                 self._catalogue.name(name, rows[0].image, digest)
             else:

@@ -16,6 +16,7 @@ from builder.errors import Cancelled, ExportError
 from builder.layer.pack import write_fully
 
 STANDARD_OUTPUT = "-"
+_DESCRIPTORS = "/proc/self/fd"
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -40,11 +41,17 @@ def writing(dest: str) -> Iterator[int]:
         require_parent(dest)
         replaces = kind in (0, stat.S_IFREG)
         name = partial_name(path) if replaces else path
-        flags = os.O_CREAT | os.O_EXCL if replaces else 0
-        fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666)
+        fd = _nameless(path) if replaces else None
+        nameless = fd is not None
+        if fd is None:
+            flags = os.O_CREAT | os.O_EXCL if replaces else 0
+            fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC | flags, 0o666)
     try:
         try:
             yield fd
+            if nameless:
+                with refusing(dest):
+                    _give_name(fd, name)
         finally:
             with refusing(dest):
                 os.close(fd)  # where some file systems first say that they are full
@@ -56,6 +63,30 @@ def writing(dest: str) -> Iterator[int]:
             with suppress(FileNotFoundError):
                 os.unlink(name)
         raise
+
+
+def _nameless(path: str) -> int | None:
+    """Open a file without a name on the file system of `path`, of which nothing is left if this process is killed.
+
+    None where the file system has no such files, or they could not be given a name.
+    """
+    try:
+        fd = os.open(os.path.dirname(path), os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+    except OSError:
+        return None
+    if os.path.exists(f"{_DESCRIPTORS}/{fd}"):
+        return fd
+    os.close(fd)
+    return None
+
+
+def _give_name(fd: int, name: str) -> None:
+    # Without a directory's descriptor the standard library links the link itself.
+    here = os.open(_DESCRIPTORS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.link(str(fd), name, src_dir_fd=here, follow_symlinks=True)
+    finally:
+        os.close(here)
 
 
 def require_parent(dest: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from builder.oci.reference import Reference
 from builder.oci.validate import validate
 from builder.solve.given import SharedCache
 from tests.build.workshop import Watch, Workshop
+from tests.support.certificates import make_authority, sign
+from tests.support.docker_registry import docker_registry
 from tests.support.registry import Registry, hostile_registry, status
 
 HOST = str(Platform.host())
@@ -179,6 +182,37 @@ def test_everything_is_refused_before_anything_is_built(
         with pytest.raises(LapstrakeError):
             fresh.engine.build(request, watch)
         assert watch.events == []
+
+
+def test_two_outputs_do_not_share_a_place(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "x")
+    error = refused(
+        workshop, context, output("tar", tmp_path / "x"), output("oci", tmp_path / "link")
+    )
+    assert "two outputs go to" in error.message
+    build(
+        workshop,
+        context,
+        output("oci", tmp_path / "layout", tar="false", name="a:1"),
+        output("oci", tmp_path / "layout", tar="false", name="a:2", compression="zstd"),
+        output("tar", Path("/dev/null")),
+        output("oci", Path("/dev/null")),
+    )
+    assert len(LayoutRead(tmp_path / "layout").tops) == 2
+
+
+def test_a_full_disk_ends_it_and_what_was_there_stays(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    error = refused(
+        workshop, context, output("tar", tmp_path / "a.tar"), output("tar", Path("/dev/full"))
+    )
+    assert error.code == "export.no-space"
+    assert f"`type=tar,dest={tmp_path}/a.tar` is done" in error.notes
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert archive.getnames() == ["file"]
 
 
 def test_files_of_others_go_only_where_that_is_allowed(
@@ -346,6 +380,22 @@ def test_a_push_by_digest_leaves_tags_alone(
     )
     assert tags(registry, "app") == {}
     assert ("app", result.digest) in registry.manifests
+
+
+def test_a_registry_that_nobody_vouches_for_is_accepted_only_where_that_is_said(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    if shutil.which("docker-registry") is None or shutil.which("openssl") is None:
+        pytest.skip("docker-registry or openssl is not installed")
+    signed = sign(tmp_path, make_authority(tmp_path, "town"), "server")
+    with docker_registry(tmp_path, tls=signed) as host:
+        error = refused(workshop, context, output("registry", name=f"{host}/app:1"))
+        assert "cannot be verified" in error.message
+        trusting = Output(
+            type="registry", attributes=(("name", f"{host}/app:1"), ("registry.insecure", "true"))
+        )
+        result = build(workshop, context, trusting)
+        assert result.digest is not None
 
 
 def test_what_is_pushed_may_differ_from_what_is_kept(

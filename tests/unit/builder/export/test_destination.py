@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from builder.errors import ExportError
+from builder.export import destination
 from builder.export.destination import writer, writing
 from builder.export.directory import making
 
@@ -136,3 +139,31 @@ def test_a_file_is_no_place_for_a_directory(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     with pytest.raises(ExportError, match="is not a directory"), making(str(tmp_path / "f")):
         pass
+
+
+KILLED = """
+import os, signal, sys
+from builder.export.destination import writing
+with writing(sys.argv[1]) as fd:
+    os.write(fd, b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_is_left_of_what_a_killed_process_wrote(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("before")
+    for name in ("there", "new"):
+        done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / name)])
+        assert done.returncode == -9
+    assert os.listdir(tmp_path) == ["there"]
+    assert (tmp_path / "there").read_text() == "before"
+
+
+def test_file_systems_without_nameless_files_are_written_to_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination, "_nameless", lambda _path: None)
+    with destination.writing(str(tmp_path / "new")) as fd:
+        os.write(fd, b"whole")
+        assert len(os.listdir(tmp_path)) == 1
+    assert (tmp_path / "new").read_text() == "whole"
