@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from itertools import chain
 from typing import BinaryIO
@@ -19,7 +19,13 @@ from builder.engine.holders import Holder, flat_name, read_document
 from builder.engine.importing import check_layers, is_image
 from builder.errors import ExportError, ImageError, LayerError
 from builder.export.archive import Part, write_directory, write_tar
-from builder.export.destination import partial_name, refusing, writer, writing
+from builder.export.destination import (
+    partial_name,
+    refusing,
+    require_parent,
+    writer,
+    writing,
+)
 from builder.export.directory import making
 from builder.export.existing import INDEX, REF_NAME, locked_index, with_images
 from builder.export.layout import FULL_NAME, blob_name, docker_entry, is_too_new
@@ -70,7 +76,7 @@ def to_layout(
     Raises: ExportError: it cannot be written there.
     """
     entries = (_described(closure, end.name),)
-    with locked_index(end.path) as before:
+    with _there(end.path), locked_index(end.path) as before:
         if before is None:
             with making(end.path) as directory:
                 _fill(BlobStore(directory), closure, blobs, open_blob, cancelled)
@@ -79,6 +85,25 @@ def to_layout(
         index = with_images(before, entries, end.path)
         _fill(BlobStore(end.path), closure, blobs, open_blob, cancelled)
         _write_index(end.path, index, end.path)
+
+
+@contextmanager
+def _there(dest: str) -> Iterator[None]:
+    """Have a directory, which others who come to make it wait for; it goes again if nothing comes to be in it."""
+    require_parent(dest)
+    made = True
+    with refusing(dest):
+        try:
+            os.mkdir(dest)
+        except FileExistsError:
+            made = False
+    try:
+        yield
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                os.rmdir(dest)
+        raise
 
 
 def fill(

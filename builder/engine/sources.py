@@ -32,7 +32,6 @@ from builder.engine.holders import (
     flat_holder,
     layout_holder,
     read_document,
-    regular_file,
     verified,
 )
 from builder.engine.importing import check_layers
@@ -240,10 +239,13 @@ def _unpacked(
     end: InLayoutArchive | InDockerArchive, store: Store, cancelled: Callable[[], bool]
 ) -> Iterator[tuple[Sequence[Top], BlobStore]]:
     """Give what an archive lists, and its blobs, which are gone after the block."""
-    file = regular_file(end.path)
-    if file is None:
-        what = "is no file" if os.path.exists(end.path) else "does not exist"
-        raise ImageError(f"the archive `{end.path}` {what}", code="image.not-found")
+    try:
+        # A pipe will do: it is read once.
+        file = open(end.path, "rb")  # noqa: SIM115  closed below
+    except OSError as error:
+        raise ImageError(
+            f"the archive `{end.path}` cannot be read: {error.strerror}", code="image.not-found"
+        ) from error
     root = f"{store.snapshots.scratch()}/{unique_name()}.archive"
     blobs = BlobStore(root)
     try:

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
@@ -459,6 +460,68 @@ def test_links_and_names_of_an_archive_lead_nowhere(tmp_path: Path, store: Store
         archive.add(layout / "index.json", arcname="index.json")
     copied(store, f"oci-archive:{tmp_path / 'in.tar'}:it", f"dir:{tmp_path / 'out'}")
     assert sorted(os.listdir(tmp_path)) == ["from", "in.tar", "out", "store"]
+
+
+def flat(store: Store, root: Path) -> Path:
+    copied(
+        store,
+        f"oci:{write_layout(root / 'from', KINDS['two platforms']())}",
+        f"dir:{root / 'flat'}",
+    )
+    return root / "flat"
+
+
+def as_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def as_endless(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "*.manifest.json"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (as_fifo, "no image at|lacks"),
+        (Path.unlink, "no image at|lacks"),
+        (as_endless, "larger than"),
+        (lambda path: path.write_text("[]"), "malformed|not what its digest says"),
+    ],
+)
+def test_a_hostile_directory_is_refused_in_one_line(
+    tmp_path: Path, store: Store, name: str, spoil: Callable[[Path], object], message: str
+) -> None:
+    place = flat(store, tmp_path)
+    spoil(next(place.glob(name)))
+    with pytest.raises(LapstrakeError, match=message):
+        copied(store, f"dir:{place}", f"oci:{tmp_path / 'out'}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_may_come_through_a_pipe(tmp_path: Path, store: Store) -> None:
+    layout = write_layout(tmp_path / "from", KINDS["oci"]())
+    copied(store, f"oci:{layout}:it", f"oci-archive:{tmp_path / 'in.tar'}:it")
+    os.mkfifo(tmp_path / "pipe")
+    with subprocess.Popen(["cp", "in.tar", "pipe"], cwd=tmp_path):
+        copied(store, f"oci-archive:{tmp_path / 'pipe'}", f"oci:{tmp_path / 'to'}")
+    assert read_layout(tmp_path / "to")[1] == KINDS["oci"]().everything
+    with pytest.raises(ImageError, match="cannot be read: Is a directory"):
+        copied(store, f"oci-archive:{tmp_path}", f"oci:{tmp_path / 'x'}")
+
+
+def test_two_who_make_one_layout_wait_for_each_other(tmp_path: Path, store: Store) -> None:
+    layout = write_layout(tmp_path / "from", KINDS["oci"]())
+    names = [f"n{number}" for number in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: copied(store, f"oci:{layout}", f"oci:{tmp_path / 'to'}:{name}"), names))  # fmt: skip
+    index = json.loads((tmp_path / "to/index.json").read_text())
+    found = {
+        each["annotations"]["org.opencontainers.image.ref.name"] for each in index["manifests"]
+    }
+    assert found == set(names)
 
 
 def test_a_directory_of_other_things_is_not_written_to(tmp_path: Path, store: Store) -> None:
