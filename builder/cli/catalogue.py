@@ -31,6 +31,8 @@ VERBS: dict[str, Entry] = {
     "history": Entry("history", "Show how an image was made"),
     "copy": Entry("copy", "Copy images between registries, layouts, archives and the store"),
     "manifest": Entry("manifest", "Put lists of images for several platforms together"),
+    "tags": Entry("tags", "List the tags of a repository in its registry", opens_store=False),
+    "delete": Entry("delete", "Remove an image from its registry", opens_store=False),
     "diff": Entry("diff", "Show in what two images differ"),
     "save": Entry("save", "Write images to a tar archive"),
     "load": Entry("load", "Read images from a tar archive"),

@@ -144,3 +144,21 @@ def test_a_registry_is_believed_without_a_certificate_only_if_asked_to(
         name = f"{host}/list:1"
         product.run("manifest", "create", "--insecure", name, f"{host}/app:1")
         product.run("manifest", "push", "--insecure", name)
+
+
+def test_tags_are_listed_and_images_deleted_in_their_registry(
+    product: Product, tmp_path: Path
+) -> None:
+    with docker_registry(tmp_path) as host:
+        for tag in ("one", "two"):
+            product.run("copy", "-q", "box", f"docker://{host}/team/app:{tag}")
+        assert product.run("tags", f"{host}/team/app").stdout.split() == ["one", "two"]
+        document = json.loads(product.run("tags", "--json", f"docker://{host}/team/app").stdout)
+        assert document == {"Repository": f"{host}/team/app", "Tags": ["one", "two"]}
+        assert "listed of a repository" in product.run("tags", f"{host}/a:b", code=125).stderr
+        assert "docker://" in product.run("delete", f"{host}/team/app:one", code=125).stderr
+        told = product.run("delete", f"docker://{host}/team/app:one").stdout
+        assert told.startswith(f"Deleted: {host}/team/app:one sha256:")
+        product.run("pull", f"{host}/team/app:two", code=1)
+        missing = product.run("delete", f"docker://{host}/team/app:one", code=1)
+        assert missing.stderr.count("error[registry.not-found]") == 1
