@@ -14,7 +14,13 @@ from builder.cli.invocation import Invocation
 from builder.cli.on_fail import on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
 from builder.cli.registry_options import authfile_option, insecure_option
-from builder.cli.results import forget, result_options, write_id, write_metadata
+from builder.cli.results import (
+    forget,
+    provenance_in_metadata,
+    result_options,
+    write_id,
+    write_metadata,
+)
 from builder.cli.step_options import step_options
 from builder.cli.verb import Verb, absent, ignored
 from builder.errors import UsageError
@@ -263,6 +269,7 @@ def command(
         contexts=build_words.contexts(contexts),
         keep_failed=keep_failed or on_fail != "stop" or invocation.settings.keep_failed,
         **attested(attests, provenance, sbom),
+        tell="" if metadata_file is None else provenance_in_metadata(),
         **build_words.results(outputs, annotations, load=load),
         **build_words.given(secrets, ssh, allow),
         **build_words.caches(cache_from, cache_to),

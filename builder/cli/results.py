@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from builder.engine import BuildResult
 
 _TRUE = frozenset({"1", "t", "true"})
+_FALSE = frozenset({"0", "f", "false"})
 _T = TypeVar("_T", bound=Callable[..., object])
 
 _OPTIONS = (
@@ -66,6 +67,14 @@ def write_id(path: str, image_id: str) -> None:
     Raises: ExportError: it cannot be written.
     """
     _write(path, image_id.encode(), "its id")
+
+
+def provenance_in_metadata() -> str:
+    """Return how much the file of metadata tells of what was built from: `min`, `max` or nothing."""
+    text = variable("BUILDX_METADATA_PROVENANCE") or ""
+    if text in ("min", "max"):
+        return text
+    return "" if text == "disabled" or text.lower() in _FALSE else "min"
 
 
 def write_metadata(path: str, result: BuildResult, warnings: Iterable[Diagnostic]) -> None:

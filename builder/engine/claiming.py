@@ -36,6 +36,14 @@ def claim(built: Built, wanted: Provenance, store: Store) -> None:
         store.images.set_origin(each.image.id, msgspec.structs.replace(origin, claims=claims))
 
 
+def told(built: Built, detail: str, store: Store) -> tuple[tuple[str, bytes], ...]:
+    """Return what each image was made from, by platform, as predicates in JSON; `detail` is `min` or `max`."""
+    telling = Telling(detail=Detail(detail))
+    return tuple(
+        [(str(each.platform), predicate(each.account(), telling, store)) for each in built.images]
+    )
+
+
 def claimed(image: Packed, store: Store) -> Packed:
     """Return an image with what its last build claims of it."""
     origin = store.images.origin(image.id)

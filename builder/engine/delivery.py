@@ -22,7 +22,15 @@ from builder.events import (
     Warned,
 )
 from builder.export.manifest import Packed
-from builder.export.requested import Archive, Directory, InStore, Layout, Nothing, Requested
+from builder.export.requested import (
+    Archive,
+    Directory,
+    DockerArchive,
+    InStore,
+    Layout,
+    Nothing,
+    Requested,
+)
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import Reference
@@ -101,7 +109,8 @@ def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:
             hint="add `--push`, or say `form=index`",
         )
     for each in outputs:
-        if isinstance(each.requested, Directory | Archive) and not provenance.inline_only:
+        files = isinstance(each.requested, Directory | Archive | DockerArchive)
+        if files and not provenance.inline_only:
             raise UsageError(
                 f"`type={each.output.type}` has no place for provenance",
                 hint="say `inline-only=true` where it is for the other outputs alone",

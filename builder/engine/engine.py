@@ -186,6 +186,11 @@ class Engine(Moving):
             outputs=results,
             build=events.id,
         )
+        if request.tell:
+            from builder.engine.claiming import told
+
+            provenance = told(built, request.tell, self._store)
+            result = msgspec.structs.replace(result, provenance=provenance)
         return result, done
 
     def _name(self, references: tuple[Reference, ...], built: Built) -> None:

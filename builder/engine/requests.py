@@ -92,6 +92,8 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[Output, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     """Attributes that every output of an image gets, as `annotation-index.KEY`."""
+    tell: str = ""
+    """How much of what the images were made from is told with the result: `min`, `max` or nothing."""
     push: bool = False
     provenance: Provenance | None = None
     network: str = "default"

@@ -180,11 +180,10 @@ def _docker(
         )
     names = names if requested.names is None else requested.names
     dest, form = requested.dest, requested.form
-    images = shaped(images, form, store)
-    if images[0].statements:
-        raise UsageError(
-            "an archive for `docker load` has no place for attestations", hint="use `type=oci`"
-        )
+    # What an earlier build claims of the same image has no place here.
+    images = [
+        msgspec.structs.replace(image, statements=()) for image in shaped(images, form, store)
+    ]
     if requested.plain:
         # Plain layers: nothing has to be compressed, nor kept.
         (image,) = images

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-from builder.engine.requests import BuildRequest, BuildResult, Output
+from builder.engine.requests import BuildRequest, BuildResult, Output, Provenance
 from builder.errors import ExportError, LapstrakeError, UsageError
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Index, Manifest, parse_manifest
+from builder.oci.mediatypes import OCI_INDEX
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.oci.validate import validate
@@ -566,6 +567,31 @@ def test_estargz_is_another_image_which_can_be_built_on(
     assert result.identity == str(image.config.digest) != result.image_id
     build(workshop, context, output("local", tmp_path / "out"), text="FROM lazy\nCOPY file /b\n")
     assert sorted(os.listdir(tmp_path / "out")) == [".no.prefetch.landmark", "b", "file"]
+
+
+def test_what_it_was_built_from_is_told_where_that_is_wanted(
+    workshop: Workshop, context: Path
+) -> None:
+    result = build(workshop, context, text=SPLIT, platforms=BOTH, tell="min")
+    assert [platform for platform, _ in result.provenance] == list(BOTH)
+    for _, predicate in result.provenance:
+        assert json.loads(predicate)["buildDefinition"]["resolvedDependencies"] is not None
+    assert build(workshop, context).provenance == ()
+
+
+def test_claims_of_an_earlier_build_do_not_keep_an_archive_from_being_written(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    claim = Provenance()
+    error = refused(workshop, context, output("docker", tmp_path / "a.tar"), provenance=claim)
+    assert "has no place for provenance" in error.message
+    result = build(workshop, context, output("oci", tmp_path / "a.oci"), provenance=claim)
+    made = result.outputs[0].descriptor
+    assert made is not None
+    assert made.media_type == OCI_INDEX
+    assert result.identity == result.image_id
+    build(workshop, context, output("docker", tmp_path / "a.tar"))
+    build(workshop, context, output("docker", tmp_path / "b.tar", compression="gzip"))
 
 
 def test_records_of_a_cache_go_into_what_is_pushed_by_an_output_too(

@@ -18,7 +18,7 @@ from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import OCI_INDEX, OCI_MANIFEST
 from builder.oci.platform import Platform
-from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake
+from tests.unit.builder.cli.fake import DIGEST, ID, FakeEngine, lapstrake, request_of
 
 OTHER = "sha256:" + "e" * 64
 WARNING = Diagnostic(
@@ -137,6 +137,19 @@ def test_provenance_is_named_by_platform_where_there_are_several(tmp_path: Path)
     both = metadata(tmp_path, result(provenance=(*one, ("linux/arm64", b"{}"))))
     assert both["buildx.build.provenance/linux/amd64"] == {"a": 1}
     assert both["buildx.build.provenance/linux/arm64"] == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(None, "min"), ("min", "min"), ("max", "max"), ("disabled", ""), ("0", ""), ("odd", "min")],
+)
+def test_how_much_is_told_of_what_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, told: str
+) -> None:
+    if value is not None:
+        monkeypatch.setenv("BUILDX_METADATA_PROVENANCE", value)
+    assert request_of("--metadata-file", str(tmp_path / "x"), ".").tell == told
+    assert request_of(".").tell == ""
 
 
 def test_files_of_an_earlier_build_do_not_outlive_one_that_fails(tmp_path: Path) -> None:
