@@ -34,6 +34,7 @@ VERBS: dict[str, Entry] = {
     "tags": Entry("tags", "List the tags of a repository in its registry", opens_store=False),
     "delete": Entry("delete", "Remove an image from its registry", opens_store=False),
     "diff": Entry("diff", "Show in what two images differ"),
+    "verify": Entry("verify", "Build an image again, and say whether it is the same"),
     "save": Entry("save", "Write images to a tar archive"),
     "load": Entry("load", "Read images from a tar archive"),
     "import": Entry("import_", "Make an image of the files in a tar archive"),

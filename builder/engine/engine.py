@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from builder.engine.delivery import Asked
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
+    from builder.engine.verifying import Verdict
     from builder.oci.closure import Closure
     from builder.oci.config import ImageConfig
     from builder.oci.descriptor import Descriptor
@@ -192,6 +193,36 @@ class Engine(Moving):
             provenance = told(built, request.tell, self._store)
             result = msgspec.structs.replace(result, provenance=provenance)
         return result, done
+
+    def verify(
+        self, image: str, request: BuildRequest, events: EventSink, *, most: int = 1
+    ) -> Verdict:
+        """Build an image of the store again from its inputs, without the cache, and say in what it differs.
+
+        Raises: ImageError: there is no such image. LapstrakeError: it cannot be built again.
+        """
+        from builder.engine.building import Build
+        from builder.engine.verifying import verified
+
+        platform = platform_of(request.platforms[0]) if request.platforms else None
+        found, _ = self._catalogue.meant(image, platform)
+
+        def build(asked: BuildRequest) -> BuiltImage:
+            return (
+                Build(
+                    asked,
+                    settings=self._settings,
+                    store=self._store,
+                    behind=self._behind,
+                    registries=lambda: self._registries,
+                    events=events,
+                    trail=lambda _: None,
+                )
+                .run()
+                .main
+            )
+
+        return verified(found, request, build, self._store, most=most)
 
     def _name(self, references: tuple[Reference, ...], built: Built) -> None:
         """Let names stand for what was built: for one image, or one of each platform."""
