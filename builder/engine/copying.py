@@ -121,6 +121,8 @@ def copy(
                 _deliver(request, source, store, write_to, events, cancelled)
                 top = source.closure.top.descriptor()
         except LapstrakeError as error:
+            if error.code == "export.no-space":
+                error.notes = ("what was there before stays",)
             failures += 1
             again = isinstance(error, RegistryError) and error.temporary
             if not again or failures > request.tries:

@@ -5,6 +5,7 @@ What is written appears whole or not at all; a layout that is there keeps what i
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -17,10 +18,11 @@ import msgspec
 from builder.engine.ends import InDirectory, InDockerArchive, InLayout, InLayoutArchive
 from builder.engine.holders import Holder, flat_name, read_document
 from builder.engine.importing import check_layers, is_image
-from builder.errors import ExportError, ImageError, LayerError
+from builder.errors import ExportError, ImageError, LayerError, StoreError
 from builder.export.archive import Part, write_directory, write_tar
 from builder.export.destination import (
     partial_name,
+    refusal,
     refusing,
     require_parent,
     writer,
@@ -76,7 +78,7 @@ def to_layout(
     Raises: ExportError: it cannot be written there.
     """
     entries = (_described(closure, end.name),)
-    with _there(end.path), locked_index(end.path) as before:
+    with _there(end.path), _told(end.path), locked_index(end.path) as before:
         if before is None:
             with making(end.path) as directory:
                 _fill(BlobStore(directory), closure, blobs, open_blob, cancelled)
@@ -104,6 +106,18 @@ def _there(dest: str) -> Iterator[None]:
             with suppress(OSError):
                 os.rmdir(dest)
         raise
+
+
+@contextmanager
+def _told(dest: str) -> Iterator[None]:
+    """Say of a full disk, and of what else the system refuses, where it was."""
+    try:
+        with refusing(dest):
+            yield
+    except StoreError as error:
+        if error.code != "store.no-space":
+            raise
+        raise refusal(OSError(errno.ENOSPC, ""), dest) from error
 
 
 def fill(
@@ -222,13 +236,17 @@ def _fill(
     open_blob: Open,
     cancelled: Callable[[], bool],
 ) -> None:
-    fill(content, blobs, open_blob, cancelled)
-    for document in closure.documents:
-        content.add(document.raw, media_type=document.media_type)
+    try:
+        fill(content, blobs, open_blob, cancelled)
+        for document in closure.documents:
+            content.add(document.raw, media_type=document.media_type)
+    finally:
+        with suppress(OSError):  # somebody else is writing as well
+            os.rmdir(content.temporary)
 
 
 def _write_index(directory: str, index: bytes, dest: str) -> None:
-    """Put an index in its place, and take away what only writing needed."""
+    """Put an index in its place."""
     with refusing(dest):
         path = partial_name(f"{directory}/{INDEX}")
         try:
@@ -239,8 +257,6 @@ def _write_index(directory: str, index: bytes, dest: str) -> None:
             with suppress(FileNotFoundError):
                 os.unlink(path)
             raise
-        with suppress(OSError):  # somebody else is writing as well
-            os.rmdir(BlobStore(directory).temporary)
 
 
 class _Loadable(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -611,3 +612,38 @@ def test_a_copy_into_the_store_goes_on_where_it_was_interrupted(
     copied(store, f"docker://{registry.host}/app:1", "kept:1")
     asked = [each for each in registry.requests if digest in each.path and each.method == "GET"]
     assert asked[-1].headers["range"] != "bytes=0-"
+
+
+@pytest.mark.parametrize("place", ["oci", "oci-archive", "docker-archive", "dir"])
+def test_a_full_disk_is_told_by_the_destination_and_leaves_nothing(
+    tmp_path: Path, store: Store, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = write_layout(tmp_path / "from", KINDS["two platforms"]())
+    (tmp_path / "full").mkdir()
+    real = os.write
+
+    def full(fd: int, data: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}").startswith(f"{tmp_path}/full/"):
+            raise OSError(errno.ENOSPC, "full")
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(ExportError, match="no space left for") as caught:
+        copied(store, f"oci:{layout}", f"{place}:{tmp_path / 'full/out'}")
+    assert caught.value.code == "export.no-space"
+    assert caught.value.notes == ("what was there before stays",)
+    assert os.listdir(tmp_path / "full") == []
+
+
+def test_a_copy_that_fails_leaves_a_layout_as_it_was(tmp_path: Path, store: Store) -> None:
+    one = write_layout(tmp_path / "one", KINDS["oci"]())
+    copied(store, f"oci:{one}", f"oci:{tmp_path / 'to'}:a")
+    before = (tmp_path / "to/index.json").read_bytes()
+    broken = write_layout(tmp_path / "two", KINDS["two platforms"]())
+    next(
+        path for path in (broken / "blobs/sha256").iterdir() if path.stat().st_size > 3000
+    ).unlink()
+    with pytest.raises(ImageError, match="lacks"):
+        copied(store, f"oci:{broken}", f"oci:{tmp_path / 'to'}:b")
+    assert (tmp_path / "to/index.json").read_bytes() == before
+    assert sorted(os.listdir(tmp_path / "to")) == ["blobs", "index.json", "oci-layout"]
