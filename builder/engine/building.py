@@ -439,6 +439,7 @@ class Build:
         try:
             registries = self._registries()
             reference = registries.where(registries.names(needed.short, reference))
+            before = self._store.images.name(reference.canonical())
             # One that is there for one platform alone is taken as it is, with a warning from the checks.
             pulled = registries.pull(
                 reference, platform, self._events, vertex_id, unpack=used, or_the_only_one=True
@@ -449,6 +450,12 @@ class Build:
             near = near_stage(needed.reference)
             explain(error, needed, self._catalogue, near, asked=self._request.pull)
             raise
+        if self._request.pull and before is not None:
+            from builder.engine.newer import moved
+
+            note = moved(reference, before.digest, pulled.digest)
+            if note is not None:
+                self._say(note)
         return self._take(needed, self._catalogue.open(pulled.image_id))
 
     def _surroundings(self) -> Surroundings:

@@ -24,7 +24,7 @@ from builder.engine.requests import (
     RunRequest,
 )
 from builder.errors import ImageError, LapstrakeError, UsageError
-from builder.events import BuildDone, Event, EventSink
+from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, short_name
 from builder.settings import Settings
@@ -163,6 +163,8 @@ class Engine(Moving):
             references = ()
         self._name(references, built)
         results, warnings = self._deliver(references, outputs, built, events)
+        if self._made is not None and not request.pull:
+            warnings = (*warnings, *self._newer(request, results, built, events))
         images = tuple([self._of_platform(each) for each in built.images])
         done = BuildDone(
             at=time.monotonic() - started,
@@ -193,6 +195,23 @@ class Engine(Moving):
             provenance = told(built, request.tell, self._store)
             result = msgspec.structs.replace(result, provenance=provenance)
         return result, done
+
+    def _newer(
+        self,
+        request: BuildRequest,
+        results: tuple[OutputResult, ...],
+        built: Built,
+        events: EventSink,
+    ) -> tuple[Diagnostic, ...]:
+        """Say which bases are newer in registries that were asked anyway."""
+        from builder.engine.newer import asked_anyway, newer_bases
+
+        sent = [name for each in results if each.pushed for name in each.names]
+        asked = asked_anyway(request, sent)
+        notes = newer_bases(built, asked, self._registries.client()) if asked else ()
+        for note in notes:
+            events.emit(Warned(diagnostic=note))
+        return notes
 
     def verify(
         self, image: str, request: BuildRequest, events: EventSink, *, most: int = 1
