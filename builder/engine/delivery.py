@@ -94,6 +94,8 @@ def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked
         elif not isinstance(what, Nothing):
             files.check(what)
             _check_deleting(what, request)
+            if len(set(request.platforms)) > 1:
+                files.check_several(what)
         found.append(Asked(output=output, requested=what))
     if request.provenance is not None:
         _check_claims(request.provenance, found)

@@ -44,6 +44,25 @@ def check(requested: Directory | Archive | Layout | DockerArchive) -> None:
         require_parent(requested.dest)
 
 
+def check_several(requested: Directory | Archive | Layout | DockerArchive) -> None:
+    """Refuse an output that cannot hold several platforms.
+
+    Raises: UsageError: it holds one.
+    """
+    match requested:
+        case DockerArchive():
+            raise UsageError(
+                "an archive for `docker load` holds one platform", hint="use `type=oci` for several"
+            )
+        case Archive(split=False):
+            raise UsageError(
+                "a tar of several platforms has a directory for each",
+                hint="leave out `platform-split=false`",
+            )
+        case _:
+            return
+
+
 def write(
     requested: Directory | Archive | Layout | DockerArchive,
     images: Sequence[Packed],
@@ -61,6 +80,8 @@ def write(
     Raises: UsageError: what is requested does not go with these images. ExportError: it cannot be written there.
         StoreError: see `package`. Cancelled.
     """
+    if len(images) > 1:
+        check_several(requested)
     match requested:
         case Directory():
             return _directory(requested, images, store)
@@ -174,10 +195,6 @@ def _docker(
     from builder.export.layout import Named, descriptors_of, packed_parts
     from builder.export.saving import docker_parts
 
-    if len(images) != 1:
-        raise UsageError(
-            "an archive for `docker load` holds one platform", hint="use `type=oci` for several"
-        )
     names = names if requested.names is None else requested.names
     dest, form = requested.dest, requested.form
     # What an earlier build claims of the same image has no place here.
@@ -207,11 +224,6 @@ def _packaged(images: Sequence[Packed], wanted: Wanted, store: Store) -> tuple[C
 
 
 def _archive(requested: Archive, images: Sequence[Packed], store: Store) -> Written:
-    if len(images) > 1 and requested.split is False:
-        raise UsageError(
-            "a tar of several platforms has a directory for each",
-            hint="leave out `platform-split=false`",
-        )
     with writing(requested.dest) as fd:
         arguments = {
             "trees": _trees(images, store, split=requested.split),
