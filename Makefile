@@ -41,7 +41,7 @@ fuzz: .venv/.dev  ## the property tests with far more examples
 quickstart: .venv/.runtime  ## build a small project, run it, build it again
 	@.ci/quickstart
 
-repro: .venv/.dev .venv/.test-tools  ## build the same project in two stores and compare the files
+repro: .venv/.dev .venv/.test-tools  ## build projects as on several machines and compare the images
 	@.ci/repro
 
 docs: .venv/.dev  ## write docs/conformance.md from the cases

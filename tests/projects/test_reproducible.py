@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from tests.support import machines
 from tests.support.busybox_base import find_busybox
 from tests.support.machines import COMPRESSIONS, EPOCH, Ground, Machine
+from tests.support.product import Product
+from tests.support.unprivileged import CHECKOUT
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,54 @@ def _times(archive: Path) -> dict[str, int]:
             with tarfile.open(fileobj=blob(layer["digest"])) as tar:  # type: ignore[call-overload]  # likewise
                 found |= {member.name: int(member.mtime) for member in tar}
     return found
+
+
+# The pages
+
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    texts = [
+        (CHECKOUT / "docs" / name).read_text() for name in ("reproducible.md", "provenance.md")
+    ]
+    blocks = [block for text in texts for block in BLOCK.findall(text)]
+    return [line for block in blocks for line in block.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(products: dict[str, Product], bases: dict[str, Path], ground: Path) -> Product:
+    """A product with a project of somebody who may nothing."""
+    assert "busybox" in bases
+    if not products:
+        pytest.skip("nobody can build here")
+    product = products.get("rootless") or products["root"]
+    context = ground / "reproducible-page"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "FROM busybox\nRUN echo built > /built\nCOPY Dockerfile /\n"
+    )
+    os.chown(context, product.person.uid, product.person.gid)
+    name = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-qm", "first"]):
+        done = product.person.run(["git", *words], cwd=context)
+        assert done.returncode == 0, done.stderr
+    return product
+
+
+@pytest.mark.parametrize("command", commands())
+def test_each_command_of_the_pages_does_what_it_says(
+    place: Product, command: str, ground: Path, registry: str
+) -> None:
+    environment = {
+        "PATH": f"{place.programs}:/usr/bin:/bin",
+        "LAPSTRAKE_ROOT": str(place.root),
+        "LAPSTRAKE_ISOLATION": "auto",
+    }
+    done = place.person.run(
+        ["sh", "-ec", command.replace("registry.example.com", registry)],
+        cwd=ground / "reproducible-page",
+        environment=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warning" not in done.stderr
