@@ -119,7 +119,7 @@ def as_root(products: dict[str, Product], arm: Path) -> Iterator[tuple[Product, 
         yield products["root"], path
 
 
-@pytest.mark.parametrize("flags", ["PF", "P", "POCF"])
+@pytest.mark.parametrize("flags", ["PF", "P"])
 def test_a_handler_serves_fixed_or_not(as_root: tuple[Product, Path], flags: str) -> None:
     product, ground = as_root
     prefix = (*told("own", "aarch64", flags), *walls("root"))
