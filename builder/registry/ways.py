@@ -107,7 +107,8 @@ class Ways:
     def blame(self, digest: Digest) -> bool:
         """Hear that a blob's bytes were not those of its digest; tell whether another place may have them."""
         endpoint = self._sources.pop(digest, None)
-        if endpoint is None or not endpoint.is_mirror:
+        # One that is the only place left is asked although it was blamed before: once is enough.
+        if endpoint is None or not endpoint.is_mirror or endpoint in self._passed:
             return False
         self._passed.add(endpoint)
         self._remark(endpoint, f"what it gave for `{digest}` is something else")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.errors import RegistryError
+from builder.errors import RegistryError, StoreError
 from builder.oci.reference import Reference
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
@@ -461,3 +461,19 @@ def test_files_of_engines_that_are_closed_to_us_are_passed_over(
     with pytest.raises(RegistryError, match="cannot read") as caught:
         house.configuration().endpoints(Reference.parse("alpine"), Need.PULL)
     assert caught.value.code == "registry.config"
+
+
+def test_the_only_place_that_gives_other_bytes_is_not_asked_for_ever(
+    house: House, registry: Registry, mirror: Registry, blobs: BlobStore, events: Recorder
+) -> None:
+    mirror.add("team/app", "1", IMAGE)
+    [layer] = IMAGE.manifest.layers
+    mirror.blobs["team/app", layer.digest] = noise(layer.size)
+    house.write(
+        f"etc/containerd/certs.d/{registry.host}/hosts.toml",
+        f'capabilities = ["push"]\n[host."http://{mirror.host}"]\n',
+    )
+    with pytest.raises(StoreError) as caught:
+        pull(house.client(), named(registry), None, blobs, events, 1)
+    assert caught.value.code == "store.digest-mismatch"
+    assert mirror.count("GET", f"/blobs/{layer.digest}") <= 4
