@@ -71,7 +71,7 @@ def command(
         raise UsageError("a name and a password are needed to sign in")
     where = accounts.login(account, username, password)
     if where.startswith("/"):
-        invocation.note(f"the password is kept unencrypted in `{where}`")
+        invocation.note(f"the credential is kept unencrypted in `{where}`")
     invocation.say("Login Succeeded")
 
 
