@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import shutil
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -243,3 +247,51 @@ def test_an_insecure_host_elsewhere_is_spoken_to_in_plain_http_when_it_has_no_tl
             machine.client().fetch_manifest(reference)
         assert registry.requests == []
         machine.client(registry.host).fetch_manifest(reference)
+
+
+class _Tunnel(socketserver.BaseRequestHandler):
+    """A proxy that leads every tunnel to one port of loopback."""
+
+    port: int
+    asked: list[str]
+
+    def handle(self) -> None:
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += self.request.recv(4096)
+        self.asked.append(head.partition(b"\r\n")[0].decode())
+        self.request.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with socket.create_connection(("127.0.0.1", self.port)) as there:
+            pair = {self.request: there, there: self.request}
+            while True:
+                for one in select.select(list(pair), [], [])[0]:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    pair[one].sendall(data)
+
+
+def test_a_host_behind_a_proxy_is_known_in_its_own_way_too(
+    machine: Machine, town: Town, tmp_path: Path, waits: Waits
+) -> None:
+    name = "registry.invalid"
+    certificate = sign(tmp_path, town.authority, "named", host=name)
+    with docker_registry(tmp_path / "registry", tls=certificate, clients=town.authority) as host:
+        asked: list[str] = []
+        handler = type("Bound", (_Tunnel,), {"port": int(host.partition(":")[2]), "asked": asked})
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as proxy:
+            proxy.daemon_threads = True
+            threading.Thread(target=proxy.serve_forever, args=(0.05,), daemon=True).start()
+            directory = f"etc/docker/certs.d/{name}"
+            machine.keep(f"{directory}/ca.crt", town.authority)
+            machine.keep(f"{directory}/client.cert", town.client[0])
+            machine.keep(f"{directory}/client.key", town.client[1])
+            configuration = machine.configuration()
+            options = Options(
+                proxies=(("https_proxy", f"http://127.0.0.1:{proxy.server_address[1]}"),),
+                trust=configuration.trust,
+            )
+            client = RegistryClient(HttpTransport(options, wait=waits), None, configuration)
+            assert client.list_repositories(name) == ()
+            proxy.shutdown()
+    assert [each.split()[:2] for each in asked] == [["CONNECT", f"{name}:443"]]

@@ -22,12 +22,14 @@ def make_authority(folder: Path, name: str) -> Path:
     return path
 
 
-def sign(folder: Path, authority: Path, name: str, *, client: bool = False) -> tuple[Path, Path]:
-    """Return certificate and key, signed by an authority: of a server on loopback, or of a client."""
+def sign(
+    folder: Path, authority: Path, name: str, *, client: bool = False, host: str = "localhost"
+) -> tuple[Path, Path]:
+    """Return certificate and key, signed by an authority: of a server (on loopback, and of a host), or of a client."""
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
     request, extensions = folder / f"{name}.csr", folder / f"{name}.ext"
     usage = "clientAuth" if client else "serverAuth"
-    extensions.write_text(f"extendedKeyUsage={usage}\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    extensions.write_text(f"extendedKeyUsage={usage}\nsubjectAltName=DNS:{host},IP:127.0.0.1\n")
     ask = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     ask += ["-subj", f"/CN={name}", "-keyout", str(key), "-out", str(request)]
     grant = ["x509", "-req", "-in", str(request), "-CA", str(authority), "-CAcreateserial"]
