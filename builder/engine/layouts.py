@@ -13,7 +13,6 @@ from hashlib import sha256
 import msgspec
 
 from builder.errors import ContextError, ImageError
-from builder.export.existing import REF_NAME
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
@@ -42,22 +41,30 @@ def layout_of(text: str) -> Layout:
         if colon and "/" not in last:
             path, tag = head, last
     path = os.path.abspath(path)
-    index = _index(path)
-    wanted = Digest(digest) if at else None
-    found = [each for each in index.manifests if _is_meant(each, tag, wanted)]
-    if wanted is not None and not found:
-        # An index need not list what its own entries lead to.
-        found = [Descriptor(media_type="", digest=wanted, size=_size(path, wanted))]
-    if len({each.digest for each in found}) != 1:
-        names = [dict(each.annotations).get(REF_NAME, str(each.digest)) for each in index.manifests]
+    from builder.engine.holders import read_document
+    from builder.engine.tops import find_top, listed
+
+    raw = read_document(f"{path}/index.json")
+    if raw is None:
         raise ContextError(
-            f"the layout `{path}` has {'no' if not found else 'more than one'} image of that name",
+            f"there is no OCI layout at `{path}`",
             code="context.not-found",
-            notes=(f"it has: {', '.join(names[:10])}",) if names else ("it is empty",),
-            hint="add `:TAG` or `@sha256:…`",
+            hint="name the directory that holds `oci-layout` and `index.json`",
         )
+    wanted = Digest(digest) if at else None
+    try:
+        top = find_top(listed(raw), tag or None, wanted, f"the layout `{path}`").descriptor
+    except ImageError as error:
+        if error.code != "image.not-found":
+            raise
+        if wanted is None:
+            raise ContextError(
+                error.message, code="context.not-found", notes=error.notes, hint=error.hint
+            ) from error
+        # An index need not list what its own entries lead to.
+        top = Descriptor(media_type="", digest=wanted, size=_size(path, wanted))
     name = sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return Layout(root=path, top=found[0], reference=f"oci-layout/{name}@{found[0].digest}")
+    return Layout(root=path, top=top, reference=f"oci-layout/{name}@{top.digest}")
 
 
 def load(layout: Layout, platform: Platform, store: Store) -> str:
@@ -79,29 +86,6 @@ def load(layout: Layout, platform: Platform, store: Store) -> str:
     fill(store.blobs, closure.blobs(foreign=True), lambda each: holder.open(each.digest), never)
     [image_id] = register(examine(closure, store), (), store)
     return image_id
-
-
-def _is_meant(descriptor: Descriptor, tag: str, digest: Digest | None) -> bool:
-    if digest is not None:
-        return descriptor.digest == digest
-    name = dict(descriptor.annotations).get(REF_NAME, "")
-    return not tag or name == tag or name.rpartition(":")[2] == tag
-
-
-def _index(path: str) -> Index:
-    from builder.engine.holders import read_document
-
-    raw = read_document(f"{path}/index.json")
-    if raw is None:
-        raise ContextError(
-            f"there is no OCI layout at `{path}`",
-            code="context.not-found",
-            hint="name the directory that holds `oci-layout` and `index.json`",
-        )
-    found = parse_manifest(raw)
-    if not isinstance(found, Index):
-        raise ImageError(f"`{path}/index.json` is not an index")
-    return found
 
 
 def _size(root: str, digest: Digest) -> int:

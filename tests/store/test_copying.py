@@ -647,3 +647,43 @@ def test_a_copy_that_fails_leaves_a_layout_as_it_was(tmp_path: Path, store: Stor
         copied(store, f"oci:{broken}", f"oci:{tmp_path / 'to'}:b")
     assert (tmp_path / "to/index.json").read_bytes() == before
     assert sorted(os.listdir(tmp_path / "to")) == ["blobs", "index.json", "oci-layout"]
+
+
+@pytest.fixture
+def other() -> Iterator[Registry]:
+    with hostile_registry() as running:
+        yield running
+
+
+def test_between_registries_nothing_is_kept_and_broken_connections_are_gone_on_with(
+    store: Store, registry: Registry, other: Registry
+) -> None:
+    sample = sample_image(tar({"large": noise(3 << 20)}))
+    registry.add("app", "1", sample)
+    digest = sample.manifest.layers[0].digest
+    registry.fault("GET", f"/blobs/{digest}", faults.cut(1 << 20), times=1)
+    copied(store, f"docker://{registry.host}/app:1", f"docker://{other.host}/copy:2")
+    assert other.manifests["copy", "2"][1] == sample.manifest.raw
+    assert other.blobs["copy", digest] == sample.blobs[digest]
+    assert store.blobs.digests() == []
+
+
+@pytest.mark.parametrize("place", ["registry", "oci", "oci-archive", "dir", "store"])
+def test_wrong_bytes_of_a_registry_are_passed_on_to_nobody(
+    tmp_path: Path, store: Store, registry: Registry, other: Registry, place: str
+) -> None:
+    sample = sample_image(tar({"large": noise(3 << 20)}))
+    registry.add("app", "1", sample)
+    digest = sample.manifest.layers[0].digest
+    data = sample.blobs[digest]
+    registry.blobs["app", digest] = data[:-1] + bytes([data[-1] ^ 1])
+    to = {"registry": f"docker://{other.host}/copy:2", "store": "kept:1"}
+    with pytest.raises(LapstrakeError) as caught:
+        copied(
+            store, f"docker://{registry.host}/app:1", to.get(place, f"{place}:{tmp_path / 'out'}")
+        )
+    assert digest in " ".join((caught.value.message, *caught.value.notes))
+    assert not other.manifests
+    assert ("copy", digest) not in other.blobs
+    assert sorted(os.listdir(tmp_path)) == ["store"]
+    assert store.images.all() == ()
