@@ -24,7 +24,6 @@ from builder.export.destination import (
     partial_name,
     refusal,
     refusing,
-    require_parent,
     writer,
     writing,
 )
@@ -78,7 +77,7 @@ def to_layout(
     Raises: ExportError: it cannot be written there.
     """
     entries = (_described(closure, end.name),)
-    with _there(end.path), _told(end.path), locked_index(end.path) as before:
+    with _told(end.path), locked_index(end.path) as before:
         if before is None:
             with making(end.path) as directory:
                 _fill(BlobStore(directory), closure, blobs, open_blob, cancelled)
@@ -87,25 +86,6 @@ def to_layout(
         index = with_images(before, entries, end.path)
         _fill(BlobStore(end.path), closure, blobs, open_blob, cancelled)
         _write_index(end.path, index, end.path)
-
-
-@contextmanager
-def _there(dest: str) -> Iterator[None]:
-    """Have a directory, which others who come to make it wait for; it goes again if nothing comes to be in it."""
-    require_parent(dest)
-    made = True
-    with refusing(dest):
-        try:
-            os.mkdir(dest)
-        except FileExistsError:
-            made = False
-    try:
-        yield
-    except BaseException:
-        if made:
-            with suppress(OSError):
-                os.rmdir(dest)
-        raise
 
 
 @contextmanager

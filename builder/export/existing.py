@@ -8,12 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 
 from builder.errors import ExportError
-from builder.export.destination import refusing
+from builder.export.destination import refusing, require_parent
 from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.manifest import build_index
 
@@ -23,27 +23,42 @@ INDEX = "index.json"
 
 @contextmanager
 def locked_index(dest: str) -> Iterator[bytes | None]:
-    """Give the `index.json` of the layout in a directory; None where the directory is empty or missing.
+    """Give the `index.json` of the layout in a directory; None where the directory is empty.
 
-    Until the block ends, no other lapstrake changes the layout.
+    A missing directory is made, for others to wait for, and goes again if nothing comes to be in it. Until the block ends, no
+    other lapstrake changes the layout.
 
-    Raises: ExportError: something else is in the directory.
+    Raises: ExportError: something else is in the directory, or the one above it does not exist.
     """
+    with _there(dest):
+        with refusing(dest):
+            fd = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with refusing(dest):
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                found = _read(fd, dest)
+            yield found
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _there(dest: str) -> Iterator[None]:
+    """Have a directory; one that was made goes again if nothing comes to be in it."""
+    require_parent(dest)
+    made = True
     with refusing(dest):
         try:
-            fd = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            fd = -1
-    if fd < 0:
-        yield None
-        return
+            os.mkdir(dest)
+        except FileExistsError:
+            made = False
     try:
-        with refusing(dest):
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            found = _read(fd, dest)
-        yield found
-    finally:
-        os.close(fd)
+        yield
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                os.rmdir(dest)
+        raise
 
 
 def with_images(index: bytes | None, images: Sequence[Descriptor], dest: str) -> bytes:
