@@ -30,7 +30,7 @@ _OPTIONS = (
         "attests",
         multiple=True,
         metavar="type=provenance[,KEY=VALUE…]",
-        help="As --provenance, with all of its keys: version, builder-id, reproducible, inline-only.",
+        help="As --provenance, with all of its keys: version, builder-id, reproducible, inline-only, filename.",
     ),
     click.option(
         "--sbom", metavar="false", help="Leave out a list of contents, which is not made."
@@ -43,6 +43,7 @@ _KEYS = (
     "builder-id",
     "reproducible",
     "inline-only",
+    "filename",
     "disabled",
     "type",
 )
@@ -110,11 +111,6 @@ def _read(given: Iterable[str], flag: str) -> Provenance | None:
     values: dict[str, str] = {}
     for each in given:
         key, equals, value = each.partition("=")
-        if key == "filename":
-            raise UsageError(
-                f"`filename` of {flag} is for directories, and provenance goes with images alone",
-                hint="leave it out",
-            )
         if key not in _KEYS:
             from builder.dockerfile import suggest
 
@@ -132,7 +128,15 @@ def _read(given: Iterable[str], flag: str) -> Provenance | None:
         builder=values.get("builder-id", ""),
         reproducible=_boolean(values, "reproducible", flag),
         inline_only=_boolean(values, "inline-only", flag),
+        filename=_filename(values, flag),
     )
+
+
+def _filename(values: dict[str, str], flag: str) -> str:
+    name = values.get("filename", "provenance.json")
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise UsageError(f"`filename={name[:60]}` of {flag} is no name of a file")
+    return name
 
 
 def _choice(values: dict[str, str], key: str, default: str, flag: str) -> str:

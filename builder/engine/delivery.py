@@ -21,7 +21,7 @@ from builder.events import (
     VertexStarted,
     Warned,
 )
-from builder.export.manifest import Packed
+from builder.export.manifest import Packed, Statement
 from builder.export.requested import (
     Archive,
     Directory,
@@ -111,8 +111,7 @@ def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:
             hint="add `--push`, or say `form=index`",
         )
     for each in outputs:
-        files = isinstance(each.requested, Directory | Archive | DockerArchive)
-        if files and not provenance.inline_only:
+        if isinstance(each.requested, DockerArchive) and not provenance.inline_only:
             raise UsageError(
                 f"`type={each.output.type}` has no place for provenance",
                 hint="say `inline-only=true` where it is for the other outputs alone",
@@ -161,7 +160,10 @@ def _check_deleting(what: Requested, request: BuildRequest) -> None:
 
 
 class Delivery:
-    """The images of one build, one of each platform, on their way; `names` are those of the build."""
+    """The images of one build, one of each platform, on their way; `names` are those of the build.
+
+    `claims` is what this build claims of them, if it does.
+    """
 
     def __init__(
         self,
@@ -172,6 +174,7 @@ class Delivery:
         registries: Callable[[], Registries],
         events: EventSink,
         records: Bundle | None = None,
+        claims: Provenance | None = None,
         cancelled: Callable[[], bool],
     ) -> None:
         self._images = tuple(images)
@@ -180,6 +183,7 @@ class Delivery:
         self._registries = registries
         self._events = events
         self._records = records
+        self._claims = claims
         self._cancelled = cancelled
         self._catalogue = Catalogue(store)
         self._shown = _IDS
@@ -210,7 +214,10 @@ class Delivery:
             return self._in_store(each.output.type, what)
         from builder.export.outputs import write
 
-        written = write(what, self._images, self._names, self._store, cancelled=self._cancelled)
+        images = self._images
+        if isinstance(what, Directory | Archive):
+            images = tuple([self._beside_files(each) for each in images])
+        written = write(what, images, self._names, self._store, cancelled=self._cancelled)
         if written.warning is not None:
             self._events.emit(Warned(diagnostic=written.warning))
             self.warnings = (*self.warnings, written.warning)
@@ -221,6 +228,16 @@ class Delivery:
             descriptor=written.descriptor,
             config=None if written.config is None else str(written.config),
         )
+
+    def _beside_files(self, image: Packed) -> Packed:
+        """Return an image with the statements of this build; those of an earlier one are no files of this one."""
+        statements: tuple[Statement, ...] = ()
+        if self._claims is not None:
+            name = self._claims.filename
+            statements = tuple(
+                [msgspec.structs.replace(each, filename=name) for each in image.statements]
+            )
+        return msgspec.structs.replace(image, statements=statements)
 
     def _in_store(self, kind: str, what: InStore) -> OutputResult:
         names = self._names if what.names is None else what.names

@@ -19,6 +19,7 @@ from builder.engine.requests import (
     DebugRequest,
     OutputResult,
     PlatformImage,
+    Provenance,
     PullResult,
     PushResult,
     RunRequest,
@@ -162,7 +163,9 @@ class Engine(Moving):
         if _only_cached(outputs):
             references = ()
         self._name(references, built)
-        results, warnings = self._deliver(references, outputs, built, events)
+        results, warnings = self._deliver(
+            references, outputs, built, events, claims=request.provenance
+        )
         if self._made is not None and not request.pull:
             warnings = (*warnings, *self._newer(request, results, built, events))
         images = tuple([self._of_platform(each) for each in built.images])
@@ -265,6 +268,8 @@ class Engine(Moving):
         outputs: tuple[Asked, ...],
         built: Built,
         events: EventSink,
+        *,
+        claims: Provenance | None,
     ) -> tuple[tuple[OutputResult, ...], tuple[Diagnostic, ...]]:
         """Deliver as asked; return what came of it, and what is to be said."""
         if not outputs:
@@ -294,6 +299,7 @@ class Engine(Moving):
             registries=lambda: self._registries,
             events=Stamped(events, self._since),
             records=built.records,
+            claims=claims,
             cancelled=self._cancelled,
         )
         return delivery.deliver(outputs), delivery.warnings

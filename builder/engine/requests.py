@@ -50,7 +50,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
     `detail` is `min` or `max`, `version` `v1` or `v0.2` of SLSA's format. `builder` and `reproducible` are what the caller says of
     itself and of the build. `form` is `index`, beside the image in an index as BuildKit has it, or `referrer`, on its own, so
-    that the name keeps standing for the image alone. What is `inline_only` goes to registries and to no file.
+    that the name keeps standing for the image alone. What is `inline_only` goes to registries and to no file; `filename` is what
+    it is called beside the files of `local` and `tar`.
     """
 
     detail: str = "max"
@@ -59,6 +60,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     reproducible: bool = False
     form: str = "index"
     inline_only: bool = False
+    filename: str = "provenance.json"
 
 
 class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -45,7 +45,7 @@ _COMPRESSIONS = {
 }
 _INSECURE = "registry.insecure"
 _VERSIONS = (10, 20, NEWEST)
-_OF_FILES = ("platform-split", "source-date-epoch")
+_OF_FILES = ("attestation-prefix", "platform-split", "source-date-epoch")
 _FORMS = (
     "annotation.KEY",
     "attestation-inline",
@@ -87,8 +87,6 @@ _REFUSED = {
         "context",
     ): "there is no Docker engine to load into; write an archive with `dest=FILE`",
     ("docker", "tar"): "use `type=oci,tar=false` for a directory",
-    ("local", "attestation-prefix"): "use `type=oci` for attestations",
-    ("tar", "attestation-prefix"): "use `type=oci` for attestations",
 }
 
 
@@ -113,12 +111,14 @@ def requested(kind: str, dest: str | None, attributes: Pairs) -> Requested:
                 others=_choice(given, "mode", {each.value: each for each in Others}, Others.STAY),
                 split=_boolean_if_given(given, "platform-split"),
                 epoch=_epoch(given),
+                prefix=_prefix(given),
             )
         case "tar":
             return Archive(
                 dest=_file(dest),
                 split=_boolean_if_given(given, "platform-split"),
                 epoch=_epoch(given),
+                prefix=_prefix(given),
             )
         case "oci":
             tar = _boolean(given, "tar", default=True)
@@ -320,6 +320,13 @@ def _epoch(given: dict[str, str]) -> int | None:
     if seconds is not None and seconds < 0:
         raise UsageError(f"`source-date-epoch={seconds}` is before 1970")
     return seconds
+
+
+def _prefix(given: dict[str, str]) -> str:
+    prefix = given.get("attestation-prefix", "")
+    if "/" in prefix or "\0" in prefix:
+        raise UsageError(f"`attestation-prefix={prefix}` is no beginning of a file's name")
+    return prefix
 
 
 def _version(given: dict[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import msgspec
 from builder.errors import ExportError
 from builder.export.destination import refusing, writer
 from builder.export.left_out import LeftOut, Named
+from builder.export.statements import FileClaim, Subjects
 from builder.export.unmade import unmade
 from builder.export.walk import Found, walk
 from builder.layer import attributes, owners
@@ -32,12 +34,13 @@ _KEPT_MODE = 0o777 | stat.S_ISVTX
 class Tree(msgspec.Struct, frozen=True, kw_only=True):
     """A root file system: what `lowers` make, topmost first; `lists` are the layers' entry lists, the lowest first.
 
-    It goes to the top, or into the directory `below`.
+    It goes to the top, or into the directory `below`, with what is claimed of its files.
     """
 
     lowers: tuple[str, ...]
     lists: tuple[str, ...] = ()
     below: str = ""
+    claims: tuple[FileClaim, ...] = ()
 
 
 class WriteTar(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +74,10 @@ def write_tar(arguments: object, fds: tuple[int, ...], report: Reporter) -> obje
     time = None if request.epoch is None else request.epoch * SECOND
     tar = TarWriter(writer(fds[0], request.dest))
     for tree in request.trees:
-        _archive_tree(_Below(tar, os.fsencode(tree.below), time), tree)
+        below = _Below(tar, os.fsencode(tree.below), time)
+        _archive_tree(below, tree)
+        for claim in tree.claims:
+            below.add_bytes(claim.name, below.subjects.statement(claim))
     digest, size = tar.close()
     return {"digest": digest, "size": size}
 
@@ -83,6 +89,7 @@ class _Below:
         self._tar = tar
         self._directory = directory + b"/" if directory else b""
         self._time = time
+        self.subjects = Subjects()
         if directory:
             tar.add_header(Entry(directory, Kind.DIRECTORY, 0o755, mtime=time or 0))
 
@@ -97,10 +104,16 @@ class _Below:
         return msgspec.structs.replace(entry, path=self._directory + entry.path, link=link)
 
     def add_header(self, entry: Entry) -> None:
+        if entry.kind is Kind.HARDLINK:
+            self.subjects.link(entry.path, entry.link)
         self._tar.add_header(self._placed(entry))
 
     def add_file(self, entry: Entry, fd: int) -> None:
-        self._tar.add_file(self._placed(entry), fd)
+        self.subjects.add(entry.path, self._tar.add_file(self._placed(entry), fd))
+
+    def add_bytes(self, name: str, data: bytes) -> None:
+        entry = Entry(os.fsencode(name), Kind.FILE, 0o600, mtime=self._time or 0, size=len(data))
+        self._tar.add_bytes(self._placed(entry), data)
 
 
 def _archive_tree(tar: _Below, tree: Tree) -> None:
@@ -151,7 +164,9 @@ def write_directory(arguments: object, fds: tuple[int, ...], report: Reporter) -
             target = os.open(top, _DIRECTORY)
             try:
                 with mounted(tree.lowers) as root:
-                    _copy_tree(root, target, tree, left, time)
+                    subjects = _copy_tree(root, target, tree, left, time)
+                for claim in tree.claims:
+                    _write_claim(target, claim.name, subjects.statement(claim), time)
                 if tree.below and time is not None:
                     os.utime(target, ns=(time, time))
             finally:
@@ -159,7 +174,23 @@ def write_directory(arguments: object, fds: tuple[int, ...], report: Reporter) -
     return msgspec.to_builtins(left)
 
 
-def _copy_tree(root: int, target: int, tree: Tree, left: LeftOut, time: int | None) -> None:
+def _write_claim(target: int, name: str, data: bytes, time: int | None) -> None:
+    try:
+        fd = os.open(name, _CREATE, 0o600, dir_fd=target)
+    except FileExistsError as error:
+        raise ExportError(
+            f"the image has `{name}` of its own", hint="say `attestation-prefix=PREFIX`"
+        ) from error
+    try:
+        write_fully(fd, data)
+        if time is not None:
+            os.utime(fd, ns=(time, time))
+    finally:
+        os.close(fd)
+
+
+def _copy_tree(root: int, target: int, tree: Tree, left: LeftOut, time: int | None) -> Subjects:
+    subjects = Subjects()
     for entry in unmade(root, tree.lists):
         left.devices.add(entry.path)
     for found in walk(root):
@@ -167,17 +198,21 @@ def _copy_tree(root: int, target: int, tree: Tree, left: LeftOut, time: int | No
             left.devices.add(found.path)
             continue
         try:
-            _copy(root, target, found, found.status.st_mtime_ns if time is None else time)
+            digest = _copy(root, target, found, found.status.st_mtime_ns if time is None else time)
         except FileExistsError as error:
             raise ExportError(
                 f"`{os.fsdecode(found.path)}` is in the images of several platforms",
                 hint="leave out `platform-split=false`",
             ) from error
+        if found.kind is Kind.HARDLINK:
+            subjects.link(found.path, found.first)
         if found.kind is Kind.FILE:
+            subjects.add(found.path, digest)
             if found.status.st_mode & _SET_ID:
                 left.set_id.add(found.path)
             if _is_capable(root, found.path):
                 left.capabilities.add(found.path)
+    return subjects
 
 
 def _is_capable(root: int, path: bytes) -> bool:
@@ -188,17 +223,17 @@ def _is_capable(root: int, path: bytes) -> bool:
         os.close(fd)
 
 
-def _copy(root: int, target: int, found: Found, time: int) -> None:
+def _copy(root: int, target: int, found: Found, time: int) -> bytes:
+    """Copy one object; return the raw SHA-256 of a file's data, b"" of anything else."""
     path, status = found.path, found.status
     match found.kind:
         case Kind.DIRECTORY if not found.left:
             _make_directory(path, target)
-            return
         case Kind.DIRECTORY:
             fd = os.open(path, _DIRECTORY, dir_fd=target)
             _finish(fd, status, time, readable=0o700)
         case Kind.FILE:
-            _copy_file(root, target, found, time)
+            return _copy_file(root, target, found, time)
         case Kind.HARDLINK:
             os.link(found.first, path, src_dir_fd=target, dst_dir_fd=target, follow_symlinks=False)
         case Kind.SYMLINK:
@@ -208,6 +243,7 @@ def _copy(root: int, target: int, found: Found, time: int) -> None:
             os.mkfifo(path, status.st_mode & 0o777, dir_fd=target)
         case _:
             raise AssertionError(f"{found.kind!r} is in no tree")
+    return b""
 
 
 def _make_directory(path: bytes, target: int) -> None:
@@ -219,12 +255,14 @@ def _make_directory(path: bytes, target: int) -> None:
             raise
 
 
-def _copy_file(root: int, target: int, found: Found, time: int) -> None:
+def _copy_file(root: int, target: int, found: Found, time: int) -> bytes:
+    digest = hashlib.sha256()
     source = os.open(found.path, _READ, dir_fd=root)
     try:
         fd = os.open(found.path, _CREATE, 0o600, dir_fd=target)
         try:
             while data := os.read(source, _PIECE):
+                digest.update(data)
                 write_fully(fd, data)
         except BaseException:
             os.close(fd)
@@ -232,6 +270,7 @@ def _copy_file(root: int, target: int, found: Found, time: int) -> None:
         _finish(fd, found.status, time, readable=0o400)
     finally:
         os.close(source)
+    return digest.digest()
 
 
 def _finish(fd: int, status: os.stat_result, time: int, *, readable: int) -> None:

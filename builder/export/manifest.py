@@ -26,12 +26,14 @@ BASE_DIGEST = "org.opencontainers.image.base.digest"
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """What is claimed of an image: the predicate of an in-toto statement, as JSON.
 
-    What is `inline_only` is meant for registries, and goes elsewhere only where it is asked for.
+    What is `inline_only` is meant for registries, and goes elsewhere only where it is asked for. `filename` is what it is
+    called beside files.
     """
 
     predicate_type: str
     predicate: bytes
     inline_only: bool = False
+    filename: str = "provenance.json"
 
 
 class Packed(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from builder.errors import UsageError
 from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
 from builder.export.manifest import Packed
 from builder.export.requested import Archive, Directory, DockerArchive, ImageForm, Layout
+from builder.export.statements import FileClaim, file_claims
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.mediatypes import Family, is_foreign
@@ -226,7 +227,7 @@ def _packaged(images: Sequence[Packed], wanted: Wanted, store: Store) -> tuple[C
 def _archive(requested: Archive, images: Sequence[Packed], store: Store) -> Written:
     with writing(requested.dest) as fd:
         arguments = {
-            "trees": _trees(images, store, split=requested.split),
+            "trees": _trees(images, store, split=requested.split, prefix=requested.prefix),
             "dest": requested.dest,
             "epoch": _epoch(images, requested.epoch),
         }
@@ -238,7 +239,7 @@ def _directory(requested: Directory, images: Sequence[Packed], store: Store) -> 
     from builder.export.directory import making
     from builder.export.left_out import LeftOut
 
-    trees = _trees(images, store, split=requested.split)
+    trees = _trees(images, store, split=requested.split, prefix=requested.prefix)
     with making(requested.dest, requested.others) as directory:
         arguments = {
             "trees": trees,
@@ -255,7 +256,7 @@ def _epoch(images: Sequence[Packed], asked: int | None) -> int | None:
 
 
 def _trees(
-    images: Sequence[Packed], store: Store, *, split: bool | None
+    images: Sequence[Packed], store: Store, *, split: bool | None, prefix: str
 ) -> list[dict[str, object]]:
     """Return the root file systems; each in a directory of its own where there are several, or where that is wanted."""
     apart = len(images) > 1 if split is None else split
@@ -263,10 +264,27 @@ def _trees(
         {
             "lowers": _lowers(image.state, store),
             "lists": _lists(image.state, store),
-            "below": str(image.platform).replace("/", "_") if apart else "",
+            "below": _directory_name(image) if apart else "",
+            "claims": file_claims(
+                [
+                    FileClaim(
+                        name=each.filename,
+                        predicate_type=each.predicate_type,
+                        predicate=each.predicate,
+                    )
+                    for each in image.statements
+                    if not each.inline_only
+                ],
+                prefix,
+                _directory_name(image) if len(images) > 1 and not apart else "",
+            ),
         }
         for image in images
     ]
+
+
+def _directory_name(image: Packed) -> str:
+    return str(image.platform).replace("/", "_")
 
 
 def _lowers(state: State, store: Store) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import msgspec
 
 from builder.errors import UsageError
 from builder.export.manifest import Packed, Statement, manifest_of
+from builder.export.statements import Subject, statement
 from builder.export.wanted import AnnotationPlace, Wanted
 from builder.oci.closure import Closure
 from builder.oci.config import ImageConfig
@@ -30,7 +31,6 @@ from builder.store.root import Store
 __all__ = ["Packed", "Statement", "Wanted", "check", "package", "top_descriptor"]
 
 ATTESTATION = "application/vnd.docker.attestation.manifest.v1+json"
-_STATEMENT = "https://in-toto.io/Statement/v1"
 _UNKNOWN = Platform("unknown", "unknown")
 
 
@@ -136,7 +136,9 @@ def _attestation(image: Packed, manifest: Manifest, wanted: Wanted, store: Store
     subjects = tuple(_subjects(manifest, image.platform, wanted.names))
     layers = [
         msgspec.structs.replace(
-            store.blobs.add(_statement(each, subjects), media_type=IN_TOTO),
+            store.blobs.add(
+                statement(each.predicate_type, each.predicate, subjects), media_type=IN_TOTO
+            ),
             annotations=(("in-toto.io/predicate-type", each.predicate_type),),
         )
         for each in image.statements
@@ -173,20 +175,9 @@ def referrer(
     return _attestation(claimed, manifest, Wanted(names=tuple(names)), store)
 
 
-def _statement(statement: Statement, subjects: tuple[dict[str, object], ...]) -> bytes:
-    return msgspec.json.encode(
-        {
-            "_type": _STATEMENT,
-            "predicateType": statement.predicate_type,
-            "subject": subjects,
-            "predicate": msgspec.Raw(statement.predicate),
-        }
-    )
-
-
 def _subjects(
     manifest: Manifest, platform: Platform, names: Sequence[Reference]
-) -> Iterator[dict[str, object]]:
+) -> Iterator[Subject]:
     digest = manifest.descriptor().digest
     for name in [purl(each, platform) for each in names] or ["_"]:
         yield {"name": name, "digest": {digest.algorithm: digest.hex}}

@@ -53,12 +53,16 @@ class ImageForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Directory(msgspec.Struct, frozen=True, kw_only=True):
-    """The root file system as files of the caller, `type=local`; `split` is None where nobody said."""
+    """The root file system as files of the caller, `type=local`; `split` is None where nobody said.
+
+    `prefix` is what names of attestations begin with.
+    """
 
     dest: str
     others: Others = Others.STAY
     split: bool | None = None
     epoch: int | None = None
+    prefix: str = ""
 
 
 class Archive(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +71,7 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     dest: str
     split: bool | None = None
     epoch: int | None = None
+    prefix: str = ""
 
 
 class Layout(msgspec.Struct, frozen=True, kw_only=True):

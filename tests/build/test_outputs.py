@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -577,6 +578,66 @@ def test_what_it_was_built_from_is_told_where_that_is_wanted(
     for _, predicate in result.provenance:
         assert json.loads(predicate)["buildDefinition"]["resolvedDependencies"] is not None
     assert build(workshop, context).provenance == ()
+
+
+def test_what_is_claimed_stands_beside_files(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    text = "FROM base AS made\nRUN mkdir /d && echo x > /d/a && ln /d/a /d/b\nFROM scratch\nCOPY --from=made /d /d\nCOPY file /\n"
+    build(
+        workshop,
+        context,
+        output("local", tmp_path / "out"),
+        output("tar", tmp_path / "out.tar", attestation_prefix="pre-", source_date_epoch="5"),
+        text=text,
+        provenance=Provenance(filename="told.json"),
+    )
+    statement = json.loads((tmp_path / "out/told.json").read_text())
+    assert statement["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert statement["predicate"]["buildDefinition"]
+    digests = {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
+    assert digests == {
+        name: hashlib.sha256((tmp_path / "out" / name).read_bytes()).hexdigest()
+        for name in ("d/a", "d/b", "file")
+    }
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        file = archive.extractfile("pre-told.json")
+        assert file is not None
+        assert json.loads(file.read()) == statement
+        assert archive.getmember("pre-told.json").mtime == 5
+    build(workshop, context, output("local", tmp_path / "plain"), text=text)
+    assert not (tmp_path / "plain/told.json").exists()
+
+
+def test_what_is_claimed_of_platforms_is_kept_apart(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    text = "FROM scratch\nARG TARGETARCH\nCOPY file /only-$TARGETARCH\n"
+    build(
+        workshop,
+        context,
+        output("local", tmp_path / "apart"),
+        output("local", tmp_path / "together", platform_split="false"),
+        text=text,
+        platforms=BOTH,
+        provenance=Provenance(),
+    )
+    names = [HOST.replace("/", "_"), "linux_s390x"]
+    for name in names:
+        assert (tmp_path / "apart" / name / "provenance.json").exists()
+        found = json.loads((tmp_path / "together" / f"provenance.{name}.json").read_text())
+        (subject,) = found["subject"]
+        assert subject["name"] == f"only-{name.split('_')[1]}"
+
+
+@pytest.mark.parametrize("kind", ["local", "tar"])
+def test_a_file_that_is_called_like_a_claim_is_not_replaced(
+    workshop: Workshop, context: Path, tmp_path: Path, kind: str
+) -> None:
+    claim = Provenance(filename="file")
+    error = refused(workshop, context, output(kind, tmp_path / "x"), provenance=claim)
+    assert "of its own" in error.message
+    assert not (tmp_path / "x").exists()
 
 
 def test_claims_of_an_earlier_build_do_not_keep_an_archive_from_being_written(

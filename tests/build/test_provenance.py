@@ -363,8 +363,7 @@ def test_a_later_push_says_the_same_as_one_with_the_build(
 @pytest.mark.parametrize(
     ("output", "provenance"),
     [
-        (Output(type="local", dest="out"), Provenance()),
-        (Output(type="tar", dest="out.tar"), Provenance()),
+        (Output(type="docker", dest="out.tar"), Provenance()),
         (Output(type="oci", dest="out.tar"), Provenance(form="referrer")),
     ],
 )

@@ -38,7 +38,7 @@ def test_words(words: tuple[str, ...], provenance: str | None, expected: Provena
         ((), "mode=most", None, "mode=most"),
         ((), "modus=min", None, "modus"),
         ((), "reproducible=perhaps", None, "reproducible=perhaps"),
-        (("type=provenance,filename=p.json",), None, None, "filename"),
+        (("type=provenance,filename=a/b",), None, None, "filename"),
         (("type=sbom",), None, None, "sbom"),
         (("type=signature",), None, None, "signature"),
         (("mode=min",), None, None, "lacks a type"),

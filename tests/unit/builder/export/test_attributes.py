@@ -179,7 +179,8 @@ def test_what_the_store_may_be_told() -> None:
         ("docker", "x", {"context": "y"}, "no attribute `context`", "no Docker engine"),
         ("docker", "x", {"tar": "false"}, "no attribute `tar`", "type=oci"),
         ("local", "x", {"mode": "dlete"}, "mode=dlete", "did you mean `delete`?"),
-        ("local", "x", {"attestation-prefix": "a"}, "no attribute", "type=oci"),
+        ("local", "x", {"attestation-prefix": "a/b"}, "no beginning of a file's name", ""),
+        ("oci", "x", {"attestation-prefix": "a"}, "no attribute `attestation-prefix`", ""),
         ("image", None, {"push-by-digest": "true"}, "pushes nothing", "push=true"),
         ("registry", None, {"push": "false"}, "pushes", "type=image"),
         (
