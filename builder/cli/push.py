@@ -49,6 +49,7 @@ def command(
             with invocation.progress("quiet" if quiet else None, title="Pushing") as events:
                 result = engine.push(each, events, platform)
             if not quiet:
+                invocation.tell_all(events.warnings)
                 tag = Reference.parse(each).tag
                 invocation.say(f"{tag}: digest: {result.digest} size: {result.size}")
     if quiet:

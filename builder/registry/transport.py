@@ -42,6 +42,7 @@ _CAUSES = {
     "ReadTimeoutError": (Trouble.SILENT, "it stopped answering"),
     "ProxyError": (Trouble.ABSENT, "the proxy does not let us through"),
 }
+_SHORT = 5.0
 _PATIENCE = {Trouble.ABSENT: 2, Trouble.SILENT: 3, Trouble.BROKEN: backoff.ATTEMPTS}
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -112,7 +113,9 @@ class HttpTransport:
                 if response.status not in _TEMPORARY or failures >= attempts:
                     return response
                 pause = backoff.requested_delay(response.header("retry-after"))
-                if pause is not None and pause > backoff.LONGEST:
+                # Whoever tries less often has somebody else to ask, who need not be waited for.
+                longest = backoff.LONGEST if request.tries is None else _SHORT
+                if pause is not None and pause > longest:
                     return response
                 response.close()
             self._wait(backoff.delay(failures) if pause is None else pause, self._cancelled)

@@ -477,3 +477,15 @@ def test_the_only_place_that_gives_other_bytes_is_not_asked_for_ever(
         pull(house.client(), named(registry), None, blobs, events, 1)
     assert caught.value.code == "store.digest-mismatch"
     assert mirror.count("GET", f"/blobs/{layer.digest}") <= 4
+
+
+def test_a_mirror_that_asks_for_patience_is_not_waited_for(
+    house: House, registry: Registry, mirror: Registry
+) -> None:
+    registry.add("team/app", "1", IMAGE)
+    mirror.add("team/app", "1", IMAGE)
+    mirror.fault("GET", "/manifests/", faults.status(429, Retry_After="30"), times=-1)
+    house.mirrored(registry, mirror.host)
+    house.client().fetch_manifest(named(registry))
+    assert 30.0 not in house.waits.seconds
+    assert registry.count("GET", "/manifests/") == 1
