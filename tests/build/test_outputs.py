@@ -16,6 +16,7 @@ import pytest
 
 from builder.engine.requests import BuildRequest, BuildResult, Output, Provenance
 from builder.errors import ExportError, LapstrakeError, UsageError
+from builder.events import BuildDone
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Index, Manifest, parse_manifest
@@ -24,10 +25,12 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.oci.validate import validate
 from builder.solve.given import SharedCache
+from builder.store.pruning import Pruning
 from tests.build.workshop import Watch, Workshop
 from tests.support.certificates import make_authority, sign
 from tests.support.docker_registry import docker_registry
 from tests.support.registry import Registry, hostile_registry, status
+from tests.support.stargz import Stargz
 
 HOST = str(Platform.host())
 OTHER = "linux/s390x"
@@ -653,6 +656,51 @@ def test_claims_of_an_earlier_build_do_not_keep_an_archive_from_being_written(
     assert result.identity == result.image_id
     build(workshop, context, output("docker", tmp_path / "a.tar"))
     build(workshop, context, output("docker", tmp_path / "b.tar", compression="gzip"))
+
+
+def test_estargz_and_times_go_together(workshop: Workshop, context: Path, tmp_path: Path) -> None:
+    attributes = {
+        "compression": "estargz",
+        "rewrite_timestamp": "true",
+        "source_date_epoch": "1000",
+    }
+    build(workshop, context, output("oci", tmp_path / "layout", tar="false", **attributes))
+    read = LayoutRead(tmp_path / "layout")
+    (image,) = read.images
+    (layer,) = image.layers
+    table = dict(layer.annotations)["containerd.io/snapshot/stargz/toc.digest"]
+    found = Stargz(read.blob(layer.digest), table)
+    assert found.entries["file"]["modtime"] == "1970-01-01T00:16:40Z"
+    assert found.read("file") == b"data"
+
+
+def test_annotations_outlive_a_prune(workshop: Workshop, context: Path, registry: Registry) -> None:
+    name = f"{registry.host}/app:kept"
+    (context / "file").write_text("of this test alone")
+    build(
+        workshop,
+        context,
+        output("image", compression="zstd", compression_level="7"),
+        tags=(name,),
+        annotations=(("annotation.org.example.a", "kept"),),
+    )
+    workshop.engine.prune(Pruning())
+    workshop.engine.push(name, Watch())
+    manifest = parse_manifest(registry.manifests["app", "kept"][1])
+    assert isinstance(manifest, Manifest)
+    assert dict(manifest.annotations)["org.example.a"] == "kept"
+    assert manifest.layers[0].media_type.endswith("+zstd")
+
+
+def test_the_last_event_tells_the_digest(workshop: Workshop, context: Path, tmp_path: Path) -> None:
+    workshop.write(context, SIMPLE)
+    watch = Watch()
+    request = BuildRequest(context=str(context), outputs=(output("oci", tmp_path / "x"),))
+    result = workshop.engine.build(request, watch)
+    done = watch.events[-1]
+    assert isinstance(done, BuildDone)
+    assert result.outputs[0].descriptor is not None
+    assert done.digest == result.outputs[0].descriptor.digest
 
 
 def test_records_of_a_cache_go_into_what_is_pushed_by_an_output_too(

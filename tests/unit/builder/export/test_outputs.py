@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.engine.catalogue import LocalImage
-from builder.errors import Cancelled, ExportError, StoreError
+from builder.errors import Cancelled, ExportError, StoreError, UsageError
 from builder.export.attributes import requested
 from builder.export.manifest import Packed
 from builder.export.outputs import write as write_output
+from builder.oci.manifest import build_manifest
+from builder.oci.mediatypes import OCI_FOREIGN_LAYER, OCI_LAYER_GZIP
 from builder.oci.reference import Reference
 from builder.store.root import Store
 from tests.support.sample_image import noise, sample_image, tar
@@ -321,3 +324,25 @@ def test_an_interrupted_export_leaves_nothing(
     with pytest.raises(Cancelled):
         write_output(what, [packed(image)], (), store, cancelled=lambda: True)
     assert os.listdir(tmp_path / "there") == []
+
+
+@needs_root
+def test_layers_that_live_elsewhere_are_passed_on_like_any_other_or_not_at_all(
+    tmp_path: Path, store: Store
+) -> None:
+    sample = sample_image()
+    foreign = msgspec.structs.replace(
+        sample.manifest.layers[0], media_type=OCI_FOREIGN_LAYER + "+gzip"
+    )
+    manifest = build_manifest(sample.manifest.config, [foreign])
+    image = pulled(store, msgspec.structs.replace(sample, manifest=manifest))
+    on_top = built(store, tree, base=image)
+    write("oci", tmp_path / "out", on_top, store, ("tar", "false"))
+    index = json.loads((tmp_path / "out/index.json").read_bytes())
+    digest = index["manifests"][0]["digest"].replace(":", "/")
+    layers = json.loads((tmp_path / "out/blobs" / digest).read_bytes())["layers"]
+    assert layers[0]["mediaType"] == OCI_LAYER_GZIP
+    assert layers[0]["digest"] == foreign.digest
+    with pytest.raises(UsageError, match="prefer-nondist-layers"):
+        write("oci", tmp_path / "x", on_top, store, ("prefer-nondist-layers", "true"))
+    write("oci", tmp_path / "y", built(store, tree), store, ("prefer-nondist-layers", "true"))
