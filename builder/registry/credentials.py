@@ -11,9 +11,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -122,8 +124,9 @@ class Keyring:
         key = storage_key(name) if path == self._sources.docker else name
         if helper:
             credential_helper.tell(helper, storage_key(name), credential)
-        raw = self._content(path)
-        self._write(path, auth_file.with_entry(path, raw, key, None if helper else credential))
+        kept = None if helper else credential
+        with _alone(path):
+            self._write(path, auth_file.with_entry(path, self._content(path), key, kept))
         return f"docker-credential-{helper}" if helper else path
 
     def erase(self, name: str) -> bool:
@@ -139,10 +142,12 @@ class Keyring:
             if helper and credential_helper.ask(helper, storage_key(name)) is not None:
                 credential_helper.forget(helper, storage_key(name))
                 there = True
-            text = auth_file.without_entry(path, self._content(path), name)
-            if text is not None:
-                self._write(path, text)
-                there = True
+            if self._content(path):
+                with _alone(path):
+                    text = auth_file.without_entry(path, self._content(path), name)
+                    if text is not None:
+                        self._write(path, text)
+                        there = True
         self._asked.clear()
         return there
 
@@ -224,7 +229,6 @@ class Keyring:
         target = Path(os.path.realpath(path))
         temporary = target.with_name(f"{target.name}.{os.urandom(6).hex()}")
         try:
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
             )
@@ -242,3 +246,25 @@ class Keyring:
                 f"cannot write `{target}`", code="registry.config", notes=(error.strerror or "",)
             ) from error
         self._parsed.pop(path, None)
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """Have the directory of a file to ourselves: of two who read, change and replace it, one would be forgotten.
+
+    Raises: RegistryError: `registry.config`, there can be no such directory.
+    """
+    directory = Path(os.path.realpath(path)).parent
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RegistryError(
+            f"cannot write `{path}`", code="registry.config", notes=(error.strerror or "",)
+        ) from error
+    try:
+        with suppress(OSError):  # a file system without locks: then whoever is last wins
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

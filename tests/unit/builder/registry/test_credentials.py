@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,24 @@ def test_a_helper_that_is_missing_or_fails_is_named(helper: Path) -> None:
     (helper / "bin/docker-credential-fake").write_text("#!/bin/sh\necho not json\n")
     with pytest.raises(RegistryError, match="fails"):
         keep(helper / "docker", credsStore="fake").for_repository("a.io", "")
+
+
+def test_those_who_sign_in_at_the_same_time_do_not_forget_each_other(tmp_path: Path) -> None:
+    hosts = [f"{number}.example" for number in range(24)]
+
+    def sign_in(host: str) -> None:
+        keyring(tmp_path / "new").store(host, ADA)
+
+    threads = [threading.Thread(target=sign_in, args=(host,)) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(json.loads((tmp_path / "new/config.json").read_text())["auths"]) == set(hosts)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RegistryError, match="cannot write") as caught:
+        keyring(tmp_path / "file").store("a.io", ADA)
+    assert caught.value.code == "registry.config"
