@@ -152,9 +152,10 @@ def exists(invocation: Invocation, *, name: str) -> int:
 def inspect(
     invocation: Invocation, *, names: tuple[str, ...], verbose: bool, insecure: bool
 ) -> None:
-    """Show the list IMAGE that is put together here, or the manifest or index of an image of the store or a registry.
+    """Show the list IMAGE that is put together here, or else the manifest or index that its registry has.
 
-    With LIST, show the manifest of an image in that list.
+    IMAGE may also be in another place, written as for `copy`: `store:NAME`, `oci:DIR:NAME`. With LIST, it is an image
+    in that list.
     """
     from builder.ui.manifests import raw_text, verbose_text
 

@@ -14,7 +14,7 @@ import msgspec
 
 from builder.engine.catalogue import Catalogue
 from builder.engine.composed import Change, Child, ManifestList, PlatformOf
-from builder.engine.ends import End, InRegistry, InStore
+from builder.engine.ends import End, InRegistry, InStore, parse_end
 from builder.engine.holders import Holder
 from builder.engine.importing import is_image
 from builder.engine.sources import Source, Whole, opened
@@ -147,7 +147,7 @@ class ManifestLists:
                 self._files.remove(reference.canonical())
 
     def inspected(self, image: str, *, within: str | None = None) -> Inspected:
-        """Return a list that is put together here, or else what an image is: in the store, or in its registry.
+        """Return a list that is put together here, or else what its registry, or another place, has under a name.
 
         With `within` it is an image in that list.
 
@@ -157,8 +157,12 @@ class ManifestLists:
             meant = self._meant(self.get(within), image)[0]
             looked = self._looked(self._place(meant), meant.digest)
             return msgspec.structs.replace(looked, images=(_as_in_list(looked, meant),))
-        if image.startswith(("sha256:", "sha512:")) or not self.exists(image):
-            return self._looked(self._end(image), None)
+        end = parse_end(image)
+        if not isinstance(end, InStore) or image.startswith("store:"):
+            return self._looked(end, None)
+        if not self.exists(image):
+            # As in Docker: what is in the store was looked at by `inspect`.
+            return self._looked(InRegistry(Reference.parse(image)), None)
         found = self.get(image)
         images = [
             _as_in_list(self._looked(self._place(each), each.digest), each)
@@ -261,6 +265,16 @@ class ManifestLists:
         )
 
     def _end(self, image: str) -> End:
+        """Return where an image is that may be in a list: in the store if it is there, else in its registry."""
+        end = parse_end(image)
+        if isinstance(end, InRegistry):
+            return end
+        if not isinstance(end, InStore):
+            raise UsageError(
+                "images of a list are in the store or in registries",
+                hint=f"bring it into the store first: `lapstrake copy {end} NAME`",
+            )
+        image = end.name
         try:
             image_id, name = Catalogue(self._store).find(image)
         except ImageError as error:
@@ -268,7 +282,7 @@ class ManifestLists:
                 raise
         else:
             return InStore(image_id if name is None else name.reference)
-        return InRegistry(Reference.parse(image.removeprefix("docker://")))
+        return InRegistry(Reference.parse(image))
 
     def _children(self, image: str, *, every: bool) -> list[Child]:
         end = self._end(image)

@@ -55,7 +55,7 @@ class Moving(Collection):
     ) -> ManifestLists:
         """Return the lists that are put together here; of the registries of these images none is verified if `insecure`."""
         from builder.engine.copying import Access
-        from builder.engine.ends import InRegistry
+        from builder.engine.ends import InRegistry, InStore, parse_end
         from builder.engine.lists import ManifestLists
         from builder.engine.registries import Registries
         from builder.oci.reference import Reference
@@ -63,7 +63,9 @@ class Moving(Collection):
         def client() -> RegistryClient:
             settings = self._settings
             for image in images if insecure else ():
-                end = InRegistry(Reference.parse(image.removeprefix("docker://")))
+                end = parse_end(image)
+                if isinstance(end, InStore):
+                    end = InRegistry(Reference.parse(end.name))
                 settings = Access(verify=False).settings(settings, end)
             return Registries(settings, self._store, self._behind).client()
 

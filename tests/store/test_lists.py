@@ -25,7 +25,7 @@ from builder.ui.manifests import raw_text, verbose_text
 from tests.support.docker_registry import docker_registry
 from tests.support.jobs import JobsHere
 from tests.support.registry import Registry, hostile_registry
-from tests.support.sample_closures import KINDS, Sample
+from tests.support.sample_closures import KINDS, Sample, write_layout
 from tests.support.sample_image import sample_image, tar
 from tests.support.store_images import pulled
 
@@ -184,6 +184,18 @@ def test_lists_and_what_registries_have_are_shown(lists: ManifestLists, registry
     assert raw_text(lists.inspected(one)).startswith('{\n   "')
     with pytest.raises(LapstrakeError, match="not found"):
         lists.inspected(f"{registry.host}/none:1")
+
+
+def test_what_is_in_another_place_is_shown_if_it_is_named_so(
+    store: Store, lists: ManifestLists, tmp_path: Path
+) -> None:
+    image = pulled(store, AMD)
+    Catalogue(store).name(Reference.parse("kept:1"), image.id)
+    layout = write_layout(tmp_path / "layout", KINDS["two platforms"]())
+    assert json.loads(raw_text(lists.inspected("store:kept:1"))) == json.loads(AMD.manifest.raw)
+    assert len(json.loads(verbose_text(lists.inspected(f"oci:{layout}:it")))) == 2
+    with pytest.raises(UsageError, match="in the store or in registries"):
+        lists.create("app", [f"oci:{layout}:it"], amend=False, every=False)
 
 
 def test_names_that_can_be_none_are_refused(lists: ManifestLists) -> None:
