@@ -17,6 +17,7 @@ from builder.engine.composed import Change, Child, ManifestList, PlatformOf
 from builder.engine.ends import End, InRegistry, InStore, parse_end
 from builder.engine.holders import Holder
 from builder.engine.importing import is_image
+from builder.engine.looked import Inspected, as_in_list, looked
 from builder.engine.sources import Source, Whole, opened
 from builder.errors import ImageError, LapstrakeError, UsageError
 from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted
@@ -25,7 +26,7 @@ from builder.oci.closure import Closure, Document, closure_of
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
-from builder.oci.manifest import Index, Manifest
+from builder.oci.manifest import Manifest
 from builder.oci.mediatypes import CONFIGS
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
@@ -34,24 +35,6 @@ from builder.store.lists import Lists
 from builder.store.root import Store
 
 _MOST = 500
-
-
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """A manifest as it is shown: `descriptor` and `raw` are JSON."""
-
-    name: str
-    digest: Digest
-    media_type: str
-    descriptor: bytes
-    raw: bytes
-
-
-class Inspected(msgspec.Struct, frozen=True, kw_only=True):
-    """A document with the manifests in it; it may be one `alone`."""
-
-    document: Document
-    images: tuple[Told, ...]
-    alone: bool = False
 
 
 class ManifestLists:
@@ -155,8 +138,8 @@ class ManifestLists:
         """
         if within is not None:
             meant = self._meant(self.get(within), image)[0]
-            looked = self._looked(self._place(meant), meant.digest)
-            return msgspec.structs.replace(looked, images=(_as_in_list(looked, meant),))
+            shown = self._looked(self._place(meant), meant.digest)
+            return msgspec.structs.replace(shown, images=(as_in_list(shown, meant),))
         end = parse_end(image)
         if not isinstance(end, InStore) or image.startswith("store:"):
             return self._looked(end, None)
@@ -165,7 +148,7 @@ class ManifestLists:
             return self._looked(InRegistry(Reference.parse(image)), None)
         found = self.get(image)
         images = [
-            _as_in_list(self._looked(self._place(each), each.digest), each)
+            as_in_list(self._looked(self._place(each), each.digest), each)
             for each in found.children
         ]
         return Inspected(document=found.index, images=tuple(images))
@@ -178,30 +161,7 @@ class ManifestLists:
 
     def _looked(self, end: End, digest: Digest | None) -> Inspected:
         with self._open(end) as source:
-            closure = source.closure
-        document = closure.top
-        if digest is not None:
-            found = [each for each in closure.documents if each.descriptor().digest == digest]
-            document = found[0] if found else document
-        name = end.reference.name if isinstance(end, InRegistry) else str(end)
-        alone = isinstance(document, Manifest)
-        return Inspected(
-            document=document,
-            images=tuple(
-                [
-                    Told(
-                        name=name,
-                        digest=each.descriptor().digest,
-                        media_type=each.media_type,
-                        descriptor=_descriptor_in(closure, each),
-                        raw=each.raw,
-                    )
-                    for each in closure.manifests
-                    if not alone or each is document
-                ]
-            ),
-            alone=alone,
-        )
+            return looked(source.closure, end, digest)
 
     def push(self, name: str, destination: str | None, events: EventSink) -> Descriptor:
         """Have a list and all its images in a registry, under its name or another one.
@@ -371,31 +331,6 @@ def _document_in(source: Source, child: Child) -> Document:
         notes=(f"put into it: {child.digest}", f"now: {source.closure.top.descriptor().digest}"),
         hint="add it again: `lapstrake manifest add`",
     )
-
-
-def _as_in_list(looked: Inspected, child: Child) -> Told:
-    """Return an image as a list describes it."""
-    descriptor = msgspec.json.encode(child.document())
-    return msgspec.structs.replace(looked.images[0], descriptor=descriptor)
-
-
-class _Entries(msgspec.Struct):
-    manifests: list[msgspec.Raw] = []
-
-
-class _Entry(msgspec.Struct):
-    digest: str
-
-
-def _descriptor_in(closure: Closure, manifest: Manifest) -> bytes:
-    """Return how an index of a closure describes a manifest, as it stands there; how it describes itself where none does."""
-    digest = manifest.descriptor().digest
-    for document in closure.documents:
-        if isinstance(document, Index):
-            for raw in msgspec.json.decode(document.raw, type=_Entries).manifests:
-                if msgspec.json.decode(raw, type=_Entry).digest == digest:
-                    return bytes(raw)
-    return msgspec.json.encode(manifest.descriptor().document())
 
 
 def _child(manifest: Manifest, end: End, holder: Holder) -> Child:

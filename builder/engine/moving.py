@@ -58,6 +58,7 @@ class Moving(Collection):
         from builder.engine.ends import InRegistry, InStore, parse_end
         from builder.engine.lists import ManifestLists
         from builder.engine.registries import Registries
+        from builder.errors import ReferenceInvalid
         from builder.oci.reference import Reference
 
         def client() -> RegistryClient:
@@ -65,7 +66,10 @@ class Moving(Collection):
             for image in images if insecure else ():
                 end = parse_end(image)
                 if isinstance(end, InStore):
-                    end = InRegistry(Reference.parse(end.name))
+                    try:
+                        end = InRegistry(Reference.parse(end.name))
+                    except ReferenceInvalid:  # an id
+                        continue
                 settings = Access(verify=False).settings(settings, end)
             return Registries(settings, self._store, self._behind).client()
 

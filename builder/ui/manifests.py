@@ -9,7 +9,7 @@ import msgspec
 from builder.ui.cells import neutral
 
 if TYPE_CHECKING:
-    from builder.engine.lists import Inspected
+    from builder.engine.looked import Inspected
 
 _INDENT = 3
 
