@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import caching, ignoring, language, listing, sharing, steps, upkeep
+from tests.bench import caching, ignoring, language, listing, moving, sharing, steps, upkeep
 from tests.bench.disk import fresh_disk
 from tests.bench.measure import Measured, measure
 from tests.bench.tree import make_tree
@@ -83,6 +83,11 @@ NAMES = (
     "explain",
     "prune",
     "images",
+    "pull",
+    "pull-zstd",
+    "pull-large",
+    "push",
+    "push-again",
 )
 TIMED = Path(__file__).with_name("timed.py")
 
@@ -140,6 +145,11 @@ class Bench:
             "explain": lambda: caching.explained(self, Line),
             "prune": lambda: upkeep.pruned(self, Line),
             "images": lambda: listing.listed(self, Line),
+            "pull": lambda: moving.pulled(self, Line, "gzip"),
+            "pull-zstd": lambda: moving.pulled(self, Line, "zstd"),
+            "pull-large": lambda: moving.pulled_large(self, Line),
+            "push": lambda: moving.pushed(self, Line),
+            "push-again": lambda: moving.pushed_again(self, Line),
         }
         for name in NAMES:
             if name in names:

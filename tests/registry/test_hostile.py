@@ -276,8 +276,9 @@ def test_a_storm_of_refusals_ends(pulling: Pull, registry: Registry) -> None:
 
 
 def test_pages_of_tags_that_lead_elsewhere_learn_nothing_and_end(
-    client: RegistryClient, registry: Registry
+    client: RegistryClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("builder.registry.client._MAX_PAGES", 20)
     registry.auth = None
     registry.add("team/app", "1", IMAGE)
     with hostile_registry() as elsewhere:
