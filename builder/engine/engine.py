@@ -378,7 +378,9 @@ class Engine(Moving):
         names = self._registries.names(short_name(reference), Reference.parse(reference))
         where = self._registries.where(names)
         before = self._catalogue.standing(where)
-        result = self._registries.pull(where, wanted, events)
+        # What does not run here is pulled to be sent on.
+        used = wanted is None or wanted.matches(Platform.host())
+        result = self._registries.pull(where, wanted, events, unpack=used)
         return msgspec.structs.replace(result, newer=before != self._catalogue.standing(where))
 
     def tags_elsewhere(self, repository: str) -> tuple[str, ...]:

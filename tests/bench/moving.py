@@ -101,7 +101,7 @@ def pushed(bench: Bench, line: type[Line]) -> Line:
             reference.append(measure([*copy, f"oci:{layout}:1", target]).seconds)
         bench.say(f"push: {ours[-1].seconds:.2f} s, skopeo: {reference[-1]:.2f} s")
     return line(
-        "push of the same, nothing compressed before",
+        "push of Debian with Python and a program, nothing compressed before",
         statistics.median(run.seconds for run in ours),
         statistics.median(reference),
         "`skopeo copy --dest-compress oci:… docker://…`",
