@@ -319,5 +319,5 @@ def _not(
         emulators[0],
         reason,
         "as root on the machine itself, run `systemctl restart systemd-binfmt`"
-        + ("" if own_ids else ", or build with `--isolation userns-root`"),
+        + ("" if own_ids else ", or build behind the walls `userns-root`"),
     )

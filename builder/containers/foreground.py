@@ -12,11 +12,13 @@ from builder.containers.pumps import Pump, is_pipe
 from builder.containers.terminal import Terminal
 from builder.errors import LapstrakeError
 from builder.oci.platform import Platform
+from builder.solve.emulating import Ways, ways_for, without_emulator
 from builder.solve.translate import Behind, translate, translated
 from builder.store.layers import State
 from builder.store.root import Store
 from runtime.errors import Interrupted, StartFailed
 from runtime.forward import Forward
+from runtime.launch import Launcher
 from runtime.spec import ContainerSpec, ExitStatus, Mount, Network, Process, Unset
 
 _MOST = 1 << 18
@@ -70,10 +72,11 @@ def run(
     """
     behind.open()
     with translated(), store.snapshots.prepare(container.state) as active:
+        ways = _ways(container, behind, store)
         spec = ContainerSpec(
             rootfs=active.rootfs,
             process=container.process,
-            mounts=(*container.mounts, *_emulator(container, behind, store)),
+            mounts=(*container.mounts, *ways.mounts),
             hostname=container.hostname,
             network=container.network,
             files=_files(container),
@@ -84,6 +87,7 @@ def run(
                 streams,
                 interactive=container.interactive,
                 behind=behind,
+                launcher=ways.launcher,
                 hold=(store.lock,),
                 signals=signals,
             )
@@ -91,18 +95,14 @@ def run(
             raise _not_started(error, behind, store) from error
 
 
-def _emulator(container: Container, behind: Behind, store: Store) -> tuple[Mount, ...]:
-    """Return what shows a container of another machine the program that runs it."""
+def _ways(container: Container, behind: Behind, store: Store) -> Ways:
+    """Return how a container runs that may be of another machine."""
     if container.platform is None or container.platform == Platform.host():
-        return ()
-    from builder.solve.emulating import emulation_mounts
-
-    return emulation_mounts(container.platform, behind, store.snapshots.scratch())
+        return Ways(behind.launcher)
+    return ways_for(container.platform, behind, store.snapshots.scratch())
 
 
 def _not_started(error: StartFailed, behind: Behind, store: Store) -> LapstrakeError:
-    from builder.solve.emulating import without_emulator
-
     return without_emulator(error, behind, store.snapshots.scratch()) or translate(error)
 
 
@@ -112,13 +112,14 @@ def attached(
     *,
     interactive: bool,
     behind: Behind,
+    launcher: Launcher | None = None,
     hold: tuple[int, ...],
     signals: Forward | None = None,
     on_unset: Callable[[Unset], None] | None = None,
 ) -> ExitStatus:
     """Run a command to its end, on the caller's streams or with a terminal of its own; `hold` are locks of its own.
 
-    `on_unset` hears of limits that cannot be set.
+    `launcher` is another than usual, `on_unset` hears of limits that cannot be set.
 
     Raises: SandboxError: it cannot be executed or found, or what it needs cannot be made.
     """
@@ -130,7 +131,7 @@ def attached(
                 given = Given(None, streams.stdout, streams.stderr, terminal.attach)
             else:
                 given = _pipes(stack, streams, interactive=interactive)
-            return behind.launcher.run(
+            return (launcher or behind.launcher).run(
                 spec,
                 stdin=given.stdin,
                 stdout=given.stdout,

@@ -120,6 +120,7 @@ def debug(
                 streams,
                 interactive=request.interactive,
                 behind=behind,
+                launcher=step.launcher,
                 hold=(store.lock, *step.shown.held),
                 signals=signals,
                 on_unset=unset.hear,

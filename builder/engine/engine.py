@@ -92,6 +92,7 @@ class Engine(Moving):
                 with translated():
                     yield cls(_trusting(settings, store), store, behind)
         finally:
+            behind.close()
             launcher.close()
 
     @staticmethod

@@ -10,7 +10,8 @@ from typing import assert_never
 
 from builder.engine.findings import Finding
 from builder.oci.platform import Platform
-from builder.solve.translate import Behind, translated
+from builder.solve.emulating import emulation_of
+from builder.solve.translate import Behind
 from runtime.checkup import Tried, try_machines
 from runtime.emulation import How
 from runtime.spec import IsolationName
@@ -35,7 +36,7 @@ def examine(place: str, walls: IsolationName | None) -> Iterable[Finding]:
     with ExitStack() as stack:
         where = place if os.access(place, os.W_OK | os.X_OK) else None
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix=".doctor-", dir=where))
-        tried = try_machines(walls, tuple(machines), directory)
+        tried = _tried(walls, tuple(machines), directory)
     missing: dict[tuple[str, str], list[str]] = {}
     for each in tried:
         emulation = each.emulation
@@ -53,6 +54,23 @@ def examine(place: str, walls: IsolationName | None) -> Iterable[Finding]:
             cost="stages for these can copy, but not RUN",
             change=hint,
         )
+
+
+def _tried(walls: IsolationName, machines: tuple[str, ...], directory: str) -> tuple[Tried, ...]:
+    """Try machines behind walls; for root, what does not run there in a user namespace, as `emulating` does."""
+    tried = try_machines(walls, machines, directory)
+    lacking = tuple(
+        each.emulation.machine
+        for each in tried
+        if each.emulation.how is How.NOT and each.emulation.emulator
+    )
+    if not lacking or walls is not IsolationName.ROOT:
+        return tried
+    beside = {
+        each.emulation.machine: each
+        for each in try_machines(IsolationName.USERNS_ROOT, lacking, directory)
+    }
+    return tuple(beside.get(each.emulation.machine, each) for each in tried)
 
 
 def _how(tried: Tried) -> str:
@@ -85,9 +103,7 @@ def _native() -> tuple[str, ...]:
 def runnable(behind: Behind, directory: str) -> Iterator[str]:
     """Yield the usual platforms whose commands run, the host's first; `directory` as in `emulating`."""
     host = Platform.host()
-    behind.open()
     for platform in sorted(USUAL, key=lambda each: each != host):
-        with translated():
-            emulation = behind.launcher.emulation(platform.machine, directory)
+        _, emulation = emulation_of(platform.machine, behind, directory)
         if emulation.how is not How.NOT:
             yield str(platform)

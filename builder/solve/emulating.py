@@ -1,24 +1,34 @@
-"""Steps and containers of other machines: what they are shown so that they run, and what is said when they do not."""
+"""Steps and containers of other machines: behind which walls and with what they run, and what is said when they do not."""
 
 from __future__ import annotations
 
 import os
 
+import msgspec
+
 from builder.errors import BuildError, ContainerError
 from builder.oci.platform import Platform
 from builder.solve.translate import Behind, translated
 from runtime.emulation import Emulation, How
-from runtime.errors import StartFailed
-from runtime.spec import BindMount
+from runtime.errors import SandboxError, StartFailed
+from runtime.launch import Launcher
+from runtime.spec import BindMount, IsolationName
 
 
-def emulation_mounts(platform: Platform, behind: Behind, directory: str) -> tuple[BindMount, ...]:
-    """Make programs of a platform run, if that can be had, and return what they have to be shown for it.
+class Ways(msgspec.Struct, frozen=True):
+    """Through which launcher commands of a platform run, and what they have to be shown for it."""
+
+    launcher: Launcher
+    mounts: tuple[BindMount, ...] = ()
+
+
+def ways_for(platform: Platform, behind: Behind, directory: str) -> Ways:
+    """Make programs of a platform run, if that can be had.
 
     In `directory` something is put for a moment. Where they cannot run nothing is refused: whether a program is really for
     that platform shows when it is executed.
 
-    Raises: BuildError: no emulator has another operating system.
+    Raises: BuildError: it has another operating system, which nothing emulates.
     """
     if platform.os != "linux":
         raise BuildError(
@@ -27,11 +37,12 @@ def emulation_mounts(platform: Platform, behind: Behind, directory: str) -> tupl
             hint="build it where that system runs; files can be copied from and to it here",
         )
     if platform.machine == os.uname().machine:
-        return ()
-    emulation = _emulation(platform.machine, behind, directory)
+        return Ways(behind.launcher)
+    launcher, emulation = emulation_of(platform.machine, behind, directory)
     if emulation.how is not How.SHOWN:
-        return ()
-    return (BindMount(target=emulation.emulator, source=emulation.emulator, read_only=True),)
+        return Ways(launcher)
+    shown = BindMount(target=emulation.emulator, source=emulation.emulator, read_only=True)
+    return Ways(launcher, (shown,))
 
 
 def without_emulator(error: BaseException, behind: Behind, directory: str) -> ContainerError | None:
@@ -44,7 +55,7 @@ def without_emulator(error: BaseException, behind: Behind, directory: str) -> Co
         return None
     platform, host = Platform.of("linux", cause.machine), Platform.host()
     command = cause.message.partition(" cannot be executed")[0]
-    emulation = _emulation(cause.machine, behind, directory)
+    _, emulation = emulation_of(cause.machine, behind, directory)
     said = ContainerError(
         f"{command} is a program for `{platform}`, which this machine, `{host}`, cannot run",
         code="build.no-emulator",
@@ -55,7 +66,20 @@ def without_emulator(error: BaseException, behind: Behind, directory: str) -> Co
     return said
 
 
-def _emulation(machine: str, behind: Behind, directory: str) -> Emulation:
+def emulation_of(machine: str, behind: Behind, directory: str) -> tuple[Launcher, Emulation]:
+    """Return the launcher behind whose walls programs of a machine run, and how; or else why nowhere.
+
+    Root has no user namespace in which an emulator could be registered for a build alone: what needs that runs in one.
+    """
     behind.open()
     with translated():
-        return behind.launcher.emulation(machine, directory)
+        found = behind.launcher.emulation(machine, directory)
+    installed = found.how is How.NOT and found.emulator
+    if not installed or behind.opened is not IsolationName.ROOT:
+        return behind.launcher, found
+    try:
+        beside = behind.beside(IsolationName.USERNS_ROOT)
+        other = beside.emulation(machine, directory)
+    except SandboxError:
+        return behind.launcher, found
+    return (behind.launcher if other.how is How.NOT else beside), other

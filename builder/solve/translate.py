@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from _thread import allocate_lock  # `threading` is on no cached build's way
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -136,6 +137,8 @@ class Behind:
         self._abandoned = False
         self.on_open: Callable[[], None] | None = None
         self._held: tuple[int, ...] = ()
+        self._beside: Launcher | SandboxError | None = None
+        self._starting = allocate_lock()
 
     def open(self) -> IsolationName:
         """Enter the walls, which are tried for real; idempotent.
@@ -175,6 +178,31 @@ class Behind:
                 cancellation=cancellation,
                 hold=self._held,
             )
+
+    def beside(self, isolation: IsolationName) -> Launcher:
+        """Return a second launcher, behind other walls; it is started when it is first wanted, for one kind of them.
+
+        Raises: SandboxError: these walls cannot be entered here.
+        """
+        with self._starting:
+            if self._beside is None:
+                launcher = Launcher.spawn()
+                try:
+                    launcher.open(isolation)
+                except SandboxError as error:
+                    launcher.close()
+                    self._beside = error
+                else:
+                    self._beside = launcher
+        if isinstance(self._beside, SandboxError):
+            raise self._beside
+        return self._beside
+
+    def close(self) -> None:
+        """End the second launcher, if there is one; the first is who gave it's."""
+        if isinstance(self._beside, Launcher):
+            self._beside.close()
+            self._beside = None
 
     @property
     def held(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ import msgspec
 
 from builder.graph.operations import RunOp
 from builder.oci.platform import Platform
+from builder.solve.emulating import Ways, ways_for
 from builder.solve.steps.placing import files_of, hostname_of, network_of
 from builder.solve.steps.showing import Shown, shown
 from builder.solve.steps.trusting import Trusted, trusting
@@ -18,16 +19,18 @@ from builder.solve.translate import Behind
 from builder.store.layers import State
 from builder.store.root import Store
 from builder.store.snapshotter import ActiveSnapshot
+from runtime.launch import Launcher
 from runtime.spec import BindMount, ContainerSpec, Process, Security
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """A command that is ready to run, and what was prepared for it."""
+    """A command that is ready to run, what was prepared for it, and who is to launch it."""
 
     spec: ContainerSpec
     active: ActiveSnapshot
     trusted: Trusted
     shown: Shown
+    launcher: Launcher
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def prepared(
         _script(op, f"{store.snapshots.scratch()}/{active.name}.script") as scripts,
     ):
         network = network_of(op, surroundings)
-        emulator = _emulator(op, behind, store)
+        ways = _ways(op, behind, store)
         spec = ContainerSpec(
             rootfs=trusted.rootfs,
             process=Process(
@@ -63,7 +66,7 @@ def prepared(
                 cwd=op.cwd or "/",
                 user=op.user,
             ),
-            mounts=(*more.mounts, *trusted.mounts, *scripts, *emulator),
+            mounts=(*more.mounts, *trusted.mounts, *scripts, *ways.mounts),
             hostname=hostname,
             network=network,
             files=files_of(op, network, surroundings),
@@ -72,16 +75,14 @@ def prepared(
             resources=surroundings.limits.resources,
             shared_memory=surroundings.limits.shared_memory,
         )
-        yield Prepared(spec, active, trusted, more)
+        yield Prepared(spec, active, trusted, more, ways.launcher)
 
 
-def _emulator(op: RunOp, behind: Behind, store: Store) -> tuple[BindMount, ...]:
-    """Return what shows a step of another machine the program that runs it."""
+def _ways(op: RunOp, behind: Behind, store: Store) -> Ways:
+    """Return how a command runs that may be for another machine."""
     if not op.platform or op.platform == str(Platform.host()):
-        return ()
-    from builder.solve.emulating import emulation_mounts
-
-    return emulation_mounts(Platform.parse(op.platform), behind, store.snapshots.scratch())
+        return Ways(behind.launcher)
+    return ways_for(Platform.parse(op.platform), behind, store.snapshots.scratch())
 
 
 @contextmanager

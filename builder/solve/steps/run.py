@@ -18,7 +18,7 @@ from builder.solve.surroundings import Surroundings, Told
 from builder.solve.translate import Behind, translated
 from builder.store.layers import Layer, State
 from builder.store.root import Store
-from runtime.spec import ContainerSpec, Resources
+from runtime.spec import Resources
 
 if TYPE_CHECKING:
     from builder.solve.needles import Mask
@@ -53,7 +53,7 @@ def execute_run(
         op, inputs, store=store, behind=behind, surroundings=surroundings, waiting=told.waiting
     ) as step:
         output = _Output(told, step.shown.values)
-        failed = _run(step.spec, behind, output, (*step.shown.held, *locks), store)
+        failed = _run(step, behind, output, (*step.shown.held, *locks), store)
         if failed is None:
             return _commit(step, store, behind, surroundings, told)
         if surroundings.keep_failed:
@@ -118,7 +118,7 @@ class _Output:
 
 
 def _run(
-    spec: ContainerSpec, behind: Behind, output: _Output, locks: tuple[int, ...], store: Store
+    step: Prepared, behind: Behind, output: _Output, locks: tuple[int, ...], store: Store
 ) -> RunFailed | None:
     """Run with one pipe for both outputs, so that they stay in order; return what failed."""
     read_end, write_end = os.pipe2(os.O_CLOEXEC)
@@ -128,8 +128,8 @@ def _run(
     pump.start()
     try:
         with translated():
-            status = behind.launcher.run(
-                spec,
+            status = step.launcher.run(
+                step.spec,
                 stdin=None,
                 stdout=write_end,
                 stderr=write_end,
@@ -150,7 +150,7 @@ def _run(
         if status.signal is not None
         else f"the command exited with code {status.code}"
     )
-    notes = (*_reached(status.reached, spec.resources), *output.tail.notes())
+    notes = (*_reached(status.reached, step.spec.resources), *output.tail.notes())
     return RunFailed(how, command_exit_code=status.code, notes=notes)
 
 
