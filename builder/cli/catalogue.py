@@ -35,6 +35,7 @@ VERBS: dict[str, Entry] = {
     "delete": Entry("delete", "Remove an image from its registry", opens_store=False),
     "diff": Entry("diff", "Show in what two images differ"),
     "verify": Entry("verify", "Build an image again, and say whether it is the same"),
+    "provenance": Entry("provenance", "Show what an image was built from"),
     "save": Entry("save", "Write images to a tar archive"),
     "load": Entry("load", "Read images from a tar archive"),
     "import": Entry("import_", "Make an image of the files in a tar archive"),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from builder.engine.delivery import Asked
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
+    from builder.engine.statements import Claimed
     from builder.engine.verifying import Verdict
     from builder.oci.closure import Closure
     from builder.oci.config import ImageConfig
@@ -216,6 +217,32 @@ class Engine(Moving):
         for note in notes:
             events.emit(Warned(diagnostic=note))
         return notes
+
+    def provenance(self, image: str, platform: str | None = None) -> Claimed:
+        """Return what an image is said to be made from: by its last build here, else by a registry.
+
+        Raises: ImageError: nothing is said of it. RegistryError: it is nowhere.
+        """
+        from builder.engine.statements import claimed_here, claimed_in_registry
+
+        wanted = platform_of(platform)
+        found = None
+        with suppress(ImageError):
+            found = claimed_here(self._store, image, wanted)
+        if found is None:
+            reference = Reference.parse(image)
+            client = self._registries.client()
+            found = claimed_in_registry(client, reference, wanted or Platform.host())
+        if found is None:
+            raise ImageError(
+                f"`{image}` says nothing of where it came from",
+                code="image.not-found",
+                notes=(
+                    "neither its build here, nor its index, nor what refers to it has provenance",
+                ),
+                hint="build it with `--provenance`",
+            )
+        return found
 
     def verify(
         self, image: str, request: BuildRequest, events: EventSink, *, most: int = 1

@@ -77,7 +77,9 @@ def _v1(account: Account, telling: Telling, store: Store) -> Document:
         if everything or not name.startswith(("build-arg:", "label:"))
     }
     locals_ = _locals(account)
-    request: Document = {"frontend": _FRONTEND, "args": asked}
+    request: Document = {"frontend": _FRONTEND}
+    if asked:
+        request["args"] = asked
     if everything:
         request |= _secrets(account)
     if locals_:

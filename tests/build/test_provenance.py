@@ -18,7 +18,7 @@ from builder.engine.building import Build
 from builder.engine.building import Built as BuiltHere
 from builder.engine.provenance import Detail, Telling, Version, predicate
 from builder.engine.requests import BuildRequest, Output, Provenance
-from builder.errors import UsageError
+from builder.errors import ImageError, LapstrakeError, UsageError
 from builder.solve.given import SecretSource
 from tests.build.test_contexts import send
 from tests.build.workshop import Watch, Workshop
@@ -98,7 +98,6 @@ def test_a_build_of_a_directory(workshop: Workshop, context: Path, told: Told) -
         "configSource": {"path": "Dockerfile"},
         "request": {
             "frontend": "dockerfile.v0",
-            "args": {},
             "locals": [{"name": "context"}, {"name": "dockerfile"}],
         },
     }
@@ -374,3 +373,44 @@ def test_what_has_no_place_for_it_is_refused_before_anything_is_built(
     request = BuildRequest(context=str(context / "missing"), outputs=(dest,), provenance=provenance)
     with pytest.raises(UsageError, match="provenance"):
         workshop.engine.build(request, Watch())
+
+
+# Who reads it
+
+
+@pytest.mark.parametrize("form", ["index", "referrer"])
+def test_it_is_read_where_it_was_built_and_from_the_registry(
+    workshop: Workshop, fresh: Workshop, context: Path, registry: Registry, form: str
+) -> None:
+    pushed(workshop, context, registry, "read", Provenance(form=form, detail="min"))
+    name = f"{registry.host}/app:read"
+    here = workshop.engine.provenance(name)
+    assert here.where == "the store"
+    there = fresh.engine.provenance(name)
+    assert there.where.startswith("the index" if form == "index" else "a referrer")
+    assert (there.type, json.loads(there.predicate)) == (here.type, json.loads(here.predicate))
+
+
+def test_what_is_about_another_image_is_not_believed(
+    workshop: Workshop, fresh: Workshop, context: Path, registry: Registry
+) -> None:
+    index = pushed(workshop, context, registry, "lie", Provenance())
+    manifest = of_digest(registry, index["manifests"][1]["digest"])
+    (layer,) = manifest["layers"]
+    lie = json.loads(registry.blobs["app", layer["digest"]])
+    lie["subject"][0]["digest"]["sha256"] = "0" * 64
+    raw = json.dumps(lie).encode()
+    layer["digest"], layer["size"] = "sha256:" + hashlib.sha256(raw).hexdigest(), len(raw)
+    registry.blobs["app", layer["digest"]] = raw
+    document = json.dumps(manifest).encode()
+    entry = index["manifests"][1]
+    entry["digest"], entry["size"] = "sha256:" + hashlib.sha256(document).hexdigest(), len(document)
+    registry.manifests["app", entry["digest"]] = (entry["mediaType"], document)
+    registry.manifests["app", "lie"] = (index["mediaType"], json.dumps(index).encode())
+    with pytest.raises(ImageError, match="says nothing"):
+        fresh.engine.provenance(f"{registry.host}/app:lie")
+
+
+def test_who_has_none_is_told(workshop: Workshop) -> None:
+    with pytest.raises(LapstrakeError):
+        workshop.engine.provenance("127.0.0.1:1/nosuch:1")

@@ -75,6 +75,33 @@ def _times(archive: Path) -> dict[str, int]:
     return found
 
 
+def test_a_base_is_the_same_however_it_came(place: Product, ground: Path, registry: str) -> None:
+    base, room = f"{registry}/base:1", ground / "reproducible-page"
+    place.run("tag", "busybox", base)
+    place.run("push", base)
+    archive = room / "base-of-others.tar"
+    (room / "on-a-base").write_text(f"FROM {base}\nRUN echo built > /built\n")
+    digests = set()
+    for name in ("pulled", "copied", "loaded"):
+        other = Product(place.programs, place.root.parent / name, place.person)
+        if name == "copied":
+            other.run("copy", f"docker://{base}", f"oci-archive:{archive}:{base}")
+        if name != "pulled":
+            other.run("load", "-i", archive)
+        if name == "copied":
+            other.run("save", "-o", archive, base)
+        output = f"type=oci,dest={room}/of-{name}.tar,rewrite-timestamp=true"
+        command = Product(
+            other.programs, other.root, other.person, ("env", f"SOURCE_DATE_EPOCH={EPOCH}")
+        )
+        command.run("build", "-q", "-f", room / "on-a-base", "-o", output, room)
+        with tarfile.open(room / f"of-{name}.tar") as layout:
+            index = layout.extractfile("index.json")
+            assert index is not None
+            digests.add(json.load(index)["manifests"][0]["digest"])
+    assert len(digests) == 1
+
+
 # The pages
 
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
