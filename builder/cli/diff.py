@@ -14,6 +14,7 @@ _TROUBLE = 2
 
 
 @click.command("diff", cls=Verb, short_help="Show in what two images differ")
+@click.option("--platform", metavar="OS/ARCH", help="Compare the images for this platform.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--times", is_flag=True, help="Let the times of files and steps count, too.")
 @click.argument("before", metavar="IMAGE")
@@ -26,6 +27,7 @@ def command(
     *,
     before: str,
     after: str,
+    platform: str | None,
     as_json: bool,
     times: bool,
 ) -> None:
@@ -38,7 +40,7 @@ def command(
 
     try:
         with invocation.engine() as engine:
-            found = engine.diff(before, after, times=times)
+            found = engine.diff(before, after, platform, times=times)
             if as_json:
                 different = differences.show_json(found, sys.stdout.write, times=times)
             else:

@@ -10,6 +10,7 @@ import msgspec
 from builder.engine.catalogue import Catalogue
 from builder.engine.collection import Collection
 from builder.events import EventSink
+from builder.oci.platform import Platform
 
 if TYPE_CHECKING:
     from builder.engine.copying import Access, CopyRequest, CopyResult
@@ -75,15 +76,20 @@ class Moving(Collection):
 
         return ManifestLists(self._store, client, self._cancelled)
 
-    def diff(self, before: str, after: str, *, times: bool = False) -> Comparison:
+    def diff(
+        self, before: str, after: str, platform: str | None = None, *, times: bool = False
+    ) -> Comparison:
         """Compare two images by name or id: layers, configuration and trees; see `differences`.
+
+        With a `platform` it is the images of two names for that.
 
         Raises: ImageError: one of them is not here. StoreError: a layer is lost.
         """
         from builder.engine import differences
 
         catalogue = Catalogue(self._store)
-        one, other = (catalogue.open(catalogue.find(text)[0]) for text in (before, after))
+        wanted = Platform.parse(platform) if platform else None
+        one, other = (catalogue.meant(text, wanted)[0] for text in (before, after))
         return Comparison(
             layers=differences.layers_of(one, other),
             configuration=differences.configuration_differences(

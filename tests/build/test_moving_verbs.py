@@ -38,6 +38,8 @@ def test_diff_names_files_and_configuration(product: Product, ours: Path) -> Non
     document = json.loads(product.run("diff", "--json", "box", name, code=1).stdout)
     assert {"path": "/new", "how": "added", "changes": []} in document["files"]
     assert product.run("diff", name, name).stdout == ""
+    other = product.run("diff", "--platform", "linux/s390x", "box", name, code=2)
+    assert "for linux/s390x" in other.stderr
     missing = product.run("diff", "box", "nothing", code=2)
     assert "nothing" in missing.stderr
 

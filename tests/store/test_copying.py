@@ -15,6 +15,7 @@ from typing import NoReturn
 import msgspec
 import pytest
 
+from builder.engine import shelf
 from builder.engine.archives import load
 from builder.engine.catalogue import Catalogue
 from builder.engine.copying import Access, CopyRequest, CopyResult, Whole, copy, parse_end
@@ -36,6 +37,8 @@ from builder.registry import backoff
 from builder.registry.client import RegistryClient
 from builder.registry.transport import HttpTransport, Options
 from builder.settings import Settings
+from builder.store.gc import collect
+from builder.store.pruning import Pruning
 from builder.store.root import Store
 from tests.support import registry as faults
 from tests.support.docker_registry import docker_registry
@@ -687,3 +690,17 @@ def test_wrong_bytes_of_a_registry_are_passed_on_to_nobody(
     assert ("copy", digest) not in other.blobs
     assert sorted(os.listdir(tmp_path)) == ["store"]
     assert store.images.all() == ()
+
+
+@pytest.mark.parametrize("kind", ["two platforms", "attestations", "nested index", "manifest list"])
+def test_what_was_copied_into_the_store_outlives_prune_whole(
+    tmp_path: Path, store: Store, kind: str
+) -> None:
+    sample = KINDS[kind]()
+    copied(store, f"oci:{write_layout(tmp_path / 'from', sample)}", "kept:1")
+    collect(store, Pruning())
+    copied(store, "kept:1", f"oci:{tmp_path / 'to'}:it")
+    assert read_layout(tmp_path / "to")[1] == sample.everything
+    shelf.remove(store, ("kept:1",), force=False)
+    collect(store, Pruning(everything=True))
+    assert store.blobs.digests() == []
