@@ -252,10 +252,16 @@ class Engine(Moving):
         Raises: ImageError: there is no such image. LapstrakeError: it cannot be built again.
         """
         from builder.engine.building import Build
+        from builder.engine.statements import claimed_here, claimed_in_registry
         from builder.engine.verifying import verified
 
         platform = platform_of(request.platforms[0]) if request.platforms else None
-        found, _ = self._catalogue.meant(image, platform)
+        found, name = self._catalogue.meant(image, platform)
+        told = claimed_here(self._store, image, platform)
+        if told is None and name is not None and name.digest is not None:
+            reference = Reference.parse(name.reference)
+            with suppress(LapstrakeError):  # what is not to be had now is said by flags
+                told = claimed_in_registry(self._registries.client(), reference, found.platform)
 
         def build(asked: BuildRequest) -> BuiltImage:
             return (
@@ -272,7 +278,8 @@ class Engine(Moving):
                 .main
             )
 
-        return verified(found, request, build, self._store, most=most)
+        predicate = None if told is None else told.predicate
+        return verified(found, request, build, self._store, most=most, predicate=predicate)
 
     def _name(self, references: tuple[Reference, ...], built: Built) -> None:
         """Let names stand for what was built: for one image, or one of each platform."""

@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import groupby
-from typing import Any
 from urllib.parse import unquote
 
 import msgspec
@@ -22,8 +21,8 @@ from builder.engine.built import BuiltImage
 from builder.engine.catalogue import LocalImage, created_seconds
 from builder.engine.differences import Change, FileDifference, configuration_differences
 from builder.engine.requests import BuildRequest
-from builder.errors import ReferenceInvalid
-from builder.export.manifest import Packed
+from builder.errors import ImageError, ReferenceInvalid
+from builder.export.manifest import BASE_DIGEST, BASE_NAME, Packed
 from builder.export.timestamps import rewritten
 from builder.export.wanted import Making, making_for
 from builder.graph.operations import CopyOp, MakeDirOp, RunOp
@@ -31,6 +30,8 @@ from builder.graph.vertex import Vertex
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.pack import SECOND
+from builder.oci.digest import Digest
+from builder.oci.manifest import parse_manifest
 from builder.oci.mediatypes import Compression
 from builder.oci.reference import Reference
 from builder.store.layers import Layer, State
@@ -82,10 +83,58 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         return not self.found
 
 
-def asked_as(image: LocalImage, request: BuildRequest, store: Store) -> tuple[BuildRequest, bool]:
-    """Return the request with what is known of the first one; what it says itself wins. And whether provenance was there."""
-    told = _provenance(image, store)
-    arguments = {} if told is None else told["externalParameters"]["request"].get("args", {})
+class _Dependency(msgspec.Struct, frozen=True):
+    uri: str = ""
+    digest: dict[str, str] = {}
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    args: dict[str, str] = {}
+
+
+class _Invocation(msgspec.Struct, frozen=True):
+    request: _Asked = _Asked()
+    parameters: _Asked = _Asked()
+
+
+class _Definition(msgspec.Struct, frozen=True, rename="camel"):
+    external_parameters: _Invocation = _Invocation()
+    resolved_dependencies: tuple[_Dependency, ...] = ()
+
+
+class _Predicate(msgspec.Struct, frozen=True, rename="camel"):
+    """What counts of provenance, in either of its versions."""
+
+    build_definition: _Definition = _Definition()
+    invocation: _Invocation = _Invocation()
+    materials: tuple[_Dependency, ...] = ()
+
+    @property
+    def args(self) -> dict[str, str]:
+        return (
+            self.build_definition.external_parameters.request.args
+            or self.invocation.parameters.args
+        )
+
+    @property
+    def dependencies(self) -> tuple[_Dependency, ...]:
+        return self.build_definition.resolved_dependencies or self.materials
+
+
+def asked_as(
+    image: LocalImage, request: BuildRequest, store: Store, predicate: bytes | None
+) -> BuildRequest:
+    """Return the request with what is known of the first one, from its provenance too; what it says itself wins.
+
+    Raises: ImageError: the provenance is malformed.
+    """
+    try:
+        told = (
+            _Predicate() if predicate is None else msgspec.json.decode(predicate, type=_Predicate)
+        )
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ImageError("the provenance of the image is malformed") from error
+    arguments = told.args
     given = dict(request.build_args)
     for key, value in arguments.items():
         if key.startswith("build-arg:"):
@@ -97,7 +146,7 @@ def asked_as(image: LocalImage, request: BuildRequest, store: Store) -> tuple[Bu
         for key, value in arguments.items()
         if key.startswith("label:")
     }
-    found = msgspec.structs.replace(
+    return msgspec.structs.replace(
         request,
         build_args=tuple(given.items()),
         labels=tuple({**labels, **dict(request.labels)}.items()),
@@ -106,38 +155,44 @@ def asked_as(image: LocalImage, request: BuildRequest, store: Store) -> tuple[Bu
         contexts=(*_pins(image, told, store, dict(request.contexts)), *request.contexts),
         no_cache=True,
     )
-    return found, told is not None
 
 
-def _provenance(image: LocalImage, store: Store) -> dict[str, Any] | None:
-    """Return the build definition that the image's last build claims, if it does."""
+def _base(image: LocalImage, store: Store) -> tuple[str, str] | None:
+    """Return the name and the digest of the base that an image stands on: what its build says, else its manifest."""
     origin = store.images.origin(image.id)
-    for claim in () if origin is None else origin.claims:
-        document = msgspec.json.decode(claim.predicate)
-        if "buildDefinition" in document:
-            return dict(document["buildDefinition"])
-    return None
+    stored = store.images.get(image.id)
+    if origin is not None:
+        found = (origin.base, origin.digest)
+    elif stored is not None and stored.manifest and store.blobs.contains(Digest(stored.manifest)):
+        annotations = dict(parse_manifest(store.blobs.read(Digest(stored.manifest))).annotations)
+        found = (annotations.get(BASE_NAME), annotations.get(BASE_DIGEST))
+    else:
+        return None
+    name, digest = found
+    return None if name is None or digest is None else (name, digest)
 
 
 def _pins(
-    image: LocalImage, told: dict[str, Any] | None, store: Store, given: dict[str, str]
+    image: LocalImage, told: _Predicate, store: Store, given: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield named contexts that hold the images of the first build by their digests."""
     known: dict[str, str] = {}
-    for each in () if told is None else told.get("resolvedDependencies", ()):
-        digest = each.get("digest", {}).get("sha256")
-        name = each["uri"].removeprefix("pkg:docker/").partition("?")[0]
-        if digest is not None and each["uri"].startswith("pkg:docker/"):
+    for each in told.dependencies:
+        name = each.uri.removeprefix("pkg:docker/").partition("?")[0]
+        if "sha256" in each.digest and each.uri.startswith("pkg:docker/"):
             path, _, tag = name.partition("@")
-            known[f"{unquote(path)}:{unquote(tag)}" if tag else unquote(path)] = f"sha256:{digest}"
-    origin = store.images.origin(image.id)
-    if origin is not None and origin.base is not None and origin.digest is not None:
-        known.setdefault(Reference.parse(origin.base).familiar(), origin.digest)
+            full = f"{unquote(path)}:{unquote(tag)}" if tag else unquote(path)
+            known[full] = f"sha256:{each.digest['sha256']}"
+    base = _base(image, store)
+    if base is not None:
+        known.setdefault(*base)
     for name, digest in known.items():
         try:
             reference = Reference.parse(name)
+            Digest(digest)
         except ReferenceInvalid:
             continue
+        name = reference.familiar()
         stored = store.images.name(reference.canonical())
         is_here = stored is not None and stored.digest == digest
         if reference.digest is None and name not in given and not is_here:
@@ -303,16 +358,19 @@ def verified(
     store: Store,
     *,
     most: int,
+    predicate: bytes | None = None,
 ) -> Verdict:
     """Build an image again as it was built first, and compare; what is made for this is forgotten, unless it was here.
 
+    `predicate` is its provenance.
+
     Raises: LapstrakeError: it cannot be built, or read.
     """
-    asked, told = asked_as(image, request, store)
+    asked = asked_as(image, request, store, predicate)
     before = {each.id: store.images.origin(each.id) for each in store.images.all()}
     built = build(asked)
     try:
-        return compared(image, built, store, most=most, told=told)
+        return compared(image, built, store, most=most, told=predicate is not None)
     finally:
         if built.image.id not in before:
             store.images.remove(built.image.id)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import pytest
+
 from builder.engine.requests import BuildRequest, Output, Provenance
 from builder.engine.verifying import Verdict
 from builder.store.images import Origin
 from tests.build.workshop import Watch, Workshop
 from tests.support.product import Product
+from tests.support.registry import hostile_registry
 
 NOISE = "cp /proc/sys/kernel/random/uuid"
 REWRITTEN = Output(
@@ -126,6 +130,35 @@ def test_the_base_is_the_one_that_it_was(fresh: Workshop, context: Path) -> None
         "example.com/base:1", first
     )
     assert verify(fresh, "app", context).same
+
+
+@pytest.mark.parametrize("version", ["v1", "v0.2"])
+def test_an_image_from_a_registry_is_verified_with_what_the_registry_says_of_it(
+    workshop: Workshop, fresh: Workshop, context: Path, version: str
+) -> None:
+    with hostile_registry() as registry:
+        base, name = f"{registry.host}/base:1", f"{registry.host}/app:1"
+        workshop.engine.tag("base", base)
+        workshop.engine.push(base, Watch())
+        text = f"FROM {base} AS one\nARG A=0\nRUN echo $A > /a\nFROM {base}"
+        timed = msgspec.structs.replace(
+            REWRITTEN,
+            attributes=(("name", name), ("rewrite-timestamp", "true"), ("push", "true")),
+        )
+        given = (("A", "1"), ("SOURCE_DATE_EPOCH", "1600000000"))
+        build(
+            workshop,
+            context,
+            text,
+            target="one",
+            build_args=given,
+            outputs=(timed,),
+            provenance=Provenance(version=version, form="referrer"),
+        )
+        fresh.engine.pull(name, None, Watch())
+        verdict = verify(fresh, name, context)
+        assert (verdict.told, verdict.times, verdict.found) == (True, True, ())
+        assert verdict.rebuilt == verdict.image
 
 
 def test_nothing_is_left_of_an_image_that_differs(fresh: Workshop, context: Path) -> None:
