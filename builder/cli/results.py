@@ -6,6 +6,7 @@ Source: buildx, docs/reference/buildx_build.md, "Write build result metadata to 
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,11 +55,12 @@ def result_options(command: _T) -> _T:
 
 
 def forget(*paths: str | None) -> None:
-    """Remove files of an earlier build, which must not outlive one that fails."""
+    """Remove files of an earlier build, which must not outlive one that fails; devices and links stay."""
     for path in paths:
         if path is not None:
             with suppress(FileNotFoundError):
-                os.unlink(path)
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    os.unlink(path)
 
 
 def write_id(path: str, image_id: str) -> None:
@@ -141,11 +143,12 @@ def _warning(diagnostic: Diagnostic) -> dict[str, Any]:
 
 
 def _write(path: str, data: bytes, what: str) -> None:
-    from builder.export.destination import writing
+    from builder.export.destination import STANDARD_OUTPUT, writing
     from builder.layer.pack import write_fully
 
     try:
-        with writing(path) as fd:
+        # A word of its own is a file here, as in Docker, not standard output.
+        with writing(f"./{path}" if path == STANDARD_OUTPUT else path) as fd:
             write_fully(fd, data)
     except ExportError as error:
         error.notes = (*error.notes, f"the image was built, but {what} was not written")

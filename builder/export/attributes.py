@@ -217,6 +217,8 @@ def _annotation(name: str, value: str) -> Annotation | None:
     head, dot, key = name.partition(".")
     if head.partition("[")[0].partition("-")[0] != "annotation" or not dot or not key:
         return None
+    if any(character.isspace() for character in key):
+        raise UsageError(f"the key `{key[:60]}` of an annotation holds a blank")
     place, platform = placed(head.removeprefix("annotation").removeprefix("-"), name)
     return Annotation(key=key, value=value, place=place, platform=platform)
 

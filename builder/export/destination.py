@@ -33,13 +33,14 @@ def writing(dest: str) -> Iterator[int]:
         sys.stdout.flush()
         yield sys.stdout.fileno()
         return
-    path = os.path.realpath(dest)
+    direct = _is_descriptor(dest)
+    path = dest if direct else os.path.realpath(dest)
     with refusing(dest):
         kind = _kind(path)
         if kind == stat.S_IFDIR:
             raise ExportError(f"`{dest}` is a directory", hint="name a file in it: `dest=FILE`")
         require_parent(dest)
-        replaces = kind in (0, stat.S_IFREG)
+        replaces = kind in (0, stat.S_IFREG) and not direct
         name = partial_name(path) if replaces else path
         fd = _nameless(path) if replaces else None
         nameless = fd is not None
@@ -149,6 +150,12 @@ def refusal(error: OSError, dest: str) -> ExportError:
         )
     reason = os.strerror(error.errno) if error.errno else str(error)
     return ExportError(f"cannot write {where}: {reason}")
+
+
+def _is_descriptor(dest: str) -> bool:
+    """Tell whether a path means an open file of this process, which no other file is to replace."""
+    path = os.path.abspath(dest)
+    return path in ("/dev/stdout", "/dev/stderr") or path.startswith(("/dev/fd/", _DESCRIPTORS))
 
 
 def _kind(path: str) -> int:

@@ -170,3 +170,22 @@ def test_a_file_that_cannot_be_written_is_told_after_the_build(
     text = capsys.readouterr().err
     assert f"the directory `{tmp_path}/missing` does not exist" in text
     assert "the image was built, but" in text
+
+
+def test_devices_and_links_are_not_removed_before_the_build(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    os.mkfifo(tmp_path / "pipe")
+    engine = FakeEngine(DockerfileError("x"))
+    for name in ("link", "pipe"):
+        assert lapstrake(engine, "build", "--iidfile", str(tmp_path / name), ".") == 1
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe", "real"]
+
+
+def test_a_dash_is_the_name_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert lapstrake(FakeEngine(), "build", "--iidfile", "-", ".") == 0
+    assert (tmp_path / "-").read_text() == ID
+    assert capsys.readouterr().out == ""

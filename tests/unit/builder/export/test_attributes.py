@@ -176,6 +176,7 @@ def test_what_the_store_may_be_told() -> None:
         ("oci", "x", {"annotation": "b"}, "no attribute `annotation`", ""),
         ("oci", "x", {"annotation-indx.a": "b"}, "no place", "did you mean `index`?"),
         ("oci", "x", {"annotation-index[linux.a": "b"}, "not closed", ""),
+        ("oci", "x", {"annotation.a b": "c"}, "holds a blank", ""),
         ("docker", "x", {"context": "y"}, "no attribute `context`", "no Docker engine"),
         ("docker", "x", {"tar": "false"}, "no attribute `tar`", "type=oci"),
         ("local", "x", {"mode": "dlete"}, "mode=dlete", "did you mean `delete`?"),

@@ -167,3 +167,22 @@ def test_file_systems_without_nameless_files_are_written_to_as_well(
         os.write(fd, b"whole")
         assert len(os.listdir(tmp_path)) == 1
     assert (tmp_path / "new").read_text() == "whole"
+
+
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+def test_an_open_file_is_written_to_and_not_replaced(tmp_path: Path, name: str) -> None:
+    code = f"""
+import os
+from builder.export.destination import writing
+with writing({name!r}) as fd:
+    os.write(fd, b"told")
+"""
+    for out in (subprocess.PIPE, (tmp_path / "out").open("wb")):
+        done = subprocess.run([sys.executable, "-c", code], stdout=out, stderr=subprocess.PIPE)
+        assert (done.returncode, done.stderr) == (0, b"")
+        if out == subprocess.PIPE:
+            assert done.stdout == b"told"
+        else:
+            out.close()
+    assert (tmp_path / "out").read_bytes() == b"told"
+    assert os.listdir(tmp_path) == ["out"]

@@ -13,7 +13,9 @@ import zstandard
 
 from builder.engine.catalogue import Catalogue, LocalImage
 from builder.errors import UsageError
+from builder.export.outputs import shaped
 from builder.export.package import Packed, Statement, package, top_descriptor
+from builder.export.requested import ImageForm
 from builder.export.wanted import Annotation, AnnotationPlace, LayerForm, Wanted
 from builder.oci import mediatypes
 from builder.oci.closure import Closure
@@ -312,3 +314,13 @@ def test_records_go_into_the_manifest_and_are_told_the_layers(store: Store) -> N
     )
     (manifest,) = package([one], Wanted(), store).manifests
     assert dict(manifest.annotations)["records"] == manifest.layers[0].digest
+
+
+@pytest.mark.parametrize(("inline", "kept"), [(False, 1), (True, 2)])
+def test_what_is_only_claimed_in_registries_stays_out_unless_it_is_asked_for(
+    store: Store, inline: bool, kept: int
+) -> None:
+    only = msgspec.structs.replace(PROVENANCE, inline_only=True)
+    images = packed(built(store, put("a")), statements=(PROVENANCE, only))
+    (image,) = shaped(images, ImageForm(inline=inline), store)
+    assert len(image.statements) == kept
