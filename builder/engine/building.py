@@ -106,6 +106,7 @@ class Build:
         self._next_id = 1
         self._said: list[Diagnostic] = []
         self._created: dict[tuple[str, str], float] = {}
+        self._elsewhere: dict[str, str] = {}
         self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
 
     def run(self) -> Built:
@@ -272,7 +273,7 @@ class Build:
 
     def _planned(self, question: Question, beginning: Beginning) -> Plan:
         try:
-            return planned(
+            plan = planned(
                 question,
                 self._store.cache,
                 local=self._local,
@@ -290,6 +291,11 @@ class Build:
 
                 for_platform(error, question.target_platform)
             raise
+        if not self._elsewhere:
+            return plan
+        from builder.engine.found import as_found
+
+        return as_found(plan, self._elsewhere)
 
     def _platforms(self) -> tuple[str, ...]:
         """Return what is asked for in normal form, each once; nothing stands for the host alone."""
@@ -411,22 +417,28 @@ class Build:
             error.span = needed.span
             raise
         if image is None and needed.short:
-            image = self._under_another_name(needed, wanted)
+            return self._under_another_name(needed, wanted)
         if image is None or not image.platform.matches(wanted):
             return None
         return self._take(needed, image)
 
-    def _under_another_name(self, needed: Needed, wanted: Platform) -> LocalImage | None:
+    def _under_another_name(self, needed: Needed, wanted: Platform) -> Found | None:
         """Return the image that a short name means here, where aliases or search registries say what it means."""
         for name in self._registries().names(needed.short, Reference.parse(needed.reference)):
             image = self._catalogue.by_reference(name, wanted)
-            if image is not None:
-                return image
+            if image is not None and image.platform.matches(wanted):
+                return self._take(needed, image, name)
         return None
 
-    def _take(self, needed: Needed, image: LocalImage) -> Found:
-        self._states[needed.reference, needed.platform] = image.state
-        self._created[needed.reference, needed.platform] = created_seconds(image.config.created)
+    def _take(self, needed: Needed, image: LocalImage, found_as: Reference | None = None) -> Found:
+        """Take an image for what is needed, under its name and under the one where it was found."""
+        names = {needed.reference}
+        if found_as is not None and found_as.canonical() != needed.reference:
+            self._elsewhere[needed.reference] = found_as.canonical()
+            names.add(found_as.canonical())
+        for name in names:
+            self._states[name, needed.platform] = image.state
+            self._created[name, needed.platform] = created_seconds(image.config.created)
         return image.id, image.config
 
     def _resolve(self, needed: Needed, near_stage: NearStage, used: bool) -> Found:  # noqa: FBT001  passed on
@@ -456,7 +468,7 @@ class Build:
             note = moved(reference, before.digest, pulled.digest)
             if note is not None:
                 self._say(note)
-        return self._take(needed, self._catalogue.open(pulled.image_id))
+        return self._take(needed, self._catalogue.open(pulled.image_id), reference)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(

@@ -9,7 +9,7 @@ import pytest
 
 from builder.errors import LapstrakeError, ReferenceInvalid
 from builder.events import Discard, Warned
-from tests.build.workshop import Workshop, workshop_in
+from tests.build.workshop import Built, Workshop, workshop_in
 from tests.support.registry import Registry, hostile_registry
 from tests.support.sample_image import sample_image, tar
 
@@ -42,6 +42,12 @@ def street(tmp_path: Path) -> Iterator[Street]:
         yield Street(first, second, shop, config_home / "containers/registries.conf")
 
 
+def inspected_base(street: Street, built: Built) -> str | None:
+    """Return what the store remembers an image to stand on."""
+    origin = street.shop.engine._store.images.origin(built.id)
+    return None if origin is None else origin.base
+
+
 @pytest.fixture
 def context(tmp_path: Path) -> Path:
     directory = tmp_path / "context"
@@ -60,9 +66,12 @@ def test_a_base_is_looked_for_in_order_and_named_after_where_it_was(
     notes = [each.diagnostic.message for each in built.watch.events if isinstance(each, Warned)]
     assert notes == [f"`{where}` was not found, and the next registry is asked"]
     assert f"{street.second.host}/team/tool:1" in street.names()
+    found = f"{street.second.host}/team/tool:1"
+    assert inspected_base(street, built) == found
     asked = len(street.second.requests)
     built = street.shop.build(context, "FROM team/tool:1\nCOPY Dockerfile /d\n")
     assert built.executed == []
+    assert inspected_base(street, built) == found
     assert len(street.second.requests) == asked
 
 
