@@ -96,7 +96,7 @@ def _summarise(
         from builder.ui.summary import summary
 
         line = summary(
-            image_id=result.image_id,
+            image_id=result.stored,
             names=result.names,
             bytes_=result.size,
             seconds=result.seconds,

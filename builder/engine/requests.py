@@ -164,6 +164,16 @@ class BuildResult(msgspec.Struct, frozen=True, kw_only=True):
         return images[-1] if images else None
 
     @property
+    def stored(self) -> str:
+        """The id of the image that the names in the store stand for: an output may make another of what was built."""
+        named = [
+            each.config
+            for each in self.outputs
+            if each.config and each.dest is None and each.type in ("image", "registry", "docker")
+        ]
+        return named[-1] if named else self.image_id
+
+    @property
     def identity(self) -> str:
         """What the image is known by: its id, as in the last output, or the digest of the index of several."""
         made = self.made

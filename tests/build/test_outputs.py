@@ -29,6 +29,7 @@ from builder.store.pruning import Pruning
 from tests.build.workshop import Watch, Workshop
 from tests.support.certificates import make_authority, sign
 from tests.support.docker_registry import docker_registry
+from tests.support.product import Product
 from tests.support.registry import Registry, hostile_registry, status
 from tests.support.stargz import Stargz
 
@@ -545,7 +546,7 @@ def test_a_name_stands_for_what_was_rewritten(
     )
     image = workshop.engine._catalogue.by_reference(Reference.parse("rewritten"))
     assert image is not None
-    assert image.id == result.identity != result.image_id
+    assert image.id == result.identity == result.stored != result.image_id
     build(
         workshop,
         context,
@@ -736,3 +737,28 @@ def test_the_directories_of_an_image_are_made_ahead_where_that_is_wanted(
     result = build(fresh, context, output("image", unpack="true"), tags=("ready",))
     layers = fresh.engine._catalogue.open(result.image_id).state.layers
     assert all(fresh.engine._store.layers.directory_names(each.diff_id) for each in layers)
+
+
+def test_platforms_come_out_the_same_for_root_and_for_others(product: Product, ours: Path) -> None:
+    context = ours / "context"
+    context.mkdir()
+    (context / "Dockerfile").write_text(
+        "FROM scratch\nARG TARGETARCH\nCOPY --chown=12:34 file /d/$TARGETARCH\n"
+    )
+    (context / "file").write_text("data")
+    for each in (context, *context.iterdir()):
+        os.chown(each, product.person.uid, product.person.gid)
+    product.build(
+        context, "--platform", f"{HOST},{OTHER}", "-o", ours / "out",
+        "-o", f"type=tar,dest={ours}/out.tar",
+        "-o", f"type=oci,tar=false,dest={ours}/layout,compression=zstd",
+    )  # fmt: skip
+    names = [HOST.replace("/", "_"), "linux_s390x"]
+    for name in names:
+        file = ours / "out" / name / "d" / name.split("_")[1]
+        assert file.read_text() == "data"
+        assert os.stat(file).st_uid == product.person.uid
+    with tarfile.open(ours / "out.tar") as archive:
+        found = {each.name: (each.uid, each.gid) for each in archive if each.isfile()}
+    assert found == {f"{name}/d/{name.split('_')[1]}": (12, 34) for name in names}
+    assert len(LayoutRead(ours / "layout").images) == 2
