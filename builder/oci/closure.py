@@ -19,6 +19,8 @@ from builder.oci.mediatypes import INDEXES, MANIFESTS, is_foreign
 
 MAX_DEPTH = 4
 MAX_DOCUMENTS = 1000
+MAX_BYTES = 32 * 1024 * 1024
+"""Bytes that the documents of a closure may have together: they are held in memory."""
 
 Document = Manifest | Index
 
@@ -70,14 +72,18 @@ def closure_of(
 
     Of the children of indexes only those are followed that are `wanted`.
 
-    Raises: ImageError: indexes are nested too deeply, there are too many documents, or one is malformed.
+    Raises: ImageError: indexes are nested too deeply, there are too many documents, they are too large, or one is malformed.
     """
     found: dict[Digest, Document] = {}
+    size = 0
     # Visits are counted, not documents: indexes that name each other many times are few, and endless.
     for visits, document in enumerate(_walk(top, read, wanted, 0)):
         if visits == MAX_DOCUMENTS:
             raise ImageError(f"an index leads to more than {MAX_DOCUMENTS} documents")
-        found.setdefault(Digest.of(document.raw), document)
+        if found.setdefault(Digest.of(document.raw), document) is document:
+            size += len(document.raw)
+        if size > MAX_BYTES:
+            raise ImageError(f"an index leads to documents of more than {MAX_BYTES} bytes")
     return Closure(documents=tuple(found.values()))
 
 

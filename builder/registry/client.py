@@ -87,7 +87,7 @@ class RegistryClient:
             with self._at(endpoint, "GET", reference, path, headers=_ACCEPT) as response:
                 if response.status != 200:
                     raise self._refuse(response, reference, Deed.PULL, endpoint)
-                raw = response.read(MAX_DOCUMENT)
+                raw = response.read(min(MAX_DOCUMENT, expected.size) if expected else MAX_DOCUMENT)
                 content_type = response.header("content-type") or ""
                 promised = response.header("docker-content-digest")
             if expected is not None and len(raw) != expected.size:

@@ -20,7 +20,7 @@ import msgspec
 from builder.errors import Cancelled, RegistryError, StoreError
 from builder.events import Discard, EventSink
 from builder.oci import mediatypes
-from builder.oci.closure import Closure, Document, closure_of
+from builder.oci.closure import Closure, Document, closure_of, is_document
 from builder.oci.config import ImageConfig
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
@@ -59,6 +59,10 @@ DOWNLOADS = 3
 UPLOADS = 5
 _DOCUMENTS = 6
 """Documents that are asked for at once."""
+
+_AHEAD = 64
+"""Documents of an index that are fetched before they are looked at, if they are small: of so many bytes."""
+_SMALL = 256 * 1024
 
 _PAUSE = 0.1
 """Seconds after which is looked again whether another process has received a blob."""
@@ -452,12 +456,22 @@ def _closure_at(
     cancelled: Question,
 ) -> Closure:
     top = client.fetch_manifest(reference)
+    ahead: dict[Digest, bytes] = {}
+
+    def fetch(descriptor: Descriptor, _stopped: Question = cancelled) -> None:
+        ahead[descriptor.digest] = client.fetch_manifest(reference, descriptor).raw
 
     def read(descriptor: Descriptor) -> bytes:
         if cancelled():
             raise Cancelled
-        return client.fetch_manifest(reference, descriptor).raw
+        if descriptor.digest not in ahead:
+            fetch(descriptor)
+        return ahead[descriptor.digest]
 
+    if isinstance(top, Index):
+        children = {each.digest: each for each in top.manifests if is_document(each)}
+        chosen = [each for each in children.values() if wanted(each) and each.size <= _SMALL]
+        in_parallel(fetch, chosen[:_AHEAD], _DOCUMENTS, cancelled)
     return closure_of(top, read, wanted)
 
 

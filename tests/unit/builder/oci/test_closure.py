@@ -84,3 +84,13 @@ def test_a_document_that_is_named_by_another_algorithm_is_refused_by_name() -> N
     child = Descriptor(media_type=AMD.media_type, digest=digest, size=len(AMD.raw))
     with pytest.raises(ImageError, match="by its sha512"):
         closure_of(build_index([child]), lambda _: AMD.raw)
+
+
+def test_documents_that_are_too_large_together_are_refused() -> None:
+    images = [
+        build_manifest(blob(f"config {n}", OCI_CONFIG), [], {"padding": "x" * 3_000_000})
+        for n in range(12)
+    ]
+    index = build_index([each.descriptor() for each in images])
+    with pytest.raises(ImageError, match="documents of more than"):
+        closure_of(index, Documents(*images))
