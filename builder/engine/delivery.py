@@ -64,6 +64,11 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Whether it goes to a registry."""
         return isinstance(self.requested, InStore) and self.requested.push
 
+    @property
+    def holds_records(self) -> bool:
+        """Whether records of a cache can go with it: its image has a manifest that others read."""
+        return self.pushes or isinstance(self.requested, Layout)
+
 
 def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked, ...]:
     """Return the outputs of a request, `--push` among them; refuse before building what could not be delivered.
@@ -215,6 +220,9 @@ class Delivery:
         from builder.export.outputs import write
 
         images = self._images
+        if isinstance(what, Layout) and self._records is not None:
+            records = self._records
+            images = tuple([_with_records(each, records) for each in images])
         if isinstance(what, Directory | Archive):
             images = tuple([self._beside_files(each) for each in images])
         written = write(what, images, self._names, self._store, cancelled=self._cancelled)
@@ -371,9 +379,9 @@ class Delivery:
 def _with_records(image: Packed, records: Bundle) -> Packed:
     from builder.sharing.inline import annotation_of
 
-    diff_ids = image.config.diff_ids
+    # What was made of the layers since is told by their diff ids, which the records then do not know.
     return msgspec.structs.replace(
-        image, records=lambda layers: annotation_of(records, layers, diff_ids)
+        image, records=lambda diff_ids, layers: annotation_of(records, layers, diff_ids)
     )
 
 

@@ -500,10 +500,11 @@ def _outputs(request: BuildRequest, references: tuple[Reference, ...]) -> tuple[
 
         asked = delivery.asked(request, references)
     if any(cache.type == "inline" for cache in request.cache_to) and not any(
-        each.pushes for each in asked
+        each.holds_records for each in asked
     ):
         raise UsageError(
-            "a cache inside an image is written when the image is pushed", hint="add `--push`"
+            "a cache inside an image is written when the image is pushed, or to a layout",
+            hint="add `--push`",
         )
     return asked
 

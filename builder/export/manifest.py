@@ -41,7 +41,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
 
     `inherited` is how much of it its base image gave, `epoch` the time in seconds that its build was given, if it was.
     `statements` go with it in an index, `referrers` are published beside it. `records` returns annotations that depend on what
-    its layers became: descriptors, bottom first.
+    its layers became: diff ids and descriptors, bottom first.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Packed(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int | None = None
     statements: tuple[Statement, ...] = ()
     referrers: tuple[Statement, ...] = ()
-    records: Callable[[Sequence[Descriptor]], Pairs] | None = None
+    records: Callable[[Sequence[str], Sequence[Descriptor]], Pairs] | None = None
 
     @property
     def platform(self) -> Platform:
@@ -135,7 +135,7 @@ def _made(
 ) -> Manifest:
     layers = [_of_family(each, family) for each in layers]
     if image.records is not None:
-        annotations = tuple(sorted((*annotations, *image.records(layers))))
+        annotations = tuple(sorted((*annotations, *image.records(image.config.diff_ids, layers))))
     return build_manifest(config_descriptor(image.id, store, family), layers, annotations)
 
 

@@ -24,6 +24,7 @@ from builder.oci.mediatypes import OCI_INDEX
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.oci.validate import validate
+from builder.sharing.inline import records_in
 from builder.solve.given import SharedCache
 from builder.store.pruning import Pruning
 from tests.build.workshop import Watch, Workshop
@@ -705,7 +706,7 @@ def test_the_last_event_tells_the_digest(workshop: Workshop, context: Path, tmp_
 
 
 def test_records_of_a_cache_go_into_what_is_pushed_by_an_output_too(
-    workshop: Workshop, context: Path, registry: Registry
+    workshop: Workshop, context: Path, registry: Registry, tmp_path: Path
 ) -> None:
     inline = (SharedCache(type="inline", where=""),)
     error = refused(workshop, context, output("image"), cache_to=inline)
@@ -714,6 +715,18 @@ def test_records_of_a_cache_go_into_what_is_pushed_by_an_output_too(
     build(workshop, context, output("registry"), tags=(name,), cache_to=inline)
     manifest = parse_manifest(registry.manifests["app", "cached"][1])
     assert "dev.lapstrake.cache.records" in dict(manifest.annotations)
+    build(workshop, context, output("oci", tmp_path / "layout", tar="false"), cache_to=inline)
+    (written,) = LayoutRead(tmp_path / "layout").images
+    found = records_in(written)
+    assert found is not None
+    (record,) = [each for each in found.records if each.layer.blob is not None]
+    assert record.layer.blob is not None
+    assert record.layer.blob.digest == written.layers[0].digest
+    lazy = output("oci", tmp_path / "lazy", tar="false", compression="estargz")
+    build(workshop, context, lazy, cache_to=inline)
+    found = records_in(LayoutRead(tmp_path / "lazy").images[0])
+    assert found is not None
+    assert [each.layer.blob for each in found.records] == [None]
 
 
 def test_a_push_that_fails_leaves_what_was_written_before(

@@ -310,10 +310,14 @@ def test_records_go_into_the_manifest_and_are_told_the_layers(store: Store) -> N
     image = built(store, put("a"))
     (one,) = packed(image)
     one = msgspec.structs.replace(
-        one, records=lambda layers: (("records", ",".join(each.digest for each in layers)),)
+        one,
+        records=lambda ids, layers: (
+            ("records", ",".join((*ids, *[each.digest for each in layers]))),
+        ),
     )
     (manifest,) = package([one], Wanted(), store).manifests
-    assert dict(manifest.annotations)["records"] == manifest.layers[0].digest
+    (diff_id,) = image.config.diff_ids
+    assert dict(manifest.annotations)["records"] == f"{diff_id},{manifest.layers[0].digest}"
 
 
 @pytest.mark.parametrize(("inline", "kept"), [(False, 1), (True, 2)])
