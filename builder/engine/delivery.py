@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
@@ -11,8 +10,9 @@ import msgspec
 
 from builder.diagnostics import Diagnostic
 from builder.engine.catalogue import Catalogue, OfPlatform
-from builder.engine.requests import BuildRequest, Output, OutputResult, Provenance
-from builder.errors import LapstrakeError, UsageError
+from builder.engine.destinations import Asked
+from builder.engine.requests import OutputResult, Provenance
+from builder.errors import LapstrakeError
 from builder.events import (
     EventSink,
     Outcome,
@@ -22,146 +22,40 @@ from builder.events import (
     Warned,
 )
 from builder.export.manifest import Packed, Statement
-from builder.export.requested import (
-    Archive,
-    Directory,
-    DockerArchive,
-    InStore,
-    Layout,
-    Nothing,
-    Requested,
-)
+from builder.export.requested import Archive, Directory, InStore, Layout, Nothing
 from builder.oci.closure import Closure
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import Reference
 from builder.store.root import Store
 
 if TYPE_CHECKING:
+    from builder.engine.built import Built
     from builder.engine.registries import Registries
     from builder.sharing.records import Bundle
 
 _IDS = 100_000
 """Where the ids of the vertices of deliveries begin: behind those of any graph."""
 
-DELETING = "buildx.local.delete"
-"""What allows an output to remove files that are not in it."""
 
+def packed_images(built: Built, store: Store) -> tuple[Packed, ...]:
+    """Return what a build made as images that are to leave the store, with what was claimed of them last."""
+    from builder.engine.claiming import claimed
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """One output as it was written, and what it asks for."""
-
-    output: Output
-    requested: Requested
-
-    @property
-    def words(self) -> str:
-        """What it is called in messages."""
-        dest = f",dest={self.output.dest}" if self.output.dest else ""
-        return f"type={self.output.type}{dest}"
-
-    @property
-    def pushes(self) -> bool:
-        """Whether it goes to a registry."""
-        return isinstance(self.requested, InStore) and self.requested.push
-
-    @property
-    def holds_records(self) -> bool:
-        """Whether records of a cache can go with it: its image has a manifest that others read."""
-        return self.pushes or isinstance(self.requested, Layout)
-
-
-def asked(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked, ...]:
-    """Return the outputs of a request, `--push` among them; refuse before building what could not be delivered.
-
-    Raises: UsageError: an output is malformed, or lacks a name to push to. ExportError: a directory is missing.
-    """
-    outputs = request.outputs
-    if request.push and not any(each.type in ("image", "registry") for each in outputs):
-        outputs = (*outputs, Output(type="registry"))
-    if request.annotations and not outputs:
-        outputs = (Output(type="image"),)
-    if not outputs:
-        return ()
-    from builder.export import outputs as files
-    from builder.export.attributes import OF_IMAGES, requested
-
-    if request.annotations and not any(each.type in OF_IMAGES for each in outputs):
-        raise UsageError(
-            "`--annotation` is for images, and none is written", hint="add `-o type=image`"
-        )
-    found: list[Asked] = []
-    for output in outputs:
-        general = request.annotations if output.type in OF_IMAGES else ()
-        what = requested(output.type, output.dest, (*general, *output.attributes))
-        if isinstance(what, InStore):
-            what = msgspec.structs.replace(what, push=what.push or request.push)
-            _check_names(what, references)
-        elif not isinstance(what, Nothing):
-            files.check(what)
-            _check_deleting(what, request)
-            if len(set(request.platforms)) > 1:
-                files.check_several(what)
-        found.append(Asked(output=output, requested=what))
-    if request.provenance is not None:
-        _check_claims(request.provenance, found)
-    _check_apart(found)
-    return tuple(found)
-
-
-def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:
-    """Refuse provenance for what cannot have any."""
-    if provenance.form == "referrer" and not any(each.pushes for each in outputs):
-        raise UsageError(
-            "provenance is published beside an image in a registry, and nothing is pushed",
-            hint="add `--push`, or say `form=index`",
-        )
-    for each in outputs:
-        if isinstance(each.requested, DockerArchive) and not provenance.inline_only:
-            raise UsageError(
-                f"`type={each.output.type}` has no place for provenance",
-                hint="say `inline-only=true` where it is for the other outputs alone",
+    return tuple(
+        [
+            claimed(
+                Packed(
+                    id=each.image.id,
+                    config=each.image.config,
+                    state=each.image.state,
+                    inherited=each.inherited,
+                    epoch=each.epoch,
+                ),
+                store,
             )
-
-
-def _check_apart(outputs: Sequence[Asked]) -> None:
-    """Refuse two outputs of which one would replace the other."""
-    seen: dict[str, str] = {}
-    for each in outputs:
-        if each.output.dest is None or isinstance(each.requested, InStore):
-            continue
-        path = os.path.realpath(each.output.dest)
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-            continue  # a device or a pipe takes what it is given
-        is_layout = isinstance(each.requested, Layout) and not each.requested.tar
-        if path in seen and not (is_layout and seen[path] == "layout"):
-            raise UsageError(
-                f"two outputs go to `{each.output.dest}`", hint="give each a place of its own"
-            )
-        seen[path] = "layout" if is_layout else "alone"
-
-
-def _check_names(what: InStore, references: Sequence[Reference]) -> None:
-    if what.push and not (what.names or references or what.dangling):
-        raise UsageError("a push needs a name", hint="add `-t REGISTRY/NAME:TAG`")
-    for each in what.names or ():
-        if each.digest is not None:
-            raise UsageError(
-                f"`{each.familiar()}` names a digest, which cannot be given to an image",
-                hint="use a tag: `name=NAME:TAG`",
-            )
-
-
-def _check_deleting(what: Requested, request: BuildRequest) -> None:
-    """Refuse to remove files of others where nobody allowed it; below the current directory that is expected."""
-    from builder.export.directory import Others, is_below_here
-
-    if not isinstance(what, Directory) or what.others is not Others.GO:
-        return
-    if DELETING not in request.allow and not is_below_here(what.dest):
-        raise UsageError(
-            f"`mode=delete` would remove files in `{what.dest}`, which is not below the current directory",
-            hint=f"allow it with `--allow {DELETING}`",
-        )
+            for each in built.images
+        ]
+    )
 
 
 class Delivery:

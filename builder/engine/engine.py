@@ -23,8 +23,9 @@ from builder.engine.requests import (
     PullResult,
     PushResult,
     RunRequest,
+    last_digest,
 )
-from builder.errors import ImageError, LapstrakeError, UsageError
+from builder.errors import ImageError, LapstrakeError
 from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, short_name
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from builder.diagnostics import Diagnostic
     from builder.engine.built import Built, BuiltImage
     from builder.engine.calls import CallResult
-    from builder.engine.delivery import Asked
+    from builder.engine.destinations import Asked
     from builder.engine.recording import Recording
     from builder.engine.registries import Registries
     from builder.engine.statements import Claimed
@@ -178,14 +179,14 @@ class Engine(Moving):
             size=sum([each.size for each in images]),
             steps=built.steps,
             cached=built.cached,
-            digest=_digest(results),
+            digest=last_digest(results),
         )
         events.emit(done)
         result = BuildResult(
             image_id=built.image.id,
             platforms=images,
             names=done.names,
-            digest=_pushed(results),
+            digest=last_digest([each for each in results if each.pushed]),
             size=done.size,
             steps=built.steps,
             cached=built.cached,
@@ -309,26 +310,11 @@ class Engine(Moving):
         """Deliver as asked; return what came of it, and what is to be said."""
         if not outputs:
             return (), ()
-        from builder.engine.claiming import claimed
-        from builder.engine.delivery import Delivery
+        from builder.engine.delivery import Delivery, packed_images
         from builder.engine.registries import Stamped
-        from builder.export.manifest import Packed
 
-        images = [
-            claimed(
-                Packed(
-                    id=each.image.id,
-                    config=each.image.config,
-                    state=each.image.state,
-                    inherited=each.inherited,
-                    epoch=each.epoch,
-                ),
-                self._store,
-            )
-            for each in built.images
-        ]
         delivery = Delivery(
-            images,
+            packed_images(built, self._store),
             references,
             self._store,
             registries=lambda: self._registries,
@@ -493,34 +479,14 @@ def _trusting(settings: Settings, store: Store) -> Settings:
 
 def _outputs(request: BuildRequest, references: tuple[Reference, ...]) -> tuple[Asked, ...]:
     """Return what a build is to deliver; refuse before building what could not be delivered afterwards."""
-    if not (request.outputs or request.push or request.annotations):
-        asked: tuple[Asked, ...] = ()
-    else:
-        from builder.engine import delivery
+    inline = any(cache.type == "inline" for cache in request.cache_to)
+    if not (request.outputs or request.push or request.annotations or inline):
+        return ()
+    from builder.engine.destinations import destinations
 
-        asked = delivery.asked(request, references)
-    if any(cache.type == "inline" for cache in request.cache_to) and not any(
-        each.holds_records for each in asked
-    ):
-        raise UsageError(
-            "a cache inside an image is written when the image is pushed, or to a layout",
-            hint="add `--push`",
-        )
-    return asked
+    return destinations(request, references)
 
 
 def _only_cached(outputs: tuple[Asked, ...]) -> bool:
     """Tell whether nothing but the cache is to have the result."""
     return bool(outputs) and all(each.output.type == "cacheonly" for each in outputs)
-
-
-def _digest(results: tuple[OutputResult, ...]) -> str | None:
-    """Return the digest of the manifest or index of the last output that has one."""
-    made = [each.descriptor for each in results if each.descriptor is not None]
-    return str(made[-1].digest) if made else None
-
-
-def _pushed(results: tuple[OutputResult, ...]) -> str | None:
-    """Return the digest of what was pushed last, None if nothing was."""
-    pushed = [each.descriptor for each in results if each.pushed and each.descriptor is not None]
-    return str(pushed[-1].digest) if pushed else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from builder.diagnostics import Diagnostic
@@ -32,6 +34,12 @@ class OutputResult(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: Descriptor | None = None
     config: str | None = None
     pushed: bool = False
+
+
+def last_digest(results: Sequence[OutputResult]) -> str | None:
+    """Return the digest of the manifest or index of the last output that has one."""
+    made = [each.descriptor for each in results if each.descriptor is not None]
+    return str(made[-1].digest) if made else None
 
 
 ALLOWED = (
