@@ -24,6 +24,7 @@ from builder.engine.requests import (
     PushResult,
     RunRequest,
     last_digest,
+    names_given,
 )
 from builder.errors import ImageError, LapstrakeError
 from builder.events import BuildDone, Event, EventSink, Warned
@@ -175,7 +176,9 @@ class Engine(Moving):
         done = BuildDone(
             at=time.monotonic() - started,
             image_id=built.image.id,
-            names=tuple(reference.familiar() for reference in references),
+            names=tuple(
+                dict.fromkeys([each.familiar() for each in (*references, *names_given(results))])
+            ),
             size=sum([each.size for each in images]),
             steps=built.steps,
             cached=built.cached,

@@ -9,6 +9,7 @@ import msgspec
 from builder.diagnostics import Diagnostic
 from builder.errors import LapstrakeError
 from builder.oci.descriptor import Descriptor
+from builder.oci.reference import Reference
 from builder.solve.given import AgentSource, SecretSource, SharedCache
 from builder.solve.surroundings import Limits
 from builder.store.pruning import LabelFilter
@@ -40,6 +41,18 @@ def last_digest(results: Sequence[OutputResult]) -> str | None:
     """Return the digest of the manifest or index of the last output that has one."""
     made = [each.descriptor for each in results if each.descriptor is not None]
     return str(made[-1].digest) if made else None
+
+
+def names_given(results: Sequence[OutputResult]) -> tuple[Reference, ...]:
+    """Return the names that outputs gave to images in the store or in registries."""
+    return tuple(
+        [
+            Reference.parse(name)
+            for each in results
+            if each.dest is None and each.type in ("image", "registry", "docker")
+            for name in each.names
+        ]
+    )
 
 
 ALLOWED = (

@@ -443,6 +443,7 @@ def test_names_come_with_an_output_too(workshop: Workshop, context: Path) -> Non
     )
     (made,) = result.outputs
     assert made.descriptor is not None
+    assert result.names == ("n:1", "n:2", f"d@{made.descriptor.digest}")
     digest = made.descriptor.digest
     for name in ("n:1", "n:2", f"n@{digest}", f"d@{digest}"):
         image = catalogue.by_reference(Reference.parse(name))
