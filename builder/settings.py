@@ -142,12 +142,18 @@ def _files(home: str) -> Iterable[tuple[str, str]]:
     for directory in ("/etc", _config_home(os.environ, home)):
         path = f"{directory}/lapstrake/config.toml"
         try:
-            with open(path, encoding="utf-8") as file:
-                yield path, file.read(_LONGEST)
+            yield path, _content(path).decode()
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             continue
         except (OSError, ValueError) as error:
             raise UsageError(f"the settings in `{path}` cannot be read: {error}") from error
+
+
+def _content(path: str) -> bytes:
+    """Return the beginning of a file; a pipe in its place must not be waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        return file.read(_LONGEST) or b""
 
 
 def _said(path: str, text: str) -> _File:
@@ -233,8 +239,10 @@ def docker_option(docker_config: str, name: str) -> str | None:
     """
     path = f"{docker_config}/config.json"
     try:
-        with open(path, "rb") as file:
-            found = msgspec.json.decode(file.read(_LONGEST), type=dict[str, msgspec.Raw]).get(name)
+        raw = _content(path)
+        if not raw.strip():
+            return None
+        found = msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).get(name)
         return None if found is None else msgspec.json.decode(found, type=str) or None
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None

@@ -69,6 +69,8 @@ def command(
         username, password = _ask(username, password, accounts.username(account))
     if not username or not password:
         raise UsageError("a name and a password are needed to sign in")
+    _check_text("name", username)
+    _check_text("password", password)
     where = accounts.login(account, username, password)
     if where.startswith("/"):
         invocation.note(f"the credential is kept unencrypted in `{where}`")
@@ -80,10 +82,25 @@ def _from_stdin(username: str | None, password: str | None) -> str:
         raise UsageError("`--password` and `--password-stdin` exclude each other")
     if username is None:
         raise UsageError("`--password-stdin` needs a name", hint="add `-u NAME`")
-    given = sys.stdin.read(_LONGEST).rstrip("\r\n")
+    try:
+        given = sys.stdin.read(_LONGEST).rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise _no_text("password") from None
     if not given:
         raise UsageError("there is no password on standard input")
     return given
+
+
+def _check_text(what: str, given: str) -> None:
+    """Refuse bytes that are no text: Python hides them in characters that cannot be sent."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        raise _no_text(what) from None
+
+
+def _no_text(what: str) -> UsageError:
+    return UsageError(f"the {what} is not text in UTF-8")
 
 
 def _warn(invocation: Invocation) -> None:

@@ -197,6 +197,8 @@ def _removed(
         return [line for each in platforms for line in _remove_platform(store, text, each)]
     image_id, name = catalogue.find(text)
     known = store.images.names(image_id)
+    if name is None and "@" in text:
+        return _forget(store, Reference.parse(text), known)
     if name is None and len(known) > 1 and not force:
         short = image_id.removeprefix("sha256:")[:12]
         raise ImageError(
@@ -215,6 +217,25 @@ def _removed(
         if each.image != image_id:
             _take_out(catalogue, each, image_id)
     return [*(f"Untagged: {_familiar(each)}" for each in going), *_remove_nameless(store, members)]
+
+
+def _forget(store: Store, wanted: Reference, known: Iterable[StoredName]) -> list[str]:
+    """Forget that names of a repository have a digest there; as with Docker, the names themselves stay.
+
+    Raises: ImageError: the digest is that of one platform of a name.
+    """
+    own = [each for each in known if Reference.parse(each.reference).name == wanted.name]
+    found = [each for each in own if each.digest == wanted.digest]
+    if not found:
+        raise ImageError(
+            f"conflict: unable to delete {wanted.familiar()} - it is one platform of a name",
+            code="image.in-use",
+            notes=tuple(_familiar(each) for each in own[:10]),
+            hint="remove the name, or with `--platform` this part of it",
+        )
+    for each in found:
+        store.images.set_digest(each.reference, None)
+    return [f"Untagged: {wanted.familiar()}"]
 
 
 def _take_out(catalogue: Catalogue, name: StoredName, image_id: str) -> bool:

@@ -68,7 +68,9 @@ class AuthFile(msgspec.Struct, frozen=True, kw_only=True):
         username, password = entry.username or "", entry.password or ""
         if entry.auth:
             try:
-                decoded = b64decode(entry.auth, validate=True).decode()
+                # Go's decoder, hence Docker's, passes over the ends of lines that `base64` writes.
+                text = entry.auth.replace("\r", "").replace("\n", "")
+                decoded = b64decode(text, validate=True).decode()
             except ValueError:
                 raise malformed(
                     self.path, f"`auth` of the entry for `{key[:100]}` is not base64"

@@ -157,9 +157,10 @@ class Keyring:
             file = auth_file.parse(_OVERRIDE, sources.override.encode())
             yield self._in_file(file, registry, repository)
         if sources.only is not None:
-            if not Path(sources.only).exists():
+            named = Path(sources.only)
+            if named.is_dir() or not named.exists():
                 raise RegistryError(
-                    f"there is no `{sources.only}`, which is to hold credentials",
+                    f"there is no file `{sources.only}`, which is to hold credentials",
                     code="registry.config",
                     hint="correct `--authfile` or `REGISTRY_AUTH_FILE`",
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 
 from builder.errors import RegistryError
@@ -32,12 +33,15 @@ class Files:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(descriptor, "rb") as file:
                 raw = file.read(LARGEST + 1) or b""
+                is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
             if self._is_closed(path, error):
                 return None
             raise unreadable(path, error.strerror or "") from error
+        if is_pipe and not raw:
+            raise unreadable(path, "it is a pipe, and nothing is in it")
         if len(raw) > LARGEST:
             raise unreadable(path, f"it is larger than {LARGEST} bytes")
         self.read[path] = None

@@ -123,7 +123,7 @@ def _place(
 
 
 def _serves(path: str, words: list[str] | None) -> frozenset[Need]:
-    if words is None:
+    if not words:
         return frozenset(Need)
     known = {need.value: need for need in Need}
     for word in words:

@@ -41,6 +41,9 @@ _EARLY = 5.0
 _RENEWALS = 2
 """How often one request may be let in anew: its token had ended, and then a wider one was wanted."""
 
+_SHORTEST_KEY = 6
+"""How many characters what is kept out of errors has at least, where it is not known to be a secret."""
+
 _TOO_NARROW = "insufficient_scope"
 _MIRROR_TRIES = 2
 """How often something is asked of a mirror: there is another place."""
@@ -131,7 +134,10 @@ class Session:
         credential = self.credential(endpoint)
         with self._lock:
             tokens = [value.partition(" ")[2] for value in self._given]
-        return (*tokens, *(credential.secrets() if credential else ()))
+        # A header of a `hosts.toml` may be a key, alone or behind a word such as `Bearer`.
+        values = [word for _, value in endpoint.headers for word in (value, *value.split())]
+        keys = [word for word in values if len(word) >= _SHORTEST_KEY]
+        return (*tokens, *(credential.secrets() if credential else ()), *keys)
 
     def send(
         self,

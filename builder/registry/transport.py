@@ -239,7 +239,8 @@ class HttpTransport:
 
         chosen = self._options.ca_bundle
         if chosen is not None:
-            if not Path(chosen).exists():
+            # A pipe would be waited for; a directory holds certificates by the hashes of their names.
+            if not (Path(chosen).is_file() or Path(chosen).is_dir()):
                 raise RegistryError(
                     f"there is no certificate bundle at `{chosen}`",
                     hint="correct `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE`",

@@ -221,8 +221,8 @@ class ImageIndex:
                     (name.reference, each.platform, each.image, each.manifest),
                 )
 
-    def set_digest(self, reference: str, digest: str) -> None:
-        """Remember what a registry has under a name; nothing happens if the name is gone."""
+    def set_digest(self, reference: str, digest: str | None) -> None:
+        """Remember what a registry has under a name, None for nothing known; nothing happens if the name is gone."""
         self._db.execute("UPDATE names SET digest = ? WHERE reference = ?", (digest, reference))
 
     def remove_name(self, reference: str) -> None:

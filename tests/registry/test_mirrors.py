@@ -365,6 +365,35 @@ def test_headers_for_a_place_do_not_follow_its_redirects(
     assert all("x-key" not in seen.headers for seen in mirror.requests)
 
 
+def test_headers_for_a_place_are_not_shown_when_it_repeats_them(
+    house: House, registry: Registry
+) -> None:
+    house.write(
+        f"etc/docker/certs.d/{registry.host}/hosts.toml",
+        f'server = "http://{registry.host}"\n[header]\nx-key = "Bearer s3cret/key"\n',
+    )
+
+    def repeat(handler: faults.Handler) -> bool:
+        heard = handler.headers["x-key"]
+        handler.error(400, "X", f"{heard} is {heard.split()[1]}", Warning=f'299 - "{heard}"')
+        return True
+
+    registry.fault("GET", "/manifests/", repeat, times=-1)
+    client = house.client()
+    with pytest.raises(RegistryError) as caught:
+        client.fetch_manifest(named(registry))
+    assert "*** is ***" in str(caught.value.notes)
+    assert "s3cret" not in f"{caught.value.diagnostic()} {client.remarks()}"
+
+
+def test_a_place_without_capabilities_has_all(house: House, registry: Registry) -> None:
+    registry.add("team/app", "1", IMAGE)
+    text = f'server = "http://{registry.host}"\ncapabilities = []\n'
+    house.write(f"etc/docker/certs.d/{registry.host}/hosts.toml", text)
+    house.client().fetch_manifest(named(registry))
+    assert registry.requests
+
+
 def test_the_mirrors_of_docker_s_engine_are_for_docker_hub(
     house: House, registry: Registry, mirror: Registry, blobs: BlobStore, events: Recorder
 ) -> None:

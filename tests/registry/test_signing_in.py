@@ -187,6 +187,16 @@ def test_what_cannot_be_meant_is_refused(
     assert said in desk.err
 
 
+@pytest.mark.parametrize(("name", "password"), [("a\udcff", "x"), ("ada", "x\udcfe")])
+def test_bytes_that_are_no_text_are_refused(
+    desk: Desk, registry: Registry, name: str, password: str
+) -> None:
+    desk.type("login", "-u", name, "--password-stdin", registry.host, stdin=password, code=125)
+    assert "is not text in UTF-8" in desk.err
+    assert "error[internal]" not in desk.err
+    assert registry.requests == []
+
+
 @pytest.mark.parametrize("name", ["a b", "x@y", "reg.example/UPPER", "reg.example:99999999"])
 def test_what_is_no_registry_is_refused(desk: Desk, name: str) -> None:
     desk.type("login", "-u", "ada", "--password-stdin", name, stdin=PASSWORD, code=1)

@@ -270,6 +270,18 @@ def test_an_id_takes_one_name_along_but_several_only_by_force(kept: Shelf) -> No
     assert removed(kept, again)[-1] == f"Deleted: {again}"
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_digest_takes_no_name_along(kept: Shelf, force: bool) -> None:
+    sample = sample_image()
+    kept.pull(sample, "a:1", "b:1")
+    digest = sample.manifest.descriptor().digest
+    assert removed(kept, f"a@{digest}", force=force) == (f"Untagged: a@{digest}",)
+    left = shelf.inspect(kept.store, "a:1")
+    assert (left["RepoTags"], left["RepoDigests"]) == (["a:1", "b:1"], [f"b@{digest}"])
+    (error,) = shelf.remove(kept.store, (f"a@{digest}",)).errors
+    assert error.message == f"No such image: a@{digest}"
+
+
 def test_what_is_there_is_removed_if_another_is_not(kept: Shelf) -> None:
     kept.pull(sample_image(), "a:1")
     result = shelf.remove(kept.store, ("nowhere", "a:1", "b:1"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,6 +137,19 @@ def test_images_takes_its_form_from_dockers_configuration(
     captured = capsys.readouterr()
     assert captured.out.startswith("REPOSITORY")
     assert "cannot be read" in captured.err
+    (tmp_path / "config.json").write_text("")
+    assert output(capsys, engine, "images").startswith("REPOSITORY")
+
+
+def test_pipes_in_the_place_of_settings_are_not_waited_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "lapstrake").mkdir()
+    for name in ("config.json", "lapstrake/config.toml"):
+        os.mkfifo(tmp_path / name)
+    assert output(capsys, FakeEngine(images=IMAGES), "images").startswith("REPOSITORY")
 
 
 def test_images_as_a_tree(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,9 +126,25 @@ def test_files_are_searched_in_their_order(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_named_and_is_not_there_is_an_error(tmp_path: Path) -> None:
-    keyring = Keyring(home(tmp_path, REGISTRY_AUTH_FILE="/no/such.json"))
-    with pytest.raises(RegistryError, match=r"there is no `/no/such\.json`"):
-        keyring.find("r.io")
+    for path in ("/no/such.json", str(tmp_path)):
+        keyring = Keyring(home(tmp_path, REGISTRY_AUTH_FILE=path))
+        with pytest.raises(RegistryError, match=f"there is no file `{re.escape(path)}`"):
+            keyring.find("r.io")
+
+
+def test_a_pipe_in_which_nothing_is_does_not_make_us_anonymous(tmp_path: Path) -> None:
+    path = tmp_path / "auth.json"
+    os.mkfifo(path)
+    with pytest.raises(RegistryError, match="cannot read") as caught:
+        one(str(path)).find("r.io")
+    assert caught.value.notes == ("it is a pipe, and nothing is in it",)
+
+
+def test_base64_may_be_broken_into_lines(tmp_path: Path) -> None:
+    auth = base64.encodebytes(b"ada:" + b"x" * 100).decode()
+    assert auth.count("\n") > 1
+    path = keep(tmp_path / "auth.json", {"r.io": {"auth": auth}})
+    assert who(one(path), "r.io") == "ada"
 
 
 def test_the_session_s_file_of_root_and_of_those_without_a_session() -> None:
