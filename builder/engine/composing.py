@@ -12,11 +12,14 @@ import msgspec
 from builder.engine.catalogue import created_seconds, rfc3339
 from builder.engine.lowering import Plan, Step
 from builder.graph.operations import (
+    SCRATCH,
     ContextSource,
     CopyOp,
     GitSource,
     ImageSource,
     MakeDirOp,
+    Op,
+    RunOp,
     Unpack,
 )
 from builder.graph.vertex import Vertex
@@ -42,8 +45,9 @@ def passing(plan: Plan, created: Mapping[tuple[str, str], float]) -> list[tuple[
     """Return the numbers of new layers in which times say nothing, with the seconds after which they do not.
 
     Directories that are made on the way, and files of a context or checkout, are as old as a layer of the same contents that was
-    made at any time. Of what is copied from another stage, that is so of what is younger than the base of that stage;
-    `created` is when images were made, by reference and platform.
+    made at any time. Of what is copied from another stage, that is so of what is younger than the base of that stage; and of what a
+    command left, for it may have given another owner to a file of an earlier step. `created` is when images were made, by
+    reference and platform.
     """
     vertices = plan.graph.vertices
     numbers = [step.vertex for step in plan.history if step.vertex is not None]
@@ -62,19 +66,21 @@ def _passing(
     op = vertex.op
     if isinstance(op, MakeDirOp):
         return _ALWAYS
+    if isinstance(op, RunOp):
+        base = _base(vertices, vertex)
+        return _ALWAYS if base is None else _made(base, created)
     if not isinstance(op, CopyOp):
         return None
     found: list[int] = [_ALWAYS]
     for source in op.sources:
         if not source.paths:
             continue
-        at = vertex.inputs[source.input]
-        stage = vertices[at].inputs
-        while vertices[at].inputs:
-            at = vertices[at].inputs[0]
-        match vertices[at].op:
-            case ImageSource() as image if stage:
-                found.append(int(created.get((image.reference, image.platform), _ALWAYS)))
+        at = vertices[vertex.inputs[source.input]]
+        match _base(vertices, at) if at.inputs else at.op:
+            case None:
+                pass
+            case ImageSource() as image if at.inputs:
+                found.append(_made(image, created))
             case GitSource():
                 pass
             # What ADD unpacks has the times of its archive, which do say something.
@@ -83,6 +89,20 @@ def _passing(
             case _:
                 return None
     return max(found)
+
+
+def _base(vertices: Sequence[Vertex], vertex: Vertex) -> Op | None:
+    """Return what the stage of a step begins with; None where that is nothing."""
+    while vertex.inputs:
+        vertex = vertices[vertex.inputs[0]]
+    return None if vertex.op == SCRATCH else vertex.op
+
+
+def _made(op: Op, created: Mapping[tuple[str, str], float]) -> int:
+    """Return the last second before an image was made; long ago for what is none."""
+    if not isinstance(op, ImageSource):
+        return _ALWAYS
+    return int(created.get((op.reference, op.platform), _ALWAYS)) - 1
 
 
 def _times(config: ImageConfig, plan: Plan, layers: Mapping[int, Layer]) -> list[str]:

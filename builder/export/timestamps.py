@@ -3,7 +3,7 @@
 What came with the base image is never touched: neither its layers, nor its lines of history. Of the own layers, later times
 become the given one. So do earlier ones that were read off a clock, of the step or of a checkout: a step that ran
 yesterday, and is cached, must come to the same as one that runs now. Which these are is told by the entry list of a layer that a
-command made, and for copies by what they copy (`Inherited.passing`).
+command made, and otherwise by what stands below it, or is copied (`Inherited.passing`).
 
 Source: BuildKit, docs/build-repro.md, `rewrite-timestamp`.
 """
@@ -20,6 +20,7 @@ from builder.export.forms import blob_form, temporary, ways
 from builder.export.manifest import Packed
 from builder.export.wanted import LayerForm, Making
 from builder.graph.keys import framed_digest
+from builder.layer.clamp import Below
 from builder.oci.config import ImageConfig
 from builder.oci.digest import Digest
 from builder.oci.document import config_bytes
@@ -49,8 +50,12 @@ def rewritten(
     Raises: StoreError: no form of a layer is left; the disk is full. LayerError: a layer is malformed.
     """
     layers, passing = list(image.state.layers), dict(inherited.passing)
+    below: list[Below] = []
     for number in range(inherited.layers, len(layers)):
-        layers[number] = _layer(layers[number], store, epoch, compression, passing.get(number))
+        layer = layers[number]
+        rule = _rule(layer, passing.get(number), store)
+        layers[number] = _layer(layer, store, epoch, compression, rule, tuple(below))
+        below.append(rule)
     config = msgspec.structs.replace(
         with_times(image.config, inherited, epoch),
         diff_ids=tuple([layer.diff_id for layer in layers]),
@@ -86,8 +91,23 @@ def with_times(config: ImageConfig, inherited: Inherited, epoch: int) -> ImageCo
     return msgspec.structs.replace(config, history=tuple(history), created=text)
 
 
+def _rule(layer: Layer, passing: int | None, store: Store) -> Below:
+    """Return which times of a layer say nothing."""
+    return Below(
+        entries_path=store.layers.entries_path(layer.diff_id),
+        passing=passing,
+        # The list of a layer that was pulled has the parts of a second that its archive had.
+        marks=layer.content_id != layer.diff_id.partition(":")[2],
+    )
+
+
 def _layer(
-    layer: Layer, store: Store, epoch: int, compression: Compression, passing: int | None
+    layer: Layer,
+    store: Store,
+    epoch: int,
+    compression: Compression,
+    rule: Below,
+    below: tuple[Below, ...],
 ) -> Layer:
     """Return the layer without times after `epoch`: itself, if it has none.
 
@@ -95,19 +115,32 @@ def _layer(
     """
     if layer.empty:
         return layer
-    key = framed_digest(("layer-without-times-after/1", layer.diff_id, epoch, passing))
+    key = framed_digest(
+        (
+            "layer-without-times-after/2",
+            layer.diff_id,
+            epoch,
+            rule.passing,
+            [(os.path.basename(each.entries_path), each.passing) for each in below],
+        )
+    )
     known = store.cache.parsed(key)
     if known is not None:
         found = store.layers.get(known.decode())
         if found is not None and store.snapshots.usable(found):
             return found
-    made = _made(layer, store, epoch, compression, passing)
+    made = _made(layer, store, epoch, compression, rule, below)
     store.cache.remember_parsed(key, made.diff_id.encode())
     return made
 
 
 def _made(
-    layer: Layer, store: Store, epoch: int, compression: Compression, passing: int | None
+    layer: Layer,
+    store: Store,
+    epoch: int,
+    compression: Compression,
+    rule: Below,
+    below: tuple[Below, ...],
 ) -> Layer:
     refused: list[str] = []
     listed = store.layers.entries_path(layer.diff_id)
@@ -117,9 +150,9 @@ def _made(
             "entries_path": listed,
             **way,
             "epoch": epoch,
-            "passing": passing,
-            # The list of a layer that was pulled has the parts of a second that its archive had.
-            "marks": passing is None and layer.content_id != layer.diff_id.partition(":")[2],
+            "passing": rule.passing,
+            "marks": rule.marks,
+            "below": msgspec.to_builtins(below),
             "path": path,
             "clamped": entries,
             "compression": compression.value,

@@ -33,17 +33,27 @@ _KINDS = {
 _REPORT_EVERY = 1 << 23
 
 
+class Below(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer that the same build made below another: its entry list, and which of its times say nothing; see `ClampLayer`."""
+
+    entries_path: str
+    passing: int | None = None
+    marks: bool = False
+
+
 class ClampLayer(WriteBlob, frozen=True, kw_only=True):
     """Write the blob of a layer without times after `epoch`, in seconds, from a blob or from a directory form.
 
     Times that were read off a clock become `epoch` even if they are earlier: the entry list marks them, if it is one
-    that `marks`. All times after `passing`, in seconds, are of this kind. `clamped` is where the entry list goes, if there is
+    that `marks`. All times after `passing`, in seconds, are of this kind, and those that a path has from one of the layers
+    `below`, bottom first, in which they were: a command may have given it another owner. `clamped` is where the entry list goes, if there is
     one: `entries_path`.
     """
 
     epoch: int
     passing: int | None = None
     marks: bool = False
+    below: tuple[Below, ...] = ()
     clamped: str
     entries_path: str | None = None
     root: str | None = None
@@ -91,6 +101,7 @@ class _Clamp:
         self._passing = request.epoch if request.passing is None else request.passing
         self._marks = request.marks
         self._marked: frozenset[bytes] = frozenset()
+        self._spent = _spent(request.below)
         path = request.entries_path
         self.listed = path if path is not None and os.path.exists(path) else None
         if self._marks and request.blob is not None and self.listed is not None:
@@ -103,10 +114,30 @@ class _Clamp:
         if entry.kind >= Kind.WHITEOUT:
             return entry
         seconds, rest = divmod(entry.mtime, SECOND)
-        marked = (self._marks and rest > 0) or entry.path in self._marked
+        marked = (
+            (self._marks and rest > 0)
+            or entry.path in self._marked
+            or self._spent.get(entry.path) == seconds
+        )
         if seconds <= min(self._epoch, self._passing) and not marked:
             return msgspec.structs.replace(entry, mtime=seconds * SECOND) if rest else entry
         return msgspec.structs.replace(entry, mtime=self._epoch * SECOND)
+
+
+def _spent(below: tuple[Below, ...]) -> dict[bytes, int]:
+    """Return the paths whose times in layers below say nothing, with these times in seconds."""
+    found: dict[bytes, int] = {}
+    for layer in below:
+        if not os.path.exists(layer.entries_path):
+            continue
+        for entry in read_entries(layer.entries_path):
+            seconds, rest = divmod(entry.mtime, SECOND)
+            late = layer.passing is not None and seconds > layer.passing
+            if late or (layer.marks and rest) or found.get(entry.path) == seconds:
+                found[entry.path] = seconds
+            else:
+                found.pop(entry.path, None)
+    return found
 
 
 def _clamp_stream(
