@@ -74,6 +74,16 @@ def command(
     where = accounts.login(account, username, password)
     if where.startswith("/"):
         invocation.note(f"the credential is kept unencrypted in `{where}`")
+    first = accounts.elsewhere(account)
+    if not first.startswith(where):
+        invocation.tell(
+            Diagnostic(
+                severity=Severity.WARNING,
+                code="",
+                message=f"what {first} says of {account.name} goes before it",
+                hint="remove that, or nothing will use what was kept now",
+            )
+        )
     invocation.say("Login Succeeded")
 
 

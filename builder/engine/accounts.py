@@ -106,7 +106,7 @@ class Accounts:
         return self._lookup.keyring.erase(account.name)
 
     def elsewhere(self, account: Account) -> str:
-        """Return where a credential is known from that `logout` does not touch, "" for nowhere."""
+        """Return where the credential that counts is from, "" for nowhere: `login` and `logout` change one place only."""
         found = self._lookup.keyring.find(account.registry, account.path)
         return found.where if found.credential is not None else ""
 

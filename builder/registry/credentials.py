@@ -127,6 +127,7 @@ class Keyring:
         kept = None if helper else credential
         with _alone(path):
             self._write(path, auth_file.with_entry(path, self._content(path), key, kept))
+        self._asked.clear()
         return f"docker-credential-{helper}" if helper else path
 
     def erase(self, name: str) -> bool:

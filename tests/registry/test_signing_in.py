@@ -164,6 +164,20 @@ def test_logout_tells_of_credentials_that_it_does_not_touch(desk: Desk, registry
     assert "still known: $CI_REGISTRY_PASSWORD" in desk.err
 
 
+def test_login_tells_when_an_older_credential_goes_before_it(
+    desk: Desk, registry: Registry
+) -> None:
+    session = Path(os.environ["XDG_RUNTIME_DIR"], "containers/auth.json")
+    words = ("login", "-u", "ada", "--password-stdin", registry.host)
+    desk.type(*words, stdin=PASSWORD)
+    assert "goes before it" not in desk.err
+    session.parent.mkdir(parents=True)
+    session.write_text(json.dumps({"auths": {registry.host: {"auth": "b2xkOm9sZA=="}}}))
+    desk.type(*words, stdin=PASSWORD)
+    assert f"what {session} says of {registry.host} goes before it" in desk.err
+    assert desk.type("login", "--get-login", registry.host) == "old\n"
+
+
 def test_a_password_in_the_open_is_warned_of(desk: Desk, registry: Registry) -> None:
     desk.type("login", "-u", "ada", "-p", PASSWORD, registry.host)
     assert "can be read by others" in desk.err
