@@ -13,11 +13,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import BinaryIO, Protocol, cast
 
 from builder.errors import ImageError, StoreError
 from builder.oci.descriptor import MAX_DOCUMENT
 from builder.oci.digest import Digest
+from builder.store.blobs import BlobStore
 
 _PIECE = 1 << 20
 
@@ -54,8 +56,7 @@ class DirectoryHolder:
         for name in self._names(digest):
             file = regular_file(f"{self._root}/{name}")
             if file is not None:
-                size = os.fstat(file.fileno()).st_size
-                return verified(_pieces(file), digest, size, self._shown, file.close)
+                return _verified_file(file, digest, partial(_not_right, digest, self._shown))
         raise self._missing(digest)
 
     def size(self, digest: Digest) -> int | None:
@@ -84,6 +85,30 @@ class DirectoryHolder:
 
     def _missing(self, digest: Digest) -> ImageError:
         return ImageError(f"{self._shown} lacks `{digest}`")
+
+
+class StoreHolder:
+    """The blobs of a store, verified again: what goes out of it is believed elsewhere.
+
+    One that is damaged is removed, since no good one is fetched or made while it is there.
+    """
+
+    def __init__(self, blobs: BlobStore) -> None:
+        self._blobs = blobs
+
+    def open(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
+        """Open a blob."""
+        return _verified_file(
+            self._blobs.open(digest), digest, partial(self._blobs.damaged, digest)
+        )
+
+    def size(self, digest: Digest) -> int | None:
+        """Return the size of a blob."""
+        return self._blobs.size(digest)
+
+    def read(self, digest: Digest) -> bytes:
+        """Return a document."""
+        return self._blobs.read(digest)
 
 
 def layout_holder(root: str, shown: str) -> DirectoryHolder:
@@ -134,35 +159,59 @@ def regular_file(path: str) -> BinaryIO | None:
 
 
 def verified(
-    pieces: Iterator[bytes],
-    digest: Digest,
-    size: int,
-    shown: str,
-    close: Callable[[], object] = lambda: None,
+    pieces: Callable[[int], Iterator[bytes]], digest: Digest, size: int, shown: str
 ) -> BinaryIO:
-    """Return a stream of pieces which raises StoreError in the place of its last bytes if they are not the blob's."""
-    return cast("BinaryIO", _Verified(pieces, digest, size, shown, close))
+    """Return a stream which raises StoreError in the place of its last bytes if they are not the blob's.
+
+    `pieces` are asked for once, from a byte on. Whoever seeks before reading gets a part, of which the size alone is verified.
+    """
+    return cast("BinaryIO", _Verified(pieces, digest, size, partial(_not_right, digest, shown)))
+
+
+def _verified_file(file: BinaryIO, digest: Digest, wrong: Callable[[], StoreError]) -> BinaryIO:
+    size = os.fstat(file.fileno()).st_size
+    stream = _Verified(partial(_pieces, file), digest, size, wrong, file.close)
+    return cast("BinaryIO", stream)
+
+
+def _not_right(digest: Digest, shown: str) -> StoreError:
+    return StoreError(
+        f"`{digest}` in {shown} is not what its digest says", code="store.digest-mismatch"
+    )
 
 
 class _Verified(io.RawIOBase):
     def __init__(
         self,
-        pieces: Iterator[bytes],
+        pieces: Callable[[int], Iterator[bytes]],
         digest: Digest,
         size: int,
-        shown: str,
-        close: Callable[[], object],
+        wrong: Callable[[], StoreError],
+        close: Callable[[], object] = lambda: None,
     ) -> None:
-        self._pieces = pieces
+        self._pieces_from = pieces
+        self._pieces: Iterator[bytes] | None = None
         self._digest = digest
         self._hash = hashlib.new(digest.algorithm)
+        self._is_part = False
         self._left = size
-        self._shown = shown
+        self._wrong = wrong
         self._close = close
         self._piece = b""
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return self._pieces is None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if whence != os.SEEK_SET or self._pieces is not None:
+            raise io.UnsupportedOperation("only the beginning can be chosen")
+        self._pieces = self._pieces_from(offset)
+        self._left -= offset
+        self._is_part = offset > 0
+        return offset
 
     def read(self, size: int = -1, /) -> bytes:
         if size < 0:
@@ -173,23 +222,19 @@ class _Verified(io.RawIOBase):
         return data
 
     def _next(self) -> bytes:
+        if self._pieces is None:
+            self._pieces = self._pieces_from(0)
         piece = next(self._pieces, b"")
         self._hash.update(piece)
         self._left -= len(piece)
         if self._left < 0 or (piece and self._left == 0 and not self._is_right()):
-            raise self._damaged()
+            raise self._wrong()
         if not piece and (self._left > 0 or not self._is_right()):
-            raise self._damaged()
+            raise self._wrong()
         return piece
 
     def _is_right(self) -> bool:
-        return self._hash.hexdigest() == self._digest.hex
-
-    def _damaged(self) -> StoreError:
-        return StoreError(
-            f"`{self._digest}` in {self._shown} is not what its digest says",
-            code="store.digest-mismatch",
-        )
+        return self._is_part or self._hash.hexdigest() == self._digest.hex
 
     def close(self) -> None:
         if not self.closed:
@@ -197,6 +242,7 @@ class _Verified(io.RawIOBase):
         super().close()
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, offset: int = 0) -> Iterator[bytes]:
+    file.seek(offset)
     while piece := file.read(_PIECE):
         yield piece

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -184,7 +184,7 @@ class Registries:
                 self.client(),
                 reference,
                 closure,
-                self._store.blobs.open,
+                self._verified_blob,
                 events,
                 vertex_id,
                 tags=tuple(tags),
@@ -222,7 +222,7 @@ class Registries:
                 self.client(),
                 reference.with_digest(digest),
                 Closure(documents=(artifact,)),
-                self._store.blobs.open,
+                self._verified_blob,
                 events,
                 vertex_id,
                 cancelled=self._cancelled,
@@ -246,13 +246,18 @@ class Registries:
         with transfer.sending(
             self.client(),
             reference,
-            self._store.blobs.open,
+            self._verified_blob,
             Stamped(events, self.since),
             vertex_id,
             mount_from=partial(self._other_home, reference),
             cancelled=self._cancelled,
         ) as ready:
             yield ready
+
+    def _verified_blob(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
+        from builder.engine.holders import StoreHolder
+
+        return StoreHolder(self._store.blobs).open(digest)
 
     def _at_home(self, reference: Reference, blobs: Iterable[Descriptor]) -> None:
         digests = [each.digest for each in blobs]

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import Enum
+from functools import partial
 from typing import BinaryIO, assert_never
 
 import msgspec
@@ -29,6 +30,7 @@ from builder.engine.ends import (
 )
 from builder.engine.holders import (
     Holder,
+    StoreHolder,
     flat_holder,
     layout_holder,
     read_document,
@@ -144,7 +146,7 @@ def opened(
                 yield msgspec.structs.replace(source, made=chosen.made is not None)
         case InStore():
             closure = store_closure(end.name, choice, store)
-            yield Source(closure=closure, holder=store.blobs, shown=shown)
+            yield Source(closure=closure, holder=StoreHolder(store.blobs), shown=shown)
         case _:
             assert_never(end)
 
@@ -323,7 +325,9 @@ class _RegistryHolder:
 
     def open(self, digest: Digest) -> AbstractContextManager[BinaryIO]:
         descriptor = self._known[digest]
-        pieces = receive(self._client, self._reference, descriptor, cancelled=self._cancelled)
+        pieces = partial(
+            receive, self._client, self._reference, descriptor, cancelled=self._cancelled
+        )
         shown = f"`{self._reference.familiar()}`"
         return verified(pieces, digest, descriptor.size, shown)
 

@@ -337,14 +337,16 @@ def receive(
     client: RegistryClient,
     reference: Reference,
     descriptor: Descriptor,
+    offset: int = 0,
     *,
     cancelled: Question = never,
 ) -> Iterator[bytes]:
-    """Yield the bytes of a blob, going on where a connection broke; the receiver verifies them.
+    """Yield the bytes of a blob from `offset` on, going on where a connection broke; the receiver verifies them.
 
     Raises: RegistryError: it cannot be had. Cancelled.
     """
-    return resumed(client, reference, descriptor, Meter(Discard(), 0, descriptor), cancelled)
+    meter = Meter(Discard(), 0, descriptor)
+    return resumed(client, reference, descriptor, meter, cancelled, offset)
 
 
 def fetch_blobs(

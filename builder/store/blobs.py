@@ -193,12 +193,15 @@ class BlobStore:
         if len(data) > limit:
             raise StoreError(f"the blob `{digest}` is larger than {limit} bytes")
         if _hex(digest.algorithm, data) != digest.hex:
-            # While it is there, no good one is fetched or made.
-            self.remove(digest)
-            raise StoreError(
-                f"the blob `{digest}` is damaged on disk", hint="pull or build the image again"
-            )
+            raise self.damaged(digest)
         return data
+
+    def damaged(self, digest: Digest) -> StoreError:
+        """Remove a blob whose bytes are wrong: while it is there, no good one is fetched or made; return what to say."""
+        self.remove(digest)
+        return StoreError(
+            f"the blob `{digest}` is damaged on disk", hint="pull or build the image again"
+        )
 
     def verify(self, digest: Digest) -> bool:
         """Tell whether a blob's bytes on disk still have its digest."""

@@ -601,6 +601,41 @@ def test_a_pulled_image_that_is_copied_from_the_store_keeps_its_manifest(
     assert result.digest == stored.manifest
 
 
+@pytest.mark.parametrize("place", ["oci", "oci-archive", "docker-archive", "dir", "registry"])
+def test_a_blob_that_is_damaged_in_the_store_is_passed_on_to_nobody(
+    tmp_path: Path, store: Store, registry: Registry, place: str
+) -> None:
+    sample = sample_image(tar({"large": noise(3 << 20)}))
+    image = pulled(store, sample)
+    digest = sample.manifest.layers[0].digest
+    path = Path(store.blobs.path(digest))
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    to = f"docker://{registry.host}/app:1" if place == "registry" else f"{place}:{tmp_path / 'out'}"
+    with pytest.raises(StoreError, match="damaged on disk") as caught:
+        copied(store, image.id, to)
+    assert digest in caught.value.message
+    assert not registry.manifests
+    assert sorted(os.listdir(tmp_path)) == ["store"]
+    assert not store.blobs.contains(digest)  # so that a good one can come
+
+
+def test_what_is_sent_in_chunks_is_fetched_once(
+    tmp_path: Path, store: Store, registry: Registry, other: Registry
+) -> None:
+    sample = sample_image(tar({"large": noise(4 << 20)}))
+    registry.add("app", "1", sample)
+    other.most = 1 << 20
+    copied(store, f"docker://{registry.host}/app:1", f"docker://{other.host}/copy:2")
+    digest = sample.manifest.layers[0].digest
+    assert other.blobs["copy", digest] == sample.blobs[digest]
+    asked = [seen for seen in registry.requests if digest in seen.path]
+    assert len(asked) > 3
+    offsets = [seen.headers.get("range") for seen in asked]
+    assert len(set(offsets)) > 3, offsets
+
+
 def test_a_copy_into_the_store_goes_on_where_it_was_interrupted(
     tmp_path: Path, store: Store, registry: Registry
 ) -> None:
