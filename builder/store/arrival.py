@@ -96,7 +96,10 @@ class Arrival:
                     return self._state is _State.BELIEVED
             try:
                 while at < size:
-                    at += os.sendfile(target, self._descriptor, at, min(size - at, _PIECE))
+                    sent = os.sendfile(target, self._descriptor, at, min(size - at, _PIECE))
+                    if not sent:
+                        return False  # it turned out wrong, and was emptied for another attempt
+                    at += sent
             except BrokenPipeError:
                 return False
 

@@ -307,6 +307,28 @@ def test_who_reads_along_also_reads_what_came_earlier(blobs: BlobStore, tmp_path
     assert reader.data == DATA
 
 
+def test_who_reads_along_slowly_is_not_kept_when_the_file_is_emptied(tmp_path: Path) -> None:
+    arrival = Arrival()
+    reading, writing = os.pipe()
+    fed: list[bool] = []
+    feeder = threading.Thread(target=lambda: fed.append(arrival.feed(writing)), daemon=True)
+    with open(tmp_path / "part", "w+b", buffering=0) as file:
+        file.write(bytes(4 << 20))
+        arrival.begin(file.fileno(), 4 << 20)
+        feeder.start()
+        os.read(reading, 1)  # it has begun, and waits for the pipe to be emptied
+        file.truncate(0)
+        arrival.end(believed=False)
+        with open(reading, "rb") as pipe:
+            drained = threading.Thread(target=pipe.read, daemon=True)
+            drained.start()
+            feeder.join(5)
+            os.close(writing)
+            drained.join(5)
+    arrival.close()
+    assert fed == [False]
+
+
 def test_nothing_comes_of_a_blob_that_is_here(blobs: BlobStore) -> None:
     blobs.add(DATA, media_type="")
     arrival = Arrival()
