@@ -53,7 +53,7 @@ def committed(git: GitServer, name: str = "one") -> int:
 def test_a_repository_gives_the_time_of_its_commit_to_the_image_and_the_files(
     workshop: Workshop, git: GitServer, tmp_path: Path
 ) -> None:
-    git.create("one", {"Dockerfile": TEXT, "a": "1"})
+    git.create("one", {"Dockerfile": TEXT, "a": "of no other test"})
     git.git("one", "commit", "--quiet", "--amend", "--no-edit", "--date=2001-01-01T00:00:00Z")
     built = from_context(workshop, tmp_path, git.url("one"))
     assert created(built) == _text(committed(git))
