@@ -75,6 +75,15 @@ def registry_origin(host: str, scheme: str) -> Origin:
     return origin_of(f"{scheme}://{host.lower()}/")
 
 
+def is_authority(text: str) -> bool:
+    """Tell whether a text is a host, with a port or without."""
+    try:
+        origin_of(f"https://{text.lower()}/")
+    except RegistryError:
+        return False
+    return "/" not in text and "?" not in text and "#" not in text
+
+
 def check(
     url: str, *, registry: Origin, allows_plain: Callable[[str], bool] | None = None
 ) -> Origin:

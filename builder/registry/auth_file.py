@@ -54,12 +54,7 @@ class AuthFile(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises: RegistryError: `registry.config`, it is not a name.
         """
-        chosen = self.helpers.get(normal(host), self.store)
-        if not _HELPER_NAME.issuperset(chosen):
-            raise malformed(
-                self.path, "the name of a credential helper holds other characters than letters"
-            )
-        return chosen
+        return helper_name(self.path, self.helpers.get(normal(host), self.store))
 
     def _entry(self, key: str) -> Credential | None:
         entry = self.auths.get(key)
@@ -162,6 +157,18 @@ def without_entry(path: str, raw: bytes, key: str) -> bytes | None:
     for name in matching:
         del auths[name]
     return _text(members, auths) if matching else None
+
+
+def helper_name(origin: str, text: str) -> str:
+    """Return the name of a credential helper that stands in a file: it must lead to no other program.
+
+    Raises: RegistryError: `registry.config`, it is not a name.
+    """
+    if not _HELPER_NAME.issuperset(text):
+        raise malformed(
+            origin, "the name of a credential helper holds other characters than letters"
+        )
+    return text
 
 
 def storage_key(name: str) -> str:

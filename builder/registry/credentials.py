@@ -23,11 +23,12 @@ import msgspec
 from builder.errors import RegistryError
 from builder.registry import auth_file, credential_helper
 from builder.registry.auth import Credential
-from builder.registry.auth_file import AuthFile, normal, storage_key
+from builder.registry.auth_file import AuthFile, helper_name, normal, storage_key
 from builder.registry.files import Files
 from builder.registry.registries_conf import AUTH_FILES
 
 _OVERRIDE = "$DOCKER_AUTH_CONFIG"
+_CONF = "registries.conf"
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -169,7 +170,8 @@ class Keyring:
             return
         for helper in self._conf_helpers() or (AUTH_FILES,):
             if helper != AUTH_FILES:
-                yield self._of_helper(helper, registry, "registries.conf")
+                name = helper_name(_CONF, helper)
+                yield self._of_helper(name, registry, _CONF)
                 continue
             for path in sources.files:
                 yield self._in(path, registry, repository)
@@ -215,7 +217,7 @@ class Keyring:
         """Return the helper that keeps what would be written to a file."""
         first = (self._conf_helpers() or (AUTH_FILES,))[0]
         if first != AUTH_FILES and self._sources.only is None:
-            return first
+            return helper_name(_CONF, first)
         file = self._file(path)
         return "" if file is None else file.helper_for(name)
 

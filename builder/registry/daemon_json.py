@@ -9,6 +9,7 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.oci.reference import HUB, Reference
+from builder.registry import address
 from builder.registry.endpoint import Endpoint, Trust
 
 
@@ -64,7 +65,7 @@ def parse(path: str, text: str) -> DaemonJson:
 def _mirror(path: str, url: str) -> tuple[str, str, str]:
     scheme, separator, rest = url.partition("://")
     authority, _, route = rest.rstrip("/").partition("/")
-    if not separator or scheme not in ("http", "https") or not authority or "@" in authority:
+    if not separator or scheme not in ("http", "https") or not address.is_authority(authority):
         raise _wrong(path, f"the mirror `{url.rpartition('@')[2][:100]}` is not an address")
     return scheme, authority.lower(), f"/{route}" if route else ""
 

@@ -9,7 +9,22 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.oci.reference import HUB, HUB_API, Reference
+from builder.registry import address
 from builder.registry.endpoint import Endpoint, Need, Trust
+
+_OF_CONNECTIONS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+"""Headers that say how a request is sent; with others than ours a server waits for what never comes."""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +116,7 @@ def _place(
         scheme, rest = "https", url
     authority, _, route = rest.partition("/")
     authority = authority.lower()
-    if scheme not in ("http", "https") or not authority or "@" in authority or "?" in route:
+    if scheme not in ("http", "https") or "?" in route or not address.is_authority(authority):
         raise _wrong(path, f"`{url.rpartition('@')[2][:100]}` is not the address of a host")
     base = f"/{route}".rstrip("/")
     if not wire.override_path and not base.endswith("/v2"):
@@ -151,6 +166,8 @@ def _headers(path: str, wire: dict[str, str | list[str]]) -> tuple[tuple[str, st
         fine = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
         if not fine or not value.isascii() or not value.isprintable():
             raise _wrong(path, f"the header `{name[:40]}` cannot be sent")
+        if name.lower() in _OF_CONNECTIONS:
+            raise _wrong(path, f"the header `{name}` is not to be chosen")
     return tuple(pairs)
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from builder.errors import ReferenceInvalid, RegistryError
 from builder.oci.reference import HUB, HUB_API, Reference, is_short
+from builder.registry import address
 from builder.registry.endpoint import INSECURE, ORDINARY, Endpoint
 
 Choice = TypeVar("Choice", bound=Enum)
@@ -361,6 +362,8 @@ def _location(path: str, text: str) -> str:
     if "://" in location:
         raise _wrong(path, f"`{text}` has a scheme, which is not supported there")
     host, slash, rest = location.partition("/")
+    if host and not address.is_authority(host.removeprefix("*.")):
+        raise _wrong(path, f"`{host.rpartition('@')[2][:100]}` is not a host")
     return host.lower() + slash + rest
 
 

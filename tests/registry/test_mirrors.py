@@ -445,6 +445,13 @@ def test_a_namespace_that_is_insecure_makes_no_other_so(house: House) -> None:
         ("etc/containerd/certs.d/docker.io/hosts.toml", '[host."ftp://x"]'),
         ("etc/containerd/certs.d/docker.io/hosts.toml", '[host."https://x"]\ncapabilities = ["fly"]'),
         ("etc/containerd/certs.d/docker.io/hosts.toml", '[header]\n"a b" = "c"'),
+        ("etc/containerd/certs.d/docker.io/hosts.toml", '[host."https://x:99999"]'),
+        ("etc/containerd/certs.d/docker.io/hosts.toml", '[host."https://a b"]'),
+        ("etc/containerd/certs.d/docker.io/hosts.toml", '[header]\nContent-Length = "5"'),
+        ("etc/containerd/certs.d/docker.io/hosts.toml", '[header]\nhost = "elsewhere.example"'),
+        ("etc/containers/registries.conf", '[[registry]]\nprefix = "docker.io"\nlocation = "x:99999"'),
+        ("etc/containers/registries.conf", '[[registry]]\nlocation = "x"\n[[registry.mirror]]\nlocation = "a b/c"'),
+        ("etc/docker/daemon.json", '{"registry-mirrors": ["https://x:99999"]}'),
         ("etc/docker/certs.d/docker.io/client.cert", ""),
     ],
 )  # fmt: skip

@@ -213,6 +213,21 @@ def test_helpers_of_registries_conf_are_asked_in_their_order(
     assert who(Keyring(sources, lambda: ("fake",)), "other.io") == "helped"
 
 
+def test_a_helper_s_name_leads_to_no_other_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "docker-credential-..").mkdir()
+    helper(tmp_path, monkeypatch, GOOD)
+    (tmp_path / "bin/docker-credential-fake").rename(tmp_path / "evil")
+    monkeypatch.chdir(tmp_path)
+    path = str(tmp_path / "config.json")
+    keyring = Keyring(Sources(docker=path, session="/none"), helpers=lambda: ("../evil",))
+    for ask in (lambda: keyring.find("r.io"), lambda: keyring.store("r.io", Credential())):
+        with pytest.raises(RegistryError, match=r"registries\.conf is malformed"):
+            ask()
+    assert not (tmp_path / "evil.calls").exists()
+
+
 def test_a_helper_is_asked_once_for_a_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helper(tmp_path, monkeypatch, GOOD)
     keyring = one(keep(tmp_path / "c.json", {}, credsStore="fake"))
