@@ -14,12 +14,12 @@ import msgspec
 
 from builder.errors import RegistryError
 from builder.oci.reference import Reference
-from builder.registry import daemon_json, hosts_toml, registries_conf
+from builder.registry import daemon_json, hosts_toml, registries_conf, rules
 from builder.registry.daemon_json import DaemonJson
 from builder.registry.endpoint import INSECURE, ORDINARY, Endpoint, Need, Trust, direct
 from builder.registry.files import Files
 from builder.registry.hosts_toml import HostsToml
-from builder.registry.registries_conf import RegistriesConf
+from builder.registry.rules import RegistriesConf
 
 _DEFAULT = "_default"
 
@@ -91,7 +91,7 @@ class Configuration:
         """What `registries.conf` and its drop-ins say together."""
         with self._lock:
             if self._conf is None:
-                self._conf = registries_conf.merged(
+                self._conf = rules.merged(
                     [registries_conf.parse(path, text) for path, text in self._conf_files()]
                 )
             return self._conf
@@ -129,9 +129,9 @@ class Configuration:
         rule = self.conf.rule_for(reference)
         own = direct(reference, why="it is what the name says")
         if rule is not None:
-            registries_conf.check(rule, reference)
+            rules.check(rule, reference)
             if need is not Need.PUSH and rule.leads_elsewhere:
-                return registries_conf.endpoints(rule, reference)
+                return rules.endpoints(rule, reference)
             own = msgspec.structs.replace(own, trust=INSECURE if rule.insecure else ORDINARY)
         hosts = self.hosts(reference.registry)
         if hosts is not None:

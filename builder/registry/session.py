@@ -30,10 +30,9 @@ from builder.registry.exchange import (
     Request,
     Response,
     Transport,
-    Trouble,
-    Unreachable,
     Upload,
 )
+from builder.registry.origins import MIRROR_TRIES, Origins
 
 _EARLY = 5.0
 """Seconds before its end at which a token is not used any more."""
@@ -45,8 +44,6 @@ _SHORTEST_KEY = 6
 """How many characters what is kept out of errors has at least, where it is not known to be a secret."""
 
 _TOO_NARROW = "insufficient_scope"
-_MIRROR_TRIES = 2
-"""How often something is asked of a mirror: there is another place."""
 
 
 class Credentials(Protocol):
@@ -102,7 +99,7 @@ class Session:
         self._transport = transport
         self._credentials = credentials
         self._lock = threading.RLock()
-        self._origins: dict[tuple[str, str, bool], Origin] = {}
+        self._origins = Origins(transport)
         self._known: dict[tuple[str, str], Credential | None] = {}
         self._grants: dict[_Subject, tuple[Authorization, float | None]] = {}
         self._scopes: dict[_Subject, tuple[str, ...]] = {}
@@ -114,12 +111,7 @@ class Session:
 
         Raises: RegistryError: plain http is allowed, and it speaks neither.
         """
-        key = (endpoint.authority, endpoint.scheme, endpoint.trust.plain)
-        with self._lock:
-            found = self._origins.get(key)
-            if found is None:
-                found = self._origins[key] = self._probe(endpoint)
-            return found
+        return self._origins.of(endpoint)
 
     def credential(self, endpoint: Endpoint) -> Credential | None:
         """Return who we are to a repository, asked once: a helper may be slow, or ask a person."""
@@ -171,7 +163,7 @@ class Session:
             authorization=authorization,
             own_headers=endpoint.headers,
             trust=endpoint.trust,
-            tries=1 if patience else _MIRROR_TRIES if endpoint.is_mirror else None,
+            tries=1 if patience else MIRROR_TRIES if endpoint.is_mirror else None,
             patience=patience,
         )
         response = self._transport.send(request)
@@ -254,54 +246,6 @@ class Session:
                 parse_challenges(response.headers("www-authenticate")),
                 version if version.isprintable() and len(version) < 40 else "",
             )
-
-    def _probe(self, endpoint: Endpoint) -> Origin:
-        authority = endpoint.authority
-        if endpoint.scheme:
-            return address.registry_origin(authority, endpoint.scheme)
-        if address.allows_plain_http(authority):
-            return self._plain_first(endpoint)
-        if endpoint.trust.plain or self._transport.allows_plain_http(authority):
-            return self._encrypted_first(endpoint)
-        return address.registry_origin(authority, "https")
-
-    def _plain_first(self, endpoint: Endpoint) -> Origin:
-        """Try plain http, then https: on loopback TLS is rare."""
-        plain = address.registry_origin(endpoint.authority, "http")
-        try:
-            # Go's servers say 400 to those who speak http where TLS is spoken.
-            speaks_tls = self._speaks(endpoint, plain) == 400
-        except Unreachable as error:
-            if error.trouble is not Trouble.BROKEN:
-                raise
-            speaks_tls = True
-        return address.registry_origin(endpoint.authority, "https") if speaks_tls else plain
-
-    def _encrypted_first(self, endpoint: Endpoint) -> Origin:
-        """Try https, whatever the certificate, then plain http, as Docker does for insecure registries."""
-        encrypted = address.registry_origin(endpoint.authority, "https")
-        try:
-            self._speaks(endpoint, encrypted, tries=1)
-        except RegistryError as first:
-            plain = address.registry_origin(endpoint.authority, "http")
-            try:
-                self._speaks(endpoint, plain)
-            except RegistryError as second:
-                second.notes = (f"with TLS: {first.message}", *first.notes, *second.notes)
-                raise
-            return plain
-        return encrypted
-
-    def _speaks(self, endpoint: Endpoint, origin: Origin, tries: int | None = None) -> int:
-        request = Request(
-            method="GET",
-            url=f"{origin}{endpoint.base}/",
-            registry=origin,
-            trust=endpoint.trust,
-            tries=tries or (_MIRROR_TRIES if endpoint.is_mirror else None),
-        )
-        with self._transport.send(request) as response:
-            return response.status
 
     def _in_advance(
         self, endpoint: Endpoint, subject: _Subject, scopes: Sequence[str]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from builder.errors import ReferenceInvalid, RegistryError
 from builder.oci.reference import Reference, short_name
 from builder.registry.endpoint import INSECURE
-from builder.registry.registries_conf import RegistriesConf, endpoints, merged, parse
+from builder.registry.registries_conf import parse
+from builder.registry.rules import RegistriesConf, endpoints, merged
 
 DIGEST = "sha256:" + "0" * 64
 
