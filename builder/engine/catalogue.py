@@ -190,9 +190,11 @@ class Catalogue:
         )
 
     def standing(self, reference: Reference) -> tuple[object, ...]:
-        """Return what a name stands for now, to be compared with what it stands for later."""
+        """Return which images a name stands for now, to be compared with those that it stands for later."""
         canonical = reference.canonical()
-        return (self._store.images.name(canonical), *self._store.images.platforms(canonical))
+        name = self._store.images.name(canonical)
+        platforms = self._store.images.platforms(canonical)
+        return (name and name.image, *[(each.platform, each.image) for each in platforms])
 
     def names(self) -> tuple[Reference, ...]:
         """Return the names of all images."""

@@ -120,6 +120,9 @@ def test_every_verb_takes_every_spelling(desk: Desk, spelling: str, tmp_path: Pa
     assert desk.run("images", "-q", "--no-trunc", "copy").out == f"{ID}\n"
     assert desk.run("images", "-q", "--no-trunc", "-f", f"since={spelling}").out != f"{ID}\n"
     desk.run("rmi", "copy:1")
+    if "@" in spelling:  # what it names goes, and that is no name: as with Docker, these stay
+        assert desk.run("rmi", spelling).out.splitlines() == [f"Untagged: {spelling}"]
+        spelling = "box"
     assert desk.run("rmi", spelling).out.splitlines() == ["Untagged: box:latest", f"Deleted: {ID}"]
 
 
@@ -185,6 +188,10 @@ def test_pull_says_whether_something_came(desk: Desk, registry: Registry) -> Non
         f"Status: Downloaded newer image for {name}:1",
         f"{name}:1",
     ]
+    again = desk.run("pull", f"{name}:1").out.splitlines()
+    assert again[2] == f"Status: Image is up to date for {name}:1"
+    # Also where only the digest was not known any more.
+    desk.run("rmi", f"{name}@{DIGEST}")
     again = desk.run("pull", f"{name}:1").out.splitlines()
     assert again[2] == f"Status: Image is up to date for {name}:1"
     by_digest = desk.run("pull", f"{name}@{DIGEST}").out.splitlines()
