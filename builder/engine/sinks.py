@@ -22,6 +22,7 @@ from builder.errors import ExportError, ImageError, LayerError, StoreError
 from builder.export.archive import Part, write_directory, write_tar
 from builder.export.destination import (
     partial_name,
+    partial_names,
     refusal,
     refusing,
     writer,
@@ -169,7 +170,9 @@ def to_directory(
     Raises: ExportError: something else is in it, or it cannot be written.
     """
     with refusing(end.path):
-        there = os.path.isdir(end.path) and os.listdir(end.path)
+        there = os.path.isdir(end.path) and len(os.listdir(end.path)) > len(
+            partial_names(f"{end.path}/new")  # of those who were killed
+        )
     if there and not (read_document(f"{end.path}/version") or b"").startswith(_VERSION[:27]):
         raise ExportError(
             f"`{end.path}` is neither empty nor an image that was copied to `dir:`",
@@ -216,6 +219,7 @@ def _fill(
     open_blob: Open,
     cancelled: Callable[[], bool],
 ) -> None:
+    content.sweep()  # what those who were killed have left
     try:
         fill(content, blobs, open_blob, cancelled)
         for document in closure.documents:

@@ -109,6 +109,22 @@ def partial_name(path: str) -> str:
     return f"{parent}/.{name[:200]}.{os.urandom(6).hex()}.partial"
 
 
+def partial_names(path: str) -> list[str]:
+    """Return the paths beside `path` that `partial_name` may have given: of those who write now, and of those who were killed."""
+    parent, name = os.path.split(path)
+    start, end = f".{name[:200]}.", ".partial"
+    try:
+        names = os.listdir(parent or ".")
+    except OSError:
+        return []
+    size = len(start) + 12 + len(end)
+    return [
+        os.path.join(parent, each)
+        for each in names
+        if len(each) == size and each.startswith(start) and each.endswith(end)
+    ]
+
+
 def never() -> bool:
     """Tell that nobody has interrupted."""
     return False

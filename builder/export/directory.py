@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum
 
 from builder.errors import ExportError
-from builder.export.destination import partial_name, refusing, require_parent
+from builder.export.destination import partial_name, partial_names, refusing, require_parent
 from builder.layer.remove import remove_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,11 +39,13 @@ def making(dest: str, others: Others = Others.STAY) -> Iterator[str]:
             raise ExportError(f"`{dest}` is not a directory", hint="name another destination")
         require_parent(dest)
         # Inside of what is there: it may be another file system than what is around it.
-        unfinished = partial_name(f"{path}/new" if there else path)
-        os.mkdir(unfinished)
-        mode = stat.S_IMODE(os.stat(unfinished).st_mode)  # what the umask of the caller makes of it
-        os.chmod(unfinished, 0o700)
+        beside = f"{path}/new" if there else path
+        _sweep(beside)
+        unfinished, lock = _begun(beside)
     try:
+        with refusing(dest):
+            mode = stat.S_IMODE(os.stat(unfinished).st_mode)  # what the umask makes of it
+            os.chmod(unfinished, 0o700)
         yield unfinished
         with refusing(dest):
             if there:
@@ -52,6 +55,36 @@ def making(dest: str, others: Others = Others.STAY) -> Iterator[str]:
                 os.rename(unfinished, path)
     finally:
         remove_tree(unfinished)
+        os.close(lock)
+
+
+def _begun(path: str) -> tuple[str, int]:
+    """Make a directory beside `path`; return where, and a lock that says that it is being written."""
+    while True:
+        unfinished = partial_name(path)
+        os.mkdir(unfinished)
+        try:
+            lock = os.open(unfinished, _DIRECTORY)
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):  # where nothing can be locked, nothing is swept either
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        # A sweeper may have come between the calls; its victim has no name any more.
+        if os.path.isdir(unfinished):
+            return unfinished, lock
+        os.close(lock)
+
+
+def _sweep(path: str) -> None:
+    """Remove what those who were killed have begun beside `path`."""
+    for each in partial_names(path):
+        with suppress(OSError):
+            fd = os.open(each, _DIRECTORY)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(each)
+            finally:
+                os.close(fd)
 
 
 def is_below_here(dest: str) -> bool:
@@ -117,7 +150,7 @@ def _names(path: bytes, directory: int) -> list[bytes]:
 def _moves(source: int, target: int, dest: str) -> list[bytes]:
     """Return the paths to move, none of them below another; directories that are in both stay.
 
-    Those farther down come first: an index at the top then names only what is there.
+    Those farther down come first, then in the order of names: an index at the top then names only what is there.
     """
     moves: list[bytes] = []
     pending = [b""]
@@ -134,7 +167,7 @@ def _moves(source: int, target: int, dest: str) -> list[bytes]:
                     f"`{os.fsdecode(path)}` is a directory in `{dest}`, but a file in the image",
                     hint="remove it, or name another destination",
                 )
-    return moves[::-1]
+    return sorted(moves, key=lambda path: -path.count(b"/"))
 
 
 def _kind(path: bytes, directory: int) -> int:

@@ -13,12 +13,14 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from builder.errors import ExportError
-from builder.export.destination import refusing, require_parent
+from builder.export.destination import partial_names, refusing, require_parent
 from builder.oci.descriptor import MAX_DOCUMENT, Descriptor
 from builder.oci.manifest import build_index
 
 REF_NAME = "org.opencontainers.image.ref.name"
 INDEX = "index.json"
+_BEFORE_INDEX = frozenset({"blobs", "oci-layout"})
+"""What may be there of one who was killed while a new layout was put in its place."""
 
 
 @contextmanager
@@ -99,8 +101,12 @@ def _replaced(raw: msgspec.Raw, images: Sequence[Descriptor]) -> bool:
 
 
 def _read(fd: int, dest: str) -> bytes | None:
-    names = os.listdir(fd)
-    if not names:
+    for each in partial_names(f"{dest}/{INDEX}"):
+        with suppress(OSError):
+            os.unlink(each)  # of one who was killed: who writes an index has the lock
+    begun = {os.path.basename(each) for each in partial_names(f"{dest}/new")}
+    names = set(os.listdir(fd)) - begun
+    if names <= _BEFORE_INDEX:
         return None
     if INDEX not in names:
         raise ExportError(

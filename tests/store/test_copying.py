@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -526,6 +528,50 @@ def test_two_who_make_one_layout_wait_for_each_other(tmp_path: Path, store: Stor
         each["annotations"]["org.opencontainers.image.ref.name"] for each in index["manifests"]
     }
     assert found == set(names)
+
+
+COPY_KILLED = """
+import os, signal, sys
+from builder.engine import copying
+from builder.engine.copying import CopyRequest, copy, parse_end
+from builder.events import Discard
+from builder.store.root import Store
+from tests.support.jobs import JobsHere
+def killed(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+copying._Metered.read = killed
+with Store(sys.argv[1], JobsHere()) as store:
+    request = CopyRequest(source=parse_end(sys.argv[2]), destination=parse_end(sys.argv[3]))
+    copy(request, store=store, read_from=None, write_to=None, events=Discard())
+"""
+
+
+@pytest.mark.parametrize("place", ["oci", "dir", "oci-archive"])
+@pytest.mark.parametrize("there", ["nothing", "empty", "an image"])
+def test_a_copy_that_was_killed_is_made_by_the_next(
+    tmp_path: Path, store: Store, place: str, there: str
+) -> None:
+    source, out = tmp_path / "from", tmp_path / "out"
+    sample = KINDS["schema 2"]()
+    write_layout(source, sample)
+    if there == "an image":
+        earlier = write_layout(tmp_path / "earlier", KINDS["oci"]())
+        copied(store, f"oci:{earlier}:it", f"{place}:{out}")
+    elif there == "empty" and place != "oci-archive":
+        out.mkdir()
+    ended = subprocess.run(
+        [sys.executable, "-c", COPY_KILLED, str(tmp_path / "other"), f"oci:{source}:it", f"{place}:{out}"],
+        check=False,
+    )  # fmt: skip
+    assert ended.returncode == -signal.SIGKILL
+    copied(store, f"oci:{source}:it", f"{place}:{out}" + (":it" if place != "dir" else ""))
+    copied(store, f"{place}:{out}" + (":it" if place != "dir" else ""), f"oci:{tmp_path / 'to'}:it")
+    assert read_layout(tmp_path / "to")[1] == sample.everything
+    known = {"from", "out", "store", "other", "to", "earlier"}
+    assert set(os.listdir(tmp_path)) <= known
+    if out.is_dir():
+        names = set(os.listdir(out))
+        assert not any(name.endswith(".partial") or name == "tmp" for name in names), names
 
 
 def test_a_directory_of_other_things_is_not_written_to(tmp_path: Path, store: Store) -> None:

@@ -141,6 +141,38 @@ def test_a_file_is_no_place_for_a_directory(tmp_path: Path) -> None:
         pass
 
 
+DIRECTORY_KILLED = """
+import os, signal, sys
+from builder.export.directory import making
+with making(sys.argv[1]) as directory:
+    open(directory + "/f", "w").close()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_what_a_killed_process_began_goes_with_the_next_and_what_is_being_written_stays(
+    tmp_path: Path, there: bool
+) -> None:
+    out = tmp_path / "out"
+    if there:
+        out.mkdir()
+    place = out if there else tmp_path
+    subprocess.run([sys.executable, "-c", DIRECTORY_KILLED, str(out)], check=False)
+    (left,) = os.listdir(place)
+    assert left.endswith(".partial")
+    with making(str(out)) as first:
+        Path(first, "first").touch()
+        assert os.listdir(place) == [os.path.basename(first)]
+        with making(str(out)) as second:
+            Path(second, "second").touch()
+            assert len(os.listdir(place)) == 2
+        if not there:
+            (out / "second").rename(tmp_path / "second")
+            out.rmdir()
+    assert sorted(os.listdir(out)) == (["first", "second"] if there else ["first"])
+
+
 KILLED = """
 import os, signal, sys
 from builder.export.destination import writing
