@@ -18,6 +18,7 @@ from builder.engine.places import locator
 from builder.engine.recording import project_of
 from builder.engine.remotes import RemoteSources, redacted, secrets_of
 from builder.engine.requests import BuildRequest
+from builder.engine.targets import targets
 from builder.engine.texts import read_text
 from builder.engine.walls import weaker
 from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError, UsageError
@@ -252,7 +253,8 @@ class Build:
 
     def _plans(self, beginning: Beginning) -> tuple[Plan, ...]:
         """Return a plan for each platform that was asked for, in that order."""
-        platforms = self._platforms() or ("",)
+        asked = targets(self._request, self._settings)
+        platforms = [str(each) for each in asked] or [""]
         question = Question(
             source=beginning.source,
             target=self._request.target,
@@ -267,8 +269,8 @@ class Build:
         )
         plans = [self._planned(question, beginning)]
         for platform in platforms[1:]:
-            asked = msgspec.structs.replace(question, target_platform=platform)
-            plans.append(self._planned(asked, beginning))
+            another = msgspec.structs.replace(question, target_platform=platform)
+            plans.append(self._planned(another, beginning))
         return tuple(plans)
 
     def _planned(self, question: Question, beginning: Beginning) -> Plan:
@@ -296,13 +298,6 @@ class Build:
         from builder.engine.found import as_found
 
         return as_found(plan, self._elsewhere)
-
-    def _platforms(self) -> tuple[str, ...]:
-        """Return what is asked for in normal form, each once; nothing stands for the host alone."""
-        given = self._request.platforms or (self._settings.default_platform or "").split(",")
-        words = [word for each in given if (word := each.strip())]
-        found = [Platform.host() if word == "local" else Platform.parse(word) for word in words]
-        return tuple(dict.fromkeys([str(each) for each in found]))
 
     def _built(self, plan: Plan, solved: Solved, graph: Graph, beginning: Beginning) -> BuiltImage:
         graph = msgspec.structs.replace(graph, target=plan.graph.target)

@@ -17,6 +17,7 @@ from builder.export.requested import (
     Nothing,
     Requested,
 )
+from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 
 DELETING = "buildx.local.delete"
@@ -46,8 +47,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         return self.pushes or isinstance(self.requested, Layout)
 
 
-def destinations(request: BuildRequest, references: Sequence[Reference]) -> tuple[Asked, ...]:
+def destinations(
+    request: BuildRequest, references: Sequence[Reference], platforms: Sequence[Platform]
+) -> tuple[Asked, ...]:
     """Return the outputs of a request, `--push` among them; refuse before building what could not be delivered.
+
+    `platforms` are those that are built.
 
     Raises: UsageError: an output is malformed, or lacks a name to push to. ExportError: a directory is missing.
     """
@@ -73,8 +78,9 @@ def destinations(request: BuildRequest, references: Sequence[Reference]) -> tupl
         elif not isinstance(what, Nothing):
             files.check(what)
             _check_deleting(what, request)
-            if len(set(request.platforms)) > 1:
+            if len(platforms) > 1:
                 files.check_several(what)
+        _check_form(what, platforms, request.provenance)
         found.append(Asked(output=output, requested=what))
     if request.provenance is not None:
         _check_claims(request.provenance, found)
@@ -87,6 +93,21 @@ def destinations(request: BuildRequest, references: Sequence[Reference]) -> tupl
             hint="add `--push`",
         )
     return tuple(found)
+
+
+def _check_form(
+    what: Requested, platforms: Sequence[Platform], provenance: Provenance | None
+) -> None:
+    """Refuse how an image is to look where images for these platforms cannot."""
+    from builder.export.package import check
+
+    if not isinstance(what, InStore | Layout | DockerArchive):
+        return
+    claims = provenance is not None and provenance.form == "index"
+    claims = claims and not isinstance(what, DockerArchive)
+    if isinstance(what, Layout) and provenance is not None and provenance.inline_only:
+        claims = what.form.inline
+    check(platforms, what.form.wanted((), claims=claims), claims=claims)
 
 
 def _check_claims(provenance: Provenance, outputs: Sequence[Asked]) -> None:

@@ -125,7 +125,7 @@ class Engine(Moving):
         from builder.engine.recording import Recording
 
         references = tuple(tag_of(text) for text in request.tags)
-        outputs = _outputs(request, references)
+        outputs = self._outputs(request, references)
         recording = Recording(self._store.builds.new(), request, events)
         self._store.cache.project = recording.project
         try:
@@ -300,6 +300,19 @@ class Engine(Moving):
         stored = self._store.images.get(built.image.id)
         size = stored.size if stored is not None else 0
         return PlatformImage(platform=str(built.platform), image_id=built.image.id, size=size)
+
+    def _outputs(
+        self, request: BuildRequest, references: tuple[Reference, ...]
+    ) -> tuple[Asked, ...]:
+        """Return what a build is to deliver; refuse before building what could not be delivered afterwards."""
+        inline = any(cache.type == "inline" for cache in request.cache_to)
+        if not (request.outputs or request.push or request.annotations or inline):
+            return ()
+        from builder.engine.destinations import destinations
+        from builder.engine.targets import targets
+
+        platforms = targets(request, self._settings) or (Platform.host(),)
+        return destinations(request, references, platforms)
 
     def _deliver(
         self,
@@ -478,16 +491,6 @@ def _trusting(settings: Settings, store: Store) -> Settings:
     from builder.engine.trust import with_bundle
 
     return with_bundle(settings, store.snapshots.scratch())
-
-
-def _outputs(request: BuildRequest, references: tuple[Reference, ...]) -> tuple[Asked, ...]:
-    """Return what a build is to deliver; refuse before building what could not be delivered afterwards."""
-    inline = any(cache.type == "inline" for cache in request.cache_to)
-    if not (request.outputs or request.push or request.annotations or inline):
-        return ()
-    from builder.engine.destinations import destinations
-
-    return destinations(request, references)
 
 
 def _only_cached(outputs: tuple[Asked, ...]) -> bool:

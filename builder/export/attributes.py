@@ -220,6 +220,8 @@ def _annotation(name: str, value: str) -> Annotation | None:
     if any(character.isspace() for character in key):
         raise UsageError(f"the key `{key[:60]}` of an annotation holds a blank")
     place, platform = placed(head.removeprefix("annotation").removeprefix("-"), name)
+    if place in (AnnotationPlace.INDEX, AnnotationPlace.INDEX_DESCRIPTOR):
+        platform = None  # an index is of all platforms: as with BuildKit, one that is named narrows nothing
     return Annotation(key=key, value=value, place=place, platform=platform)
 
 

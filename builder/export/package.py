@@ -41,7 +41,11 @@ def package(images: Sequence[Packed], wanted: Wanted, store: Store) -> Closure:
 
     Raises: UsageError: as `check`. StoreError: no form of a layer is left; the disk is full.
     """
-    check(images, wanted)
+    check(
+        [image.platform for image in images],
+        wanted,
+        claims=any(image.statements for image in images),
+    )
     if wanted.layers.seekable:
         from builder.export.seekable import seekable
 
@@ -76,13 +80,14 @@ def top_descriptor(closure: Closure, images: Sequence[Packed], wanted: Wanted) -
     return msgspec.structs.replace(closure.top.descriptor(), annotations=annotations)
 
 
-def check(images: Sequence[Packed], wanted: Wanted) -> None:
-    """Refuse what `package` would refuse, before anything is made.
+def check(platforms: Sequence[Platform], wanted: Wanted, *, claims: bool) -> None:
+    """Refuse what `package` would refuse of images for these platforms, before anything is made.
+
+    `claims` tells whether there are statements about them.
 
     Raises: UsageError: an annotation has no place; what is claimed cannot be written in Docker's media types.
     """
-    platforms = [image.platform for image in images]
-    is_index = _is_index(images, wanted)
+    is_index = wanted.index or len(platforms) > 1 or claims
     for each in wanted.annotations:
         if each.platform is not None and each.platform not in platforms:
             raise UsageError(
@@ -96,14 +101,14 @@ def check(images: Sequence[Packed], wanted: Wanted) -> None:
                 hint="write it to the manifest, or build for several platforms",
             )
     if wanted.family is Family.DOCKER:
-        _check_docker(images, wanted)
+        _check_docker(wanted, claims=claims)
 
 
-def _check_docker(images: Sequence[Packed], wanted: Wanted) -> None:
+def _check_docker(wanted: Wanted, *, claims: bool) -> None:
     hint = "leave out `oci-mediatypes=false`"
     if wanted.layers.seekable:
         raise UsageError("eStargz cannot be described in Docker's media types", hint=hint)
-    if any(image.statements for image in images):
+    if claims:
         raise UsageError("attestations cannot be written in Docker's media types", hint=hint)
     for each in wanted.annotations:
         if each.place is not AnnotationPlace.MANIFEST:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from builder.engine.engine import Engine
 from builder.engine.requests import BuildRequest, BuildResult, Output, Provenance
 from builder.errors import ExportError, LapstrakeError, UsageError
 from builder.events import BuildDone
@@ -24,9 +25,11 @@ from builder.oci.mediatypes import OCI_INDEX
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.oci.validate import validate
+from builder.settings import Settings
 from builder.sharing.inline import records_in
 from builder.solve.given import SharedCache
 from builder.store.pruning import Pruning
+from runtime.launch import Launcher
 from tests.build.workshop import Watch, Workshop
 from tests.support.certificates import make_authority, sign
 from tests.support.docker_registry import docker_registry
@@ -182,6 +185,15 @@ def test_everything_is_refused_before_anything_is_built(
         output("local", tmp_path / "missing" / "x"),
         output("registry"),
         output("image", name="a@sha256:" + "0" * 64),
+        output("oci", tmp_path / "x", **{"annotation-index.a": "b"}),
+        output("oci", tmp_path / "x", **{"annotation-index-descriptor.a": "b"}),
+        output("image", **{"annotation[linux/mips64le].a": "b"}),
+        output(
+            "docker",
+            tmp_path / "x",
+            oci_mediatypes="false",
+            **{"annotation-manifest-descriptor.a": "b"},
+        ),
     ):
         watch = Watch()
         fresh.write(context, text)
@@ -189,6 +201,43 @@ def test_everything_is_refused_before_anything_is_built(
         with pytest.raises(LapstrakeError):
             fresh.engine.build(request, watch)
         assert watch.events == []
+
+
+def test_platforms_of_the_environment_are_refused_before_anything_is_built_too(
+    tmp_path: Path, context: Path
+) -> None:
+    (context / "Dockerfile").write_text(SIMPLE)
+    request = BuildRequest(context=str(context), outputs=(output("docker", tmp_path / "x"),))
+    settings = Settings(
+        root=str(tmp_path / "store"),
+        docker_config=str(tmp_path / "docker"),
+        default_platform=",".join(BOTH),
+    )
+    watch = Watch()
+    with (
+        Engine.open(settings, Launcher.spawn()) as engine,
+        pytest.raises(UsageError, match="holds one platform"),
+    ):
+        engine.build(request, watch)
+    assert watch.events == []
+
+
+def test_one_platform_that_is_written_in_several_ways_is_one(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    same = ("linux/arm64", "linux/arm64/v8", "linux/aarch64")
+    build(workshop, context, output("docker", tmp_path / "a.tar"), platforms=same)
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert "manifest.json" in archive.getnames()
+
+
+def test_an_index_is_annotated_whatever_platform_is_named(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    noted = {f"annotation-index[{HOST}].a": "b"}
+    build(workshop, context, output("oci", tmp_path / "x", tar="false", **noted), platforms=BOTH)
+    (index,) = LayoutRead(tmp_path / "x").tops
+    assert json.loads(index.raw)["annotations"] == {"a": "b"}
 
 
 def test_two_outputs_do_not_share_a_place(
