@@ -413,15 +413,19 @@ class Build:
             raise
         if image is None and needed.short:
             return self._under_another_name(needed, wanted)
-        if image is None or not image.platform.matches(wanted):
+        if image is None or not self._serves(image, Reference.parse(needed.reference), wanted):
             return None
         return self._take(needed, image)
+
+    def _serves(self, image: LocalImage, name: Reference, wanted: Platform) -> bool:
+        """Tell whether an image that is here under a name is what its registry would give for a platform."""
+        return image.platform.matches(wanted) or self._catalogue.is_all_of(name, image.id)
 
     def _under_another_name(self, needed: Needed, wanted: Platform) -> Found | None:
         """Return the image that a short name means here, where aliases or search registries say what it means."""
         for name in self._registries().names(needed.short, Reference.parse(needed.reference)):
             image = self._catalogue.by_reference(name, wanted)
-            if image is not None and image.platform.matches(wanted):
+            if image is not None and self._serves(image, name, wanted):
                 return self._take(needed, image, name)
         return None
 

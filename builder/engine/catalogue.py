@@ -294,6 +294,14 @@ class Catalogue:
                 rows = {**rows, **self._known(name), **rows}
             self.name_platforms(reference, tuple(rows.values()), index)
 
+    def is_all_of(self, reference: Reference, image_id: str) -> bool:
+        """Tell whether the registry has under a name what an image was pulled with, no index that may hold others."""
+        name = self._store.images.name(reference.canonical())
+        image = self._store.images.get(image_id)
+        if name is None or image is None or name.digest is None:
+            return False
+        return name.digest == image.manifest
+
     def pushed(self, reference: Reference, digest: str) -> None:
         """Remember the digest of what a registry has now under a name."""
         self._store.images.set_digest(reference.canonical(), digest)

@@ -164,6 +164,13 @@ def test_a_base_that_is_there_for_one_platform_alone_is_taken_with_a_warning(
         registry.add("x", "1", sample_image(tar({"found": b"here"}), architecture="s390x"))
         text = f"FROM {registry.host}/x:1\nCOPY file /\n"
         result, _ = build(fresh, context, text, platforms=("linux/arm64",))
+        asked = len(registry.requests)
+        again, _ = build(fresh, context, text, platforms=("linux/arm64",))
+        assert len(registry.requests) == asked
+        assert (again.image_id, again.warnings) == (result.image_id, result.warnings)
+        other, _ = build(fresh, context, text, platforms=("linux/riscv64",))
+        assert len(registry.requests) == asked
+        assert [each.platform for each in other.platforms] == ["linux/riscv64"]
     (warning,) = [each for each in result.warnings if each.code == "InvalidBaseImagePlatform"]
     assert "is for `linux/s390x`, this build for `linux/arm64`" in warning.message
     assert [each.platform for each in result.platforms] == ["linux/arm64"]
