@@ -32,6 +32,7 @@ def command(
     wanted = platform or invocation.settings.first_platform
     if all_tags and not is_name_only(name):
         raise UsageError("tag can't be used with --all-tags/-a", hint="name the repository alone")
+    Reference.parse(name)  # before anything is said of it
     with invocation.engine() as engine:
         names = engine.tags_elsewhere(name) if all_tags else (name,)
         if not (quiet or all_tags) and is_name_only(name):

@@ -1,7 +1,7 @@
 """Programs that keep credentials: `docker-credential-NAME get|store|erase`, the host on their standard input.
 
 They are started by argument list, without a shell; how long they may take and how much they may say is bounded.
-What they say is shown only where it can be no secret.
+What they say is shown only where the secret is ours, and can be looked for in it.
 
 Source: docker-credential-helpers, README.
 """
@@ -108,7 +108,17 @@ def _run(helper: str, verb: str, message: bytes, secrets: tuple[str, ...] = ()) 
     said = _explanation(output, secrets)
     if any(each in said.lower() for each in _NOT_FOUND):
         return None
-    raise _failed(helper, said or f"it ended with code {code}")
+    if secrets and said:
+        raise _failed(helper, said)
+    # Whatever is not asked to keep something may say what it keeps, and we would not know it for a secret.
+    raise RegistryError(
+        f"the credential helper `docker-credential-{helper}` fails",
+        code="registry.helper",
+        notes=(f"it ended with code {code}",),
+        hint=f"to see why, run `echo HOST | docker-credential-{helper} {verb}`"
+        if verb != "store"
+        else "repair the helper, or remove it from Docker's config.json",
+    )
 
 
 def _output(helper: str, process: subprocess.Popen[bytes]) -> bytes:

@@ -352,6 +352,12 @@ def _untrusted(url: str, shown: str, error: Exception) -> RegistryError:
     ):
         if reason in text:
             fact = reason
+    if "no certificate or crl found" in text.lower():
+        return RegistryError(
+            "the bundle of certificates holds none",
+            request=shown,
+            hint="correct `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE`",
+        )
     if "doesn't match" in text or "mismatch" in text:
         fact = "the certificate is for another name"
     if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:

@@ -132,6 +132,7 @@ HELPERS = {
     "good": f'#!/bin/sh\ncat >/dev/null\necho \'{{"Username":"ada","Secret":"{SECRET}"}}\'\n',
     "rubbish": f"#!/bin/sh\necho 'oops {SECRET} oops'\n",
     "failing": f'#!/bin/sh\necho \'{{"Username":"ada","Secret":"{SECRET}"}}\'; exit 3\n',
+    "chatty": f"#!/bin/sh\necho {SECRET} is too old; exit 1\n",
     "loud": f"#!/bin/sh\necho {SECRET} >&2; exit 4\n",
     "endless": f"#!/bin/sh\nexec yes {SECRET}\n",
 }

@@ -93,6 +93,16 @@ def test_a_bundle_that_is_not_there_is_named(registry: Registry, waits: Waits) -
         client.fetch_manifest(Reference.parse(f"{registry.host}/a:1"))
 
 
+def test_a_bundle_without_certificates_is_named(
+    tls: TlsServer, waits: Waits, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle.pem").write_text("none\n")
+    options = Options(ca_bundle=str(tmp_path / "bundle.pem"))
+    client = RegistryClient(HttpTransport(options, wait=waits))
+    with pytest.raises(RegistryError, match="bundle of certificates holds none"):
+        client.fetch_manifest(Reference.parse(f"{tls.host}/a:1"))
+
+
 def test_a_server_that_answers_400_to_plain_http_is_taken_for_a_tls_one(
     registry: Registry, waits: Waits
 ) -> None:

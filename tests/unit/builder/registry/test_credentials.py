@@ -239,7 +239,11 @@ def test_a_helper_that_is_missing_or_fails_is_named(helper: Path) -> None:
     (helper / "bin/docker-credential-fake").write_text("#!/bin/sh\necho locked; exit 3\n")
     with pytest.raises(RegistryError) as caught:
         keep(helper / "docker", credsStore="fake").for_repository("a.io", "")
-    assert (caught.value.code, caught.value.notes) == ("registry.helper", ("locked",))
+    assert (caught.value.code, caught.value.notes) == (
+        "registry.helper",
+        ("it ended with code 3",),
+    )
+    assert caught.value.hint == "to see why, run `echo HOST | docker-credential-fake get`"
     (helper / "bin/docker-credential-fake").write_text("#!/bin/sh\necho not json\n")
     with pytest.raises(RegistryError, match="fails"):
         keep(helper / "docker", credsStore="fake").for_repository("a.io", "")

@@ -253,7 +253,7 @@ def test_a_path_goes_before_a_helper_for_its_host(
         ("#!/bin/sh\nsleep 60 & exit 0\n", "does not answer within"),
         ("#!/bin/sh\nexec >&-; exec sleep 60\n", "does not end"),
         ("#!/bin/sh\necho '['\n", "is not what helpers answer"),
-        ("#!/bin/sh\necho locked; exit 2\n", "locked"),
+        ("#!/bin/sh\necho locked; exit 2\n", "ended with code 2"),
         ('#!/bin/sh\necho \'{"Secret": "x"}\'; exit 2\n', "ended with code 2"),
         ("#!/bin/sh\nkill -9 $$\n", "ended with code -9"),
         ("not a program", "Exec format error"),
