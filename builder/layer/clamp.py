@@ -17,6 +17,7 @@ from builder.layer.marks import OPAQUE, hidden_by
 from builder.layer.objects import entry_of
 from builder.layer.pack import SECOND, TarWriter
 from builder.layer.read import Limits, Member, TarReader
+from builder.layer.times import MADE
 from builder.layer.tree import split
 
 _KINDS = {
@@ -115,7 +116,8 @@ class _Clamp:
             return entry
         seconds, rest = divmod(entry.mtime, SECOND)
         marked = (
-            (self._marks and rest > 0)
+            seconds == MADE
+            or (self._marks and rest > 0)
             or entry.path in self._marked
             or self._spent.get(entry.path) == seconds
         )
@@ -133,7 +135,12 @@ def _spent(below: tuple[Below, ...]) -> dict[bytes, int]:
         for entry in read_entries(layer.entries_path):
             seconds, rest = divmod(entry.mtime, SECOND)
             late = layer.passing is not None and seconds > layer.passing
-            if late or (layer.marks and rest) or found.get(entry.path) == seconds:
+            if (
+                late
+                or seconds == MADE
+                or (layer.marks and rest)
+                or found.get(entry.path) == seconds
+            ):
                 found[entry.path] = seconds
             else:
                 found.pop(entry.path, None)

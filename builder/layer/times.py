@@ -14,6 +14,9 @@ from builder.layer.scanned import LayerScan
 
 _PREFIX = b"times/1"
 
+MADE = 315_619_200
+"""The time of directories that no input has a time for, in seconds: 2 January 1980, which archives of all kinds can hold in all zones."""
+
 
 class Counted(Struct, frozen=True):
     """Which times of a layer count: those before a second, and `also` some in it, by number among the entries with a time."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from builder.layer.times import MADE
 from tests.build.images import DIRECTORY, FIFO, FILE, SYMLINK, Image
 from tests.build.test_copy import OLD, make
 from tests.build.workshop import Workshop
@@ -569,3 +570,18 @@ def test_whoever_builds_adds_archives_downloads_and_repositories(
     ]
     # An ordinary user cannot make a device, and the image has it all the same.
     assert image["o/dev"].kind == tarfile.CHRTYPE.decode()
+
+
+def test_directories_that_no_input_has_are_of_one_time_whenever_they_are_made(
+    fresh: Workshop, context: Path
+) -> None:
+    """Measured on BuildKit: these have the time of the build there, so that each build gives other layers."""
+    make(context / "a", "x", at=OLD)
+    archive = Archive().add("far/below/a", "x").data()
+    (context / "b.tar").write_bytes(archive)
+    text = "WORKDIR /w/x\nCOPY a /p/q/\nCOPY --link a /l/\nADD b.tar /u/\nCOPY --from=s /p /r/"
+    image = fresh.build(
+        context, f"# \nFROM scratch AS s\nCOPY a /p/q/\nFROM scratch\n{text}"
+    ).image.tree
+    made = ("w", "w/x", "p", "p/q", "l", "u", "u/far", "u/far/below", "r", "r/q")
+    assert {path: image[path].mtime for path in made} == dict.fromkeys(made, MADE)

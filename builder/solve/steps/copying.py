@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -18,7 +17,7 @@ from builder.graph.modes import SymbolicMode
 from builder.layer.entry import Entry, Kind
 from builder.layer.place import Attributes, DirectoryForm
 from builder.layer.scanned import LayerScan
-from builder.layer.times import noted
+from builder.layer.times import MADE, noted
 from builder.layer.writer import LayerWriter
 from builder.solve.steps.destination import Destination, observe
 from builder.solve.steps.gathering import gather
@@ -157,9 +156,6 @@ class _Copy:
     def _make_parents(self, target: bytes, writer: LayerWriter, form: DirectoryForm | None) -> None:
         """Make the destination and what is missing above it; set-id and sticky bits are for copies alone."""
         parts = target.split(b"/") if target else []
-        now = (
-            int(time.time()) * SECOND + 1
-        )  # which marks what was read off a clock: see `layer.times`
         uid, gid = self._ids or (0, 0)
         made_at = self._gathered.made_at
         mode = 0o755
@@ -170,7 +166,7 @@ class _Copy:
             if self._exists(path):
                 self._imply(path, form)
                 continue
-            time_made = now if made_at is None or path != target else made_at
+            time_made = MADE * SECOND if made_at is None or path != target else made_at
             writer.add(Entry(path, Kind.DIRECTORY, mode, uid, gid, time_made))
             if form is not None:
                 form.enter(path, Attributes(mode, uid, gid, time_made))

@@ -29,7 +29,7 @@ _Chosen = tuple[Tree, Top, SourceTree, KnownFiles | None]
 class Gathered:
     """The objects of a copy in order, each going to its path, and the directory `target` to make for them.
 
-    `made_at` is the time of that directory if it is made, None for now; `plain` tells that it gets no mode of
+    `made_at` is the time of that directory if it is made, None where no source has one; `plain` tells that it gets no mode of
     the instruction's. Digests and counts are valid after the objects have been taken.
     """
 

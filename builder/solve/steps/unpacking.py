@@ -23,6 +23,7 @@ from builder.layer.foreign import tidy
 from builder.layer.owners import recorded, with_owner
 from builder.layer.read import Limits, Member, begins_tar
 from builder.layer.remove import remove_tree
+from builder.layer.times import MADE
 from builder.layer.tree import Tree as Directory
 from builder.layer.unwrapping import unwrapped
 from builder.solve.steps.destination import Destination
@@ -253,9 +254,8 @@ class ArchiveStream:
             missing.append(path)
             made.add(path)
             path = path.rpartition(b"/")[0]
-        now = int(time.time())
         for each in reversed(missing):
-            found = Object(each, -1, "", _status(stat.S_IFDIR | 0o755, 0, 0, now * _SECOND + 1))
+            found = Object(each, -1, "", _status(stat.S_IFDIR | 0o755, 0, 0, MADE * _SECOND))
             found.origin = Origin.IMPLIED
             yield found
 
