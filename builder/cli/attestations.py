@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from builder.cli.words import OptionalValue
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,25 +18,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T", bound=Callable[..., object])
 
-_OPTIONS = (
-    click.option(
-        "--provenance",
-        is_flag=False,
-        flag_value="true",
-        metavar="[=true|false|KEY=VALUE,…]",
-        help="Tell with the image what it was built from: mode=min or max, form=index or referrer.",
-    ),
-    click.option(
-        "--attest",
-        "attests",
-        multiple=True,
-        metavar="type=provenance[,KEY=VALUE…]",
-        help="As --provenance, with all of its keys: version, builder-id, reproducible, inline-only, filename.",
-    ),
-    click.option(
-        "--sbom", metavar="false", help="Leave out a list of contents, which is not made."
-    ),
-)
 _KEYS = (
     "mode",
     "form",
@@ -53,6 +35,35 @@ _CHOICES = {
     "version": {"v1": "v1", "v0.2": "v0.2"},
 }
 _BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
+
+
+def _is_value(word: str) -> bool:
+    """Tell whether the word after a bare `--provenance` is its value, as with buildx, and not the context."""
+    key, equals, _ = word.partition("=")
+    return key in _KEYS if equals else word != "" and word.lower() in _BOOLEANS
+
+
+_OPTIONS = (
+    click.option(
+        "--provenance",
+        cls=OptionalValue,
+        is_value=_is_value,
+        is_flag=False,
+        flag_value="true",
+        metavar="[=true|false|KEY=VALUE,…]",
+        help="Tell with the image what it was built from: mode=min or max, form=index or referrer.",
+    ),
+    click.option(
+        "--attest",
+        "attests",
+        multiple=True,
+        metavar="type=provenance[,KEY=VALUE…]",
+        help="As --provenance, with all of its keys: version, builder-id, reproducible, inline-only, filename.",
+    ),
+    click.option(
+        "--sbom", metavar="false", help="Leave out a list of contents, which is not made."
+    ),
+)
 
 
 def attestation_options(command: _T) -> _T:

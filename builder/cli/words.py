@@ -10,7 +10,9 @@ Long names are also quicker: click imports difflib for every short flag with a v
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -18,6 +20,14 @@ from builder.errors import UsageError
 
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
+
+
+class OptionalValue(click.Option):
+    """A flag whose value may be left out, and may be the next word only where `is_value` says so of that."""
+
+    def __init__(self, *args: Any, is_value: Callable[[str], bool], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.is_value = is_value
 
 
 def normalised(
@@ -36,8 +46,9 @@ def normalised(
         for spelling in option.opts
     }
     result: list[str] = []
-    rest = iter(words)
-    for word in rest:
+    rest = deque(words)
+    while rest:
+        word = rest.popleft()
         if word == "--":
             return [*result, word, *rest]
         if not word.startswith("-") or word == "-":
@@ -53,7 +64,7 @@ def normalised(
 
 
 def _add_cluster(
-    result: list[str], options: dict[str, click.Option], letters: str, rest: Iterator[str]
+    result: list[str], options: dict[str, click.Option], letters: str, rest: deque[str]
 ) -> None:
     """Add the flags of one word such as `-it` or `-tNAME`."""
     while letters:
@@ -65,7 +76,7 @@ def _add_cluster(
         if letters and (not option.is_flag or letters.startswith("=")):
             _add(result, options, name, letters.removeprefix("="), rest)
             return
-        _add(result, options, name, None, rest if not letters else iter(()))
+        _add(result, options, name, None, rest if not letters else deque())
 
 
 def _add(
@@ -73,18 +84,18 @@ def _add(
     options: dict[str, click.Option],
     name: str,
     value: str | None,
-    rest: Iterator[str],
+    rest: deque[str],
 ) -> None:
     """Add one flag; without a value of its own, one that needs one takes the next word of `rest`."""
     option = options.get(name)
     if option is not None and value is None and isinstance(option.flag_value, str):
-        result.append(
-            f"{name}={option.flag_value}"
-        )  # its value may be left out, and is never the next word
+        # Its value may be left out, and is the next word only where this can be nothing else.
+        follows = isinstance(option, OptionalValue) and rest and option.is_value(rest[0])
+        result.append(f"{name}={rest.popleft() if follows else option.flag_value}")
     elif option is None or not option.is_flag:
         result.append(name if value is None else f"{name}={value}")
-        if option is not None and value is None and (following := next(rest, None)) is not None:
-            result.append(following)
+        if option is not None and value is None and rest:
+            result.append(rest.popleft())
     elif value is None or value in _TRUE:
         result.append(name)
     elif value in _FALSE:

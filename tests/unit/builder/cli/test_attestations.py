@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import click
 import pytest
 
-from builder.cli.attestations import attested
+from builder.cli.attestations import attestation_options, attested
+from builder.cli.words import normalised
 from builder.engine.requests import Provenance
 from builder.errors import UsageError
 
@@ -56,3 +58,23 @@ def test_refusals(
 
 def test_no_list_of_contents_is_what_is_made_anyway() -> None:
     assert attested((), None, "false") == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (["--provenance", "mode=max", "."], ["--provenance=mode=max", "."]),
+        (["--provenance", "false", "."], ["--provenance=false", "."]),
+        (["--provenance", "."], ["--provenance=true", "."]),
+        (["--provenance", "mode"], ["--provenance=true", "mode"]),
+        ([".", "--provenance"], [".", "--provenance=true"]),
+        (["--provenance", "--", "mode=max"], ["--provenance=true", "--", "mode=max"]),
+    ],
+)
+def test_the_value_may_be_the_next_word_as_with_buildx(given: list[str], read: list[str]) -> None:
+    @attestation_options
+    @click.command()
+    def command() -> None:
+        pass
+
+    assert normalised(command.params, given, interspersed=True) == read
