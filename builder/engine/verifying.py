@@ -206,7 +206,8 @@ def compared(
 
     Raises: StoreError: no form of a layer is left.
     """
-    again = Packed(
+    account = built.account()
+    plain = Packed(
         id=built.image.id,
         config=built.image.config,
         state=built.image.state,
@@ -214,11 +215,17 @@ def compared(
         epoch=built.epoch,
     )
     times = built.epoch is not None and _is_rewritten(image, built, store)
+    again = plain
     if times and built.epoch is not None:
         again = rewritten(
-            again, built.inherited, store, epoch=built.epoch, compression=Compression.NONE
+            plain, built.inherited, store, epoch=built.epoch, compression=Compression.NONE
         )
-    differences = _differences(image, again, built.account(), store, times=times)
+        if _differs(image, again, account, store, times=True) and not _differs(
+            image, plain, account, store, times=False
+        ):
+            # An epoch after all times tells nothing of whether files were to have it.
+            times, again = False, plain
+    differences = _differences(image, again, account, store, times=times)
     found: list[Found] = []
     more = 0
     for each in differences:
@@ -231,6 +238,12 @@ def compared(
     return Verdict(
         image=image.id, rebuilt=again.id, times=times, told=told, found=tuple(found), more=more
     )
+
+
+def _differs(
+    image: LocalImage, again: Packed, account: Account, store: Store, *, times: bool
+) -> bool:
+    return next(_differences(image, again, account, store, times=times), None) is not None
 
 
 def _differences(

@@ -70,6 +70,17 @@ def test_times_count_where_the_inputs_decide_them(workshop: Workshop, context: P
     assert any("its time: 2020-09-13T12:26:40Z, now 2001-01-01T00:00:00Z" in f.what for f in found)
 
 
+def test_times_do_not_count_where_an_epoch_was_given_but_not_to_files(
+    workshop: Workshop, context: Path
+) -> None:
+    """A time after all others leaves nothing by which to see whether files were given it."""
+    epoch = (("SOURCE_DATE_EPOCH", "2000000000"),)
+    (context / "a").write_text("1")
+    build(workshop, context, "WORKDIR /w\nCOPY a /a", build_args=epoch, tags=("later",))
+    verdict = verify(workshop, "later", context)
+    assert (verdict.same, verdict.times, verdict.found) == (True, False, ())
+
+
 def test_the_first_difference_is_told_with_its_step_and_line(
     workshop: Workshop, context: Path
 ) -> None:
