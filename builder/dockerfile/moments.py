@@ -22,6 +22,9 @@ from builder.errors import DockerfileError, UsageError
 NAME = "SOURCE_DATE_EPOCH"
 CONTEXT = "context"
 
+YEARS = range(-30_610_224_000, 253_402_300_800)
+"""The seconds of the years 1000 to 9999, which a time in a configuration can name."""
+
 _MOST_DIGITS = 12
 _SCRATCH = "scratch"
 
@@ -51,7 +54,8 @@ def epoch(
     if not text:
         return None
     digits = text.removeprefix("-").removeprefix("+")
-    if digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS:
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+    if is_number and int(text) in YEARS:
         return int(text)
     if text == CONTEXT or text in contexts:
         raise MomentNeeded(text, stage=False)
@@ -68,7 +72,7 @@ def _refusal(
 ) -> DockerfileError | UsageError:
     message = f"`{text[:60]}` is no time for {NAME}"
     notes = (
-        f"it is at most {_MOST_DIGITS} digits of seconds, `{CONTEXT}`, or the name of a context or a stage",
+        f"it is a number of seconds in the years 1000 to 9999, `{CONTEXT}`, or the name of a context or a stage",
     )
     near = suggest.hint(text, names)
     hint = near or f"give it as a number: `--build-arg {NAME}=$(git log -1 --format=%ct)`"
