@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from builder.errors import RegistryError
-from builder.registry import address, backoff
+from builder.registry import address, backoff, unanswered
 from builder.registry.endpoint import ORDINARY, Trust
 from builder.registry.exchange import (
     Cancelled,
@@ -34,14 +34,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 5
 _TEMPORARY = frozenset({429, 500, 502, 503, 504})
 _CHUNK = 256 * 1024
-# By the names of urllib3's exceptions.
-_CAUSES = {
-    "NameResolutionError": (Trouble.ABSENT, "its name cannot be resolved"),
-    "NewConnectionError": (Trouble.ABSENT, "nothing accepts connections there"),
-    "ConnectTimeoutError": (Trouble.SILENT, "it does not answer in time"),
-    "ReadTimeoutError": (Trouble.SILENT, "it stopped answering"),
-    "ProxyError": (Trouble.ABSENT, "the proxy does not let us through"),
-}
 _SHORT = 5.0
 _PATIENCE = {Trouble.ABSENT: 2, Trouble.SILENT: 3, Trouble.BROKEN: backoff.ATTEMPTS}
 _SYSTEM_BUNDLES = (
@@ -190,10 +182,13 @@ class HttpTransport:
                 verify=(self._bundle() or True) if trust.is_default else trust.verified,
                 proxies=self._proxies_for(url),
             )
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
+            # The address itself was read before: what cannot be used is the proxy.
+            raise unanswered.bad_proxy(self.proxy_for(url) or "", shown) from None
         except requests.exceptions.SSLError as error:
-            raise _untrusted(url, shown, error) from None
+            raise unanswered.untrusted(url, shown, error) from None
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise _unreachable(url, shown, error) from None
+            raise unanswered.unreachable(url, shown, error) from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, UnicodeError) as error:
             raise RegistryError(
                 f"{address.redact(url)} does not answer as HTTP servers do",
@@ -258,7 +253,10 @@ class HttpTransport:
         if origin.is_loopback or _bypasses(origin, self._proxies.get("no_proxy", "")):
             return {}
         proxy = self._proxies.get(f"{origin.scheme}_proxy") or self._proxies.get("all_proxy")
-        return {origin.scheme: proxy} if proxy else {}
+        if not proxy:
+            return {}
+        # As with other programs, a host and a port will do.
+        return {origin.scheme: proxy if "://" in proxy else f"http://{proxy}"}
 
 
 class _Body:
@@ -314,70 +312,6 @@ def _chunks(answer: requests.Response, shown: str) -> Iterator[bytes]:
         ) from None
     finally:
         answer.close()
-
-
-def _unreachable(url: str, shown: str, error: Exception) -> Unreachable:
-    trouble, fact = _CAUSES.get(_cause(error), (Trouble.BROKEN, "the connection broke"))
-    host = address.origin_of(url).authority
-    unreachable = Unreachable(
-        f"cannot reach the registry at `{host}`",
-        request=shown,
-        temporary=True,
-        notes=(fact,),
-        hint="check the network and the proxy settings",
-    )
-    unreachable.trouble = trouble
-    return unreachable
-
-
-def _cause(error: BaseException) -> str:
-    """Return the name of what went wrong, which requests wraps twice."""
-    inner: object = error.args[0] if error.args else None
-    reason = getattr(inner, "reason", None) or inner
-    return type(reason).__name__
-
-
-def _untrusted(url: str, shown: str, error: Exception) -> RegistryError:
-    host = address.origin_of(url).authority
-    text = str(error)
-    fact = (
-        "certificate verify failed"
-        if "CERTIFICATE_VERIFY_FAILED" in text
-        else "the TLS handshake failed"
-    )
-    for reason in (
-        "self-signed certificate",
-        "certificate has expired",
-        "unable to get local issuer",
-    ):
-        if reason in text:
-            fact = reason
-    if "no certificate or crl found" in text.lower():
-        return RegistryError(
-            "the bundle of certificates holds none",
-            request=shown,
-            hint="correct `SSL_CERT_FILE` or `REQUESTS_CA_BUNDLE`",
-        )
-    if "doesn't match" in text or "mismatch" in text:
-        fact = "the certificate is for another name"
-    if "WRONG_VERSION_NUMBER" in text or "HTTP_REQUEST" in text:
-        return RegistryError(
-            f"`{host}` does not speak TLS",
-            request=shown,
-            hint=f"if nothing need be encrypted there, add `--insecure-registry {host}`",
-        )
-    if "CERTIFICATE_REQUIRED" in text or "certificate required" in text:
-        return RegistryError(
-            f"`{host}` wants to see a certificate of ours",
-            request=shown,
-            hint=f"put it into `/etc/docker/certs.d/{host}/client.cert`, its key beside it",
-        )
-    return RegistryError(
-        f"the identity of `{host}` cannot be verified",
-        request=shown,
-        notes=(fact,),
-        hint=f"put its authority's certificate into `/etc/docker/certs.d/{host}/ca.crt`",
-    )
 
 
 def _bypasses(origin: address.Origin, no_proxy: str) -> bool:

@@ -93,6 +93,22 @@ def test_a_bundle_that_is_not_there_is_named(registry: Registry, waits: Waits) -
         client.fetch_manifest(Reference.parse(f"{registry.host}/a:1"))
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://ada:pa55@127.0.0.1:x", "ftp://ada:pa55@127.0.0.1:1", "http://ada:pa55@a b:1"]
+)
+def test_a_proxy_that_cannot_be_is_blamed_itself(waits: Waits, proxy: str) -> None:
+    options = Options(proxies=(("HTTPS_PROXY", proxy),))
+    client = RegistryClient(HttpTransport(options, wait=waits))
+    with pytest.raises(RegistryError, match=r"the proxy `.*` cannot be used") as caught:
+        client.fetch_manifest(Reference.parse("r.example/a:1"))
+    assert "pa55" not in str(caught.value.diagnostic())
+
+
+def test_a_proxy_may_be_written_without_a_scheme() -> None:
+    transport = HttpTransport(Options(proxies=(("https_proxy", "ada:x@proxy.example:3128"),)))
+    assert transport.proxy_for("https://r.example/v2/") == "http://ada:x@proxy.example:3128"
+
+
 def test_a_bundle_without_certificates_is_named(
     tls: TlsServer, waits: Waits, tmp_path: Path
 ) -> None:
