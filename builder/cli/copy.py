@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from builder.cli.invocation import Invocation
 from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.verb import Verb, absent
 from builder.errors import UsageError
+from builder.ui.style import is_terminal
 
 if TYPE_CHECKING:
     from builder.engine.copying import Choice
@@ -151,6 +153,11 @@ def _credentials(text: str | None) -> tuple[str, str] | None:
 
 
 def _asked(user: str) -> str:
+    if not is_terminal(sys.stdin):
+        raise UsageError(
+            f"there is no terminal to ask for the password of `{user[:60]}`",
+            hint="write `USER:PASSWORD`, or run `lapstrake login`",
+        )
     return str(click.prompt(f"Password of {user}", hide_input=True, err=True))
 
 

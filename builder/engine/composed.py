@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from builder.engine.ends import End, InRegistry, InStore
+from builder.errors import ReferenceInvalid
 from builder.oci.digest import Digest
 from builder.oci.manifest import Index, parse_manifest
 from builder.oci.mediatypes import Family, family_of
+from builder.oci.platform import is_word
 from builder.oci.reference import Reference
 
 
@@ -55,7 +57,10 @@ class Child(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be said of an image in a list; empty members leave what the image says of itself."""
+    """What is to be said of an image in a list; empty members leave what the image says of itself.
+
+    Raises: ReferenceInvalid: a word cannot stand in a platform, so that nobody would find the image.
+    """
 
     architecture: str = ""
     os: str = ""
@@ -63,6 +68,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     os_version: str = ""
     os_features: tuple[str, ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        words = (self.architecture, self.os, self.variant, self.os_version)
+        for word in words:
+            if not is_word(word):
+                raise ReferenceInvalid(
+                    f"`{word[:100]}` cannot stand in a platform",
+                    notes=("its words are of small letters, digits, `.`, `_` and `-`",),
+                )
 
     def applied(self, child: Child) -> Child:
         """Return an image of a list with this said of it."""

@@ -129,6 +129,11 @@ class Platform(msgspec.Struct, frozen=True):
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
 
 
+def is_word(text: str) -> bool:
+    """Tell whether a text, which may be empty, can be a part of a platform."""
+    return _WORD.issuperset(text)
+
+
 def _served(architecture: str, variant: str) -> list[tuple[str, str]]:
     """Return the architectures and variants, in normal form, that run on one, the best first.
 

@@ -126,6 +126,9 @@ def test_each_end_has_its_own_credentials(product: Product, ours: Path) -> None:
         wrong = product.run("copy", "--src-creds", "ada:s3cr3t", source, f"dir:{ours}/x", code=1)
         assert wrong.stderr.count("error[registry.unauthorized]") == 1
         assert "s3cr3t" not in wrong.stderr + wrong.stdout
+        unasked = product.run("copy", "--src-creds", "ada", source, f"dir:{ours}/x", code=125)
+        assert "there is no terminal to ask for the password of `ada`" in unasked.stderr
+        assert "GetPassWarning" not in unasked.stderr
         anonymous = product.run("copy", source, f"dir:{ours}/x", code=1)
         assert "error[registry.unauthorized]" in anonymous.stderr
         assert not (ours / "x").exists()

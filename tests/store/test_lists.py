@@ -13,7 +13,7 @@ import pytest
 from builder.engine.catalogue import Catalogue
 from builder.engine.composed import Change
 from builder.engine.lists import ManifestLists
-from builder.errors import ImageError, LapstrakeError, UsageError
+from builder.errors import ImageError, LapstrakeError, ReferenceInvalid, UsageError
 from builder.events import Discard
 from builder.oci.mediatypes import DOCKER_INDEX, OCI_INDEX, Family
 from builder.oci.reference import Reference
@@ -119,6 +119,9 @@ def test_what_a_list_says_of_an_image_can_be_changed(
     assert lists.annotate("app", digest, Change(os="windows", os_version="10")).children[0].platform
     with pytest.raises(ImageError, match="has no image `three`"):
         lists.annotate("app", "three", change)
+    for said in ({"architecture": "bogus!"}, {"os": "Linux"}, {"variant": "v 7"}):
+        with pytest.raises(ReferenceInvalid, match="cannot stand in a platform"):
+            Change(**said)
 
 
 def test_a_list_of_dockers_images_is_dockers(lists: ManifestLists, registry: Registry) -> None:
