@@ -113,7 +113,11 @@ def metadata(result: BuildResult) -> dict[str, Any]:
     if names:
         from builder.oci.reference import Reference
 
-        document["image.name"] = ",".join([Reference.parse(name).canonical() for name in names])
+        full = [Reference.parse(name).canonical() for name in names]
+        if made is not None and made.pushed:
+            # What is pushed by digest has the name of its repository, for programs that put the two together.
+            full = [name.removesuffix(f"@{document['containerimage.digest']}") for name in full]
+        document["image.name"] = ",".join(full)
     return document
 
 

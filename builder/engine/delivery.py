@@ -153,11 +153,14 @@ class Delivery:
         top: Descriptor | None = None
         if what.push or what.dangling or what.canonical or not form.is_default:
             closure, top = self._packaged(images, what, names)
+        if what.by_digest and what.names is not None and top is not None:
+            # It gets no tag there, so none here either.
+            names = tuple([each.with_digest(top.digest) for each in names])
         if what.dangling and top is not None and not (what.fallback and names):
             names = (*names, Reference.parse(what.dangling).with_digest(top.digest))
         if what.store:
             # What is only pushed is known by a digest when that has been done.
-            known = what.dangling or what.canonical or not form.is_default
+            known = what.dangling or what.canonical or what.by_digest or not form.is_default
             self._name(images, names, what, closure if known else None, top)
         if what.unpack:
             for image in images:

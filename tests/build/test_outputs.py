@@ -16,7 +16,7 @@ import pytest
 
 from builder.engine.engine import Engine
 from builder.engine.requests import BuildRequest, BuildResult, Output, Provenance
-from builder.errors import ExportError, LapstrakeError, UsageError
+from builder.errors import ExportError, ImageError, LapstrakeError, UsageError
 from builder.events import BuildDone
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
@@ -436,6 +436,10 @@ def test_a_push_by_digest_leaves_tags_alone(
     )
     assert tags(registry, "app") == {}
     assert ("app", result.digest) in registry.manifests
+    assert result.names == (f"{registry.host}/app@{result.digest}",)
+    assert workshop.engine.inspect(result.names[0])["Id"] == result.image_id
+    with pytest.raises(ImageError):
+        workshop.engine.inspect(f"{registry.host}/app:latest")
 
 
 def test_a_registry_that_nobody_vouches_for_is_accepted_only_where_that_is_said(

@@ -94,6 +94,13 @@ def test_the_last_output_that_is_an_image_counts(tmp_path: Path) -> None:
     }
 
 
+def test_what_was_pushed_by_digest_has_the_name_of_its_repository(tmp_path: Path) -> None:
+    names = (f"x.io/a@{DIGEST}", f"x.io/b@{OTHER}")
+    pushed = OutputResult(type="registry", descriptor=descriptor(), pushed=True, names=names)
+    found = metadata(tmp_path, result(outputs=(pushed,)))
+    assert found["image.name"] == f"x.io/a,x.io/b@{OTHER}"
+
+
 def test_several_platforms_are_known_by_their_index(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
