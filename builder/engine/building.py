@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import msgspec
 
 from builder.diagnostics import Diagnostic
+from builder.engine.bases import Bases
 from builder.engine.built import Built, BuiltImage
-from builder.engine.catalogue import Catalogue, LocalImage, created_seconds
+from builder.engine.catalogue import Catalogue, LocalImage
 from builder.engine.composing import composed, passing
 from builder.engine.contexts import Beginning, begun
-from builder.engine.lowering import Found, NearStage, Needed, Plan, Question, planned
+from builder.engine.lowering import Plan, Question, planned
 from builder.engine.places import locator
 from builder.engine.recording import project_of
 from builder.engine.remotes import RemoteSources, redacted, secrets_of
@@ -21,7 +22,7 @@ from builder.engine.requests import BuildRequest
 from builder.engine.targets import targets
 from builder.engine.texts import read_text
 from builder.engine.walls import weaker
-from builder.errors import DockerfileError, LapstrakeError, RegistryError, StoreError, UsageError
+from builder.errors import DockerfileError, LapstrakeError, UsageError
 from builder.events import (
     BuildStarted,
     EventSink,
@@ -34,7 +35,6 @@ from builder.events import (
     Warned,
 )
 from builder.graph.operations import (
-    SCRATCH,
     ContextSource,
     GitSource,
     HttpSource,
@@ -43,7 +43,6 @@ from builder.graph.operations import (
 from builder.graph.vertex import Graph, Vertex
 from builder.oci.edit import Inherited, with_whole_history
 from builder.oci.platform import Platform
-from builder.oci.reference import Reference
 from builder.settings import LOCAL, Settings
 from builder.solve.allowing import refuse_forbidden
 from builder.solve.context import LocalContext
@@ -53,7 +52,6 @@ from builder.solve.surroundings import Surroundings
 from builder.solve.trail import Planned, Trace
 from builder.solve.trail import planned as planned_trail
 from builder.solve.translate import Behind
-from builder.store.images import Origin
 from builder.store.layers import State
 from builder.store.root import Store
 
@@ -100,22 +98,27 @@ class Build:
         self._secrets = secrets_of(request.secrets)
         self._remotes = RemoteSources(settings, store, behind, self._secrets)
         self._stdin = stdin
-        self._named: NamedContexts | None = None
         self._agents: Agents | None = None
         self._sharing: Sharing | None = None
         self._executor = _executor(settings, store, behind)
         self._next_id = 1
         self._said: list[Diagnostic] = []
-        self._created: dict[tuple[str, str], float] = {}
-        self._elsewhere: dict[str, str] = {}
-        self._states = {(SCRATCH.reference, SCRATCH.platform): State()}
+        self._named = self._named_contexts()
+        self._bases = Bases(
+            store,
+            named=self._named,
+            registries=registries,
+            events=events,
+            new_id=self._new_id,
+            say=self._say,
+            pull=request.pull,
+        )
 
     def run(self) -> Built:
         """Build; what was finished stays recorded whatever happens.
 
         Raises: LapstrakeError: with its place in the Dockerfile where it has one.
         """
-        self._named = self._named_contexts()
         if self._request.agents:
             from builder.solve.agents import Agents
 
@@ -176,7 +179,7 @@ class Build:
 
     def _fetch(self, op: HttpSource | GitSource, what: str) -> LocalContext:
         """Have a remote context here, shown as a step."""
-        vertex_id, self._next_id = self._next_id, self._next_id + 1
+        vertex_id = self._new_id()
         self._events.emit(VertexStarted(id=vertex_id, name=f"[internal] {what} {redacted(op.url)}"))
         try:
             fetched = self._remotes.fetch(
@@ -230,7 +233,7 @@ class Build:
             store=self._store,
             behind=self._behind,
             executor=self._executor,
-            images=self._states,
+            images=self._bases.states,
             contexts=contexts,
             remotes=self._remotes,
             surroundings=self._surroundings(),
@@ -278,8 +281,8 @@ class Build:
             plan = planned(
                 question,
                 self._store.cache,
-                local=self._local,
-                resolve=self._resolve,
+                local=self._bases.local,
+                resolve=self._bases.resolve,
                 moment=lambda name, op: self._moment(name, op or self._source(name, beginning)),
             )
         except DockerfileError as error:
@@ -293,11 +296,11 @@ class Build:
 
                 for_platform(error, question.target_platform)
             raise
-        if not self._elsewhere:
+        if not self._bases.elsewhere:
             return plan
         from builder.engine.found import as_found
 
-        return as_found(plan, self._elsewhere)
+        return as_found(plan, self._bases.elsewhere)
 
     def _built(self, plan: Plan, solved: Solved, graph: Graph, beginning: Beginning) -> BuiltImage:
         graph = msgspec.structs.replace(graph, target=plan.graph.target)
@@ -305,27 +308,12 @@ class Build:
         return BuiltImage(
             platform=image.platform,
             image=image,
-            inherited=Inherited.of(with_whole_history(plan.config), passing(plan, self._created)),
+            inherited=Inherited.of(
+                with_whole_history(plan.config), passing(plan, self._bases.created)
+            ),
             epoch=plan.epoch,
             account=lambda: self._account(beginning, graph, solved),
         )
-
-    def _origin(self, plan: Plan) -> Origin:
-        """Return what the image stands on; a layout on this machine is nobody else's to look up."""
-        if plan.base is None or self._layout_name(plan.base):
-            return Origin()
-        return Origin(base=plan.base, digest=self._digest_of(plan.base))
-
-    def _layout_name(self, reference: str) -> str:
-        return "" if self._named is None else self._named.layout_name(reference)
-
-    def _digest_of(self, reference: str) -> str | None:
-        """Return the digest that the name of a base stands for, None where nobody has said."""
-        given = Reference.parse(reference).digest
-        if given is not None:
-            return str(given)
-        name = self._store.images.name(reference)
-        return None if name is None else name.digest
 
     def _account(self, beginning: Beginning, graph: Graph, solved: Solved) -> Account:
         """Return what this build is to be told from."""
@@ -340,8 +328,8 @@ class Build:
             dockerfile=beginning.source,
             remote=beginning.remote,
             source_of=lambda name: self._source(name, beginning),
-            digest_of=self._digest_of,
-            layout_of=self._layout_name,
+            digest_of=self._bases.digest_of,
+            layout_of=self._bases.layout_name,
             fetched=tuple(self._remotes.resolved.items()),
             states=solved.states,
         )
@@ -359,7 +347,7 @@ class Build:
     def _steps_of(self, graph: Graph) -> Planned:
         return planned_trail(
             graph,
-            self._states,
+            self._bases.states,
             network=self._request.network,
             hosts=self._request.hosts,
             limits=self._request.limits,
@@ -390,84 +378,14 @@ class Build:
             self._say(nothing_to_take(name))
         return found
 
+    def _new_id(self) -> int:
+        """Return the number of a step that is no part of the graph."""
+        number, self._next_id = self._next_id, self._next_id + 1
+        return number
+
     def _say(self, remark: Diagnostic) -> None:
         self._events.emit(Warned(diagnostic=remark))
         self._said.append(remark)
-
-    def _local(self, needed: Needed) -> Found | None:
-        """Return an image of the store, or of a layout on disk, without asking anybody."""
-        if self._named is not None:
-            image_id = self._named.image(needed.reference, needed.platform, self._store)
-            if image_id is not None:
-                return self._take(needed, self._catalogue.open(image_id))
-        if self._request.pull:
-            return None
-        try:
-            wanted = Platform.parse(needed.platform)
-            image = self._catalogue.by_reference(Reference.parse(needed.reference), wanted)
-        except StoreError as error:
-            familiar = Reference.parse(needed.reference).familiar()
-            error.notes = (f"it is the configuration of the base image `{familiar}`", *error.notes)
-            error.hint = f"pull it again: `lapstrake pull {familiar}`"
-            error.span = needed.span
-            raise
-        if image is None and needed.short:
-            return self._under_another_name(needed, wanted)
-        if image is None or not self._serves(image, Reference.parse(needed.reference), wanted):
-            return None
-        return self._take(needed, image)
-
-    def _serves(self, image: LocalImage, name: Reference, wanted: Platform) -> bool:
-        """Tell whether an image that is here under a name is what its registry would give for a platform."""
-        return image.platform.matches(wanted) or self._catalogue.is_all_of(name, image.id)
-
-    def _under_another_name(self, needed: Needed, wanted: Platform) -> Found | None:
-        """Return the image that a short name means here, where aliases or search registries say what it means."""
-        for name in self._registries().names(needed.short, Reference.parse(needed.reference)):
-            image = self._catalogue.by_reference(name, wanted)
-            if image is not None and self._serves(image, name, wanted):
-                return self._take(needed, image, name)
-        return None
-
-    def _take(self, needed: Needed, image: LocalImage, found_as: Reference | None = None) -> Found:
-        """Take an image for what is needed, under its name and under the one where it was found."""
-        names = {needed.reference}
-        if found_as is not None and found_as.canonical() != needed.reference:
-            self._elsewhere[needed.reference] = found_as.canonical()
-            names.add(found_as.canonical())
-        for name in names:
-            self._states[name, needed.platform] = image.state
-            self._created[name, needed.platform] = created_seconds(image.config.created)
-        return image.id, image.config
-
-    def _resolve(self, needed: Needed, near_stage: NearStage, used: bool) -> Found:  # noqa: FBT001  passed on
-        """Return an image from the store, or pull it; `--pull` always asks the registry."""
-        local = self._local(needed)
-        if local is not None:
-            return local
-        vertex_id, self._next_id = self._next_id, self._next_id + 1
-        reference, platform = Reference.parse(needed.reference), Platform.parse(needed.platform)
-        try:
-            registries = self._registries()
-            reference = registries.where(registries.names(needed.short, reference))
-            before = self._store.images.name(reference.canonical())
-            # One that is there for one platform alone is taken as it is, with a warning from the checks.
-            pulled = registries.pull(
-                reference, platform, self._events, vertex_id, unpack=used, or_the_only_one=True
-            )
-        except RegistryError as error:
-            from builder.engine.missing import explain
-
-            near = near_stage(needed.reference)
-            explain(error, needed, self._catalogue, near, asked=self._request.pull)
-            raise
-        if self._request.pull and before is not None:
-            from builder.engine.newer import moved
-
-            note = moved(reference, before.digest, pulled.digest)
-            if note is not None:
-                self._say(note)
-        return self._take(needed, self._catalogue.open(pulled.image_id), reference)
 
     def _surroundings(self) -> Surroundings:
         return Surroundings(
@@ -492,7 +410,7 @@ class Build:
     def _image(self, plan: Plan, solved: Solved) -> LocalImage:
         config = composed(plan, solved.layers)
         image_id = self._catalogue.add(config)
-        self._store.images.set_origin(image_id, self._origin(plan))
+        self._store.images.set_origin(image_id, self._bases.origin(plan))
         target = plan.graph.target
         state = State() if target is None else solved.states[target]
         return LocalImage(id=image_id, config=config, state=state)
