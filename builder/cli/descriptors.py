@@ -37,8 +37,14 @@ def name_failures() -> None:
 
     A reader that has gone stays a BrokenPipeError.
     """
-    file = _Output(1, "w", closefd=False)
+    kind = _Lost if sys.stdout is None else _Output
+    file = kind(1, "w", closefd=False)
     sys.stdout = _text(io.BufferedWriter(file), line_buffering=file.isatty())
+
+
+def is_lost(stream: TextIO) -> bool:
+    """Tell whether what is written to standard output gets nowhere, as the caller closed it."""
+    return isinstance(getattr(getattr(stream, "buffer", None), "raw", None), _Lost)
 
 
 class _Output(io.FileIO):
@@ -52,6 +58,10 @@ class _Output(io.FileIO):
 
             reason = os.strerror(error.errno or 0)
             raise OutputError(f"cannot write to standard output: {reason}") from error
+
+
+class _Lost(_Output):
+    """The null device, in place of an output that was closed."""
 
 
 def _text(stream: io.BufferedReader | io.BufferedWriter, *, line_buffering: bool = False) -> TextIO:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from builder.cli.descriptors import is_lost
 from builder.errors import UsageError
 from builder.ui.style import is_terminal
 
@@ -26,6 +27,11 @@ def outputs_of(words: Iterable[str]) -> tuple[Output, ...]:
     if to_stdout and is_terminal(sys.stdout):
         raise UsageError(
             "an archive is not written to a terminal", hint="redirect it, or write dest=FILE"
+        )
+    if to_stdout and is_lost(sys.stdout):
+        raise UsageError(
+            "an archive cannot be written to standard output, which is closed",
+            hint="write dest=FILE",
         )
     return outputs
 

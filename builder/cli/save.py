@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import click
 
+from builder.cli.descriptors import is_lost
 from builder.cli.invocation import Invocation
 from builder.cli.verb import Verb
 from builder.errors import UsageError
@@ -49,6 +50,11 @@ def command(
         if is_terminal(sys.stdout):
             raise UsageError(
                 "an archive is not written to a terminal", hint="redirect it, or use `-o FILE`"
+            )
+        if is_lost(sys.stdout):
+            raise UsageError(
+                "an archive cannot be written to standard output, which is closed",
+                hint="use `-o FILE`",
             )
         with invocation.engine() as engine:
             engine.save(names, sys.stdout.buffer, platform)

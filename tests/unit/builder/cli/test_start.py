@@ -236,6 +236,14 @@ def test_a_closed_descriptor_makes_no_traceback(number: int) -> None:
     assert (process.returncode, err) == (0, "")
 
 
+@pytest.mark.parametrize("words", [("build", "-o", "-", "."), ("save", "a")])
+def test_no_archive_is_lost_in_an_output_that_is_closed(words: tuple[str, ...]) -> None:
+    with start(_CLOSED, "1", program(*words)[2], *words) as process:
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 125
+    assert "standard output, which is closed" in err
+
+
 def test_build_is_short_for_lapstrake_build() -> None:
     script = "import sys; from builder.cli.start import build; sys.argv = ['build', '--nonsense']; build()"
     script = "import builder.cli.start as s; s._launcher = lambda words: None; " + script
