@@ -15,6 +15,7 @@ from builder.cli.on_fail import on_fail_options, shell_of
 from builder.cli.pairs import named, with_environment
 from builder.cli.registry_options import authfile_option, insecure_option
 from builder.cli.results import (
+    check_apart,
     forget,
     provenance_in_metadata,
     result_options,
@@ -237,6 +238,8 @@ def command(
                 **build_words.given(secrets, (), ()),
             )
             return answer(invocation, call, question, building.standard_input(question))
+    # As with Docker, an empty word is none: scripts pass variables.
+    iidfile, metadata_file = iidfile or None, metadata_file or None
     shell = shell_of(on_fail, keep=keep_failed or invocation.settings.keep_failed)
     if push and not tags and not outputs:
         raise UsageError("`--push` needs a name to push to", hint="add `-t NAME`")
@@ -280,6 +283,8 @@ def command(
             "`--explain=json` and an output cannot both have standard output",
             hint="write the output to a file: `-o type=tar,dest=FILE`",
         )
+    if iidfile or metadata_file:
+        check_apart(request.outputs, iidfile, metadata_file)
     forget(iidfile, metadata_file)
     result, warnings = building.run(invocation, request, mode, shell, explain=explain is not None)
     if iidfile is not None:

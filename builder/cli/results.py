@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from builder.errors import ExportError
+from builder.errors import ExportError, UsageError
 from builder.settings import variable
 
 if TYPE_CHECKING:
     from builder.diagnostics import Diagnostic
-    from builder.engine import BuildResult
+    from builder.engine import BuildResult, Output
 
 _TRUE = frozenset({"1", "t", "true"})
 _FALSE = frozenset({"0", "f", "false"})
@@ -52,6 +52,21 @@ def result_options(command: _T) -> _T:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def check_apart(outputs: Iterable[Output], *paths: str | None) -> None:
+    """Refuse files of results that would replace one another, or an output; devices and pipes take all of it.
+
+    Raises: UsageError: it names the place.
+    """
+    seen = {os.path.realpath(each.dest) for each in outputs if each.dest not in (None, "-")}
+    for path in paths:
+        if path is None:
+            continue
+        real = os.path.realpath(path)
+        if real in seen and (os.path.isfile(real) or not os.path.exists(real)):
+            raise UsageError(f"two results go to `{path}`", hint="give each a place of its own")
+        seen.add(real)
 
 
 def forget(*paths: str | None) -> None:

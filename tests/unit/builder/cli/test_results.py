@@ -196,3 +196,38 @@ def test_a_dash_is_the_name_of_a_file(
     assert lapstrake(FakeEngine(), "build", "--iidfile", "-", ".") == 0
     assert (tmp_path / "-").read_text() == ID
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--iidfile", "{}/x", "--metadata-file", "{}/x"),
+        ("--iidfile", "{}/x", "-o", "type=oci,dest={}/y/../x"),
+        ("--metadata-file", "{}/x", "-o", "type=tar,dest={}/x"),
+    ],
+)
+def test_results_do_not_replace_one_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    (tmp_path / "x").write_text("before")
+    (tmp_path / "y").mkdir()
+    given = [word.format(tmp_path) for word in words]
+    assert lapstrake(FakeEngine(), "build", *given, ".") == 125
+    assert "two results go to" in capsys.readouterr().err
+    assert (tmp_path / "x").read_text() == "before"
+
+
+def test_results_may_share_a_device() -> None:
+    null = (
+        "--iidfile",
+        "/dev/null",
+        "--metadata-file",
+        "/dev/null",
+        "-o",
+        "type=tar,dest=/dev/null",
+    )
+    assert lapstrake(FakeEngine(), "build", *null, ".") == 0
+
+
+def test_an_empty_word_is_no_file() -> None:
+    assert lapstrake(FakeEngine(), "build", "--iidfile", "", "--metadata-file", "", ".") == 0
