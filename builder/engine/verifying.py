@@ -214,17 +214,13 @@ def compared(
         inherited=built.inherited,
         epoch=built.epoch,
     )
-    times = built.epoch is not None and _is_rewritten(image, built, store)
-    again = plain
-    if times and built.epoch is not None:
+    times, again = False, plain
+    if built.epoch is not None:
         again = rewritten(
             plain, built.inherited, store, epoch=built.epoch, compression=Compression.NONE
         )
-        if _differs(image, again, account, store, times=True) and not _differs(
-            image, plain, account, store, times=False
-        ):
-            # An epoch after all times tells nothing of whether files were to have it.
-            times, again = False, plain
+        times = _is_rewritten(image, again, store, epoch=built.epoch)
+        again = again if times else plain
     differences = _differences(image, again, account, store, times=times)
     found: list[Found] = []
     more = 0
@@ -238,12 +234,6 @@ def compared(
     return Verdict(
         image=image.id, rebuilt=again.id, times=times, told=told, found=tuple(found), more=more
     )
-
-
-def _differs(
-    image: LocalImage, again: Packed, account: Account, store: Store, *, times: bool
-) -> bool:
-    return next(_differences(image, again, account, store, times=times), None) is not None
 
 
 def _differences(
@@ -289,15 +279,21 @@ def _steps(account: Account) -> list[tuple[str, int]]:
     ]
 
 
-def _is_rewritten(image: LocalImage, built: BuiltImage, store: Store) -> bool:
-    """Tell whether no time in an image's own layers is after that which it was given."""
-    epoch = built.epoch
-    assert epoch is not None
-    return all(
-        entry.mtime // SECOND <= epoch
-        for layer in image.state.layers[built.inherited.layers :]
-        for entry in _entries(layer, store)
-    )
+def _is_rewritten(image: LocalImage, again: Packed, store: Store, *, epoch: int) -> bool:
+    """Tell whether the files of an image were given its time: none is later, and what has it `again` had it before."""
+    below = again.inherited.layers
+    compared = False
+    found = False
+    for number, layer in enumerate(image.state.layers[below:], below):
+        times = {each.path: each.mtime // SECOND for each in _entries(layer, store)}
+        if any(each > epoch for each in times.values()):
+            return False
+        if number < len(again.state.layers) and not found:
+            for entry in _entries(again.state.layers[number], store):
+                if entry.mtime // SECOND == epoch and entry.path in times:
+                    compared = True
+                    found = found or times[entry.path] == epoch
+    return found or not compared
 
 
 def _entries(layer: Layer, store: Store) -> Iterator[Entry]:
@@ -381,7 +377,8 @@ def verified(
     """
     asked = asked_as(image, request, store, predicate)
     before = {each.id: store.images.origin(each.id) for each in store.images.all()}
-    built = build(asked)
+    with store.answering_nothing():
+        built = build(asked)
     try:
         return compared(image, built, store, most=most, told=predicate is not None)
     finally:

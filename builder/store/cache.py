@@ -63,6 +63,8 @@ class CacheIndex:
         self._db = db
         self._used: list[tuple[str, str]] = []
         self.project = ""
+        self.recording = True
+        """Whether new records are kept."""
         self.journal: Journal | None = None
 
     def lookup(self, key: str) -> tuple[CacheRecord, ...]:
@@ -123,6 +125,8 @@ class CacheIndex:
 
         `created` is when it was executed, in seconds since the epoch: now, unless it is told.
         """
+        if not self.recording:
+            return
         now = time.time()
         self._db.execute(
             "INSERT OR REPLACE INTO records"

@@ -44,6 +44,8 @@ class LayerForms:
         self._scratch = f"{root}/scratch/{unique_name()}"
         self._sweeper: Sweeper | None = None
         self._lock = allocate_lock()
+        self.exact = False
+        """Whether layers that are made stay what they are, where others differ from them in times alone."""
         self.elsewhere: Callable[[Layer], None] | None = None
         """Has a layer of which nothing is here brought from elsewhere, if it is known there; raises LayerLost."""
 
@@ -195,9 +197,11 @@ class LayerForms:
         """Return a layer as it is recorded: equal bytes may have been, with the time of then."""
         return self.layers.get(scan.diff_id) or made_layer(scan)
 
-    def known(self, content_id: str) -> Layer | None:
-        """Return a layer of which the store still has these contents in some form."""
-        found = self.layers.by_content(content_id)
+    def known(self, scan: LayerScan) -> Layer | None:
+        """Return the layer that stands for one just made: the store still has these contents in some form."""
+        found = self.layers.by_content(scan.content_id)
+        if self.exact:
+            found = tuple([each for each in found if each.diff_id == scan.diff_id])
         return next((layer for layer in found if self.usable(layer)), None)
 
     def usable(self, layer: Layer) -> bool:
@@ -236,7 +240,7 @@ class LayerForms:
     def settle_tar(self, scan: LayerScan, entries: str, tar: str) -> Layer:
         """Commit a layer that was written as a plain tar; see `commit`."""
         with self.settling(scan.diff_id):
-            known = self.known(scan.content_id)
+            known = self.known(scan)
             if known is None:
                 os.rename(entries, self.layers.entries_path(scan.diff_id))
                 self.layers.add(made_layer(scan))

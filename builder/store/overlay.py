@@ -264,7 +264,7 @@ class OverlaySnapshotter:
         """Commit an upper directory whose entry list is written already; see `commit`."""
         base = (active.base.id or BOTTOM) if scan.implied else ""
         with self._forms.settling(scan.diff_id, active.name):
-            known = self._forms.known(scan.content_id)
+            known = self._forms.known(scan)
             if known is None:
                 self._settle(made_layer(scan), active.name, entries, base)
                 return self._forms.recorded(scan)

@@ -311,6 +311,18 @@ class Store:
         return self.layers.boot.startswith(tree.rpartition("-")[2])
 
     @contextmanager
+    def answering_nothing(self) -> Iterator[None]:
+        """Let what is built meanwhile be what its inputs give now, and later builds find what they found before.
+
+        An earlier layer with the same contents does not stand for a new one, and no records are kept.
+        """
+        self.snapshots.exact, self.cache.recording = True, False
+        try:
+            yield
+        finally:
+            self.snapshots.exact, self.cache.recording = False, True
+
+    @contextmanager
     def alone(self) -> Iterator[bool]:
         """Hold the store alone, if that can be had at once; give whether it could."""
         alone = _try_lock(self._lock)

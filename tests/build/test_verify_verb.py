@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,31 @@ def test_times_do_not_count_where_an_epoch_was_given_but_not_to_files(
     build(workshop, context, "WORKDIR /w\nCOPY a /a", build_args=epoch, tags=("later",))
     verdict = verify(workshop, "later", context)
     assert (verdict.same, verdict.times, verdict.found) == (True, False, ())
+
+
+def test_what_the_store_has_does_not_stand_for_what_the_inputs_give(
+    fresh: Workshop, context: Path
+) -> None:
+    """A layer is the same to the cache whatever its times; to an image it is not."""
+
+    def pack(time: int) -> None:
+        with tarfile.open(context / "z.tar", "w") as archive:
+            member = tarfile.TarInfo("z")
+            member.mtime = time
+            archive.addfile(member)
+
+    text = "COPY a /a\nADD z.tar /\nRUN cp /z /b"
+    epoch = (("SOURCE_DATE_EPOCH", "1600000000"),)
+    (context / "a").write_text("1")
+    pack(1_000_000_000)
+    build(fresh, context, text, build_args=epoch, outputs=(REWRITTEN,))
+    first = verify(fresh, "timed", context)
+    assert first.same
+    pack(900_000_000)
+    assert verify(fresh, "timed", context).found
+    pack(1_000_000_000)
+    build(fresh, context, text, build_args=epoch, outputs=(REWRITTEN,))
+    assert verify(fresh, "timed", context).image == first.image
 
 
 def test_the_first_difference_is_told_with_its_step_and_line(
