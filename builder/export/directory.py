@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -52,7 +53,7 @@ def making(dest: str, others: Others = Others.STAY) -> Iterator[str]:
                 _merge(unfinished, path, dest, others)
             else:
                 os.chmod(unfinished, mode)
-                os.rename(unfinished, path)
+                _appear(unfinished, path, dest, others)
     finally:
         remove_tree(unfinished)
         os.close(lock)
@@ -91,6 +92,16 @@ def is_below_here(dest: str) -> bool:
     """Tell whether a destination is below the current directory, links resolved."""
     here = os.path.realpath(".")
     return os.path.realpath(dest).startswith(here.rstrip("/") + "/")
+
+
+def _appear(unfinished: str, path: str, dest: str, others: Others) -> None:
+    """Move a directory to its place; where somebody else has made one since, into that."""
+    try:
+        os.rename(unfinished, path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        _merge(unfinished, path, dest, others)
 
 
 def _merge(unfinished: str, path: str, dest: str, others: Others) -> None:

@@ -26,6 +26,19 @@ def test_a_file_replaces_the_old_one_only_when_it_is_complete(tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["out.tar"]
 
 
+def test_a_directory_that_two_make_at_once_gets_what_both_have(tmp_path: Path) -> None:
+    with making(str(tmp_path / "out")) as one:
+        Path(one, "a").write_text("1")
+        with making(str(tmp_path / "out")) as two:
+            Path(two, "a").write_text("2")
+            Path(two, "b").write_text("2")
+    assert {each.name: each.read_text() for each in (tmp_path / "out").iterdir()} == {
+        "a": "1",
+        "b": "2",
+    }
+    assert os.listdir(tmp_path) == ["out"]
+
+
 def test_a_failure_leaves_what_was_there(tmp_path: Path) -> None:
     dest = tmp_path / "out.tar"
     dest.write_bytes(b"old")
