@@ -106,6 +106,10 @@ def command(
         _say_json(invocation, verdict)
     else:
         _say(invocation, image, verdict)
+        if not verdict.same and not verdict.told:
+            invocation.note(
+                "what the first build was given is not known here: its `--build-arg`, `--label` and `--target` are those of this command"
+            )
     click_context.exit(0 if verdict.same else 1)
 
 

@@ -12,32 +12,25 @@ import re
 from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import groupby
-from urllib.parse import unquote
 
 import msgspec
 
 from builder.engine.account import Account
 from builder.engine.built import BuiltImage
-from builder.engine.catalogue import LocalImage, created_seconds
+from builder.engine.catalogue import LocalImage
 from builder.engine.differences import Change, FileDifference, configuration_differences
+from builder.engine.repeating import asked_as, first_build
 from builder.engine.requests import BuildRequest
-from builder.errors import ImageError, ReferenceInvalid
-from builder.export.manifest import BASE_DIGEST, BASE_NAME, Packed
+from builder.export.manifest import Packed
 from builder.export.timestamps import rewritten
-from builder.export.wanted import Making, making_for
 from builder.graph.operations import CopyOp, MakeDirOp, RunOp
 from builder.graph.vertex import Vertex
 from builder.layer.entries import read_entries
 from builder.layer.entry import Entry, Kind, sort_key
 from builder.layer.pack import SECOND
-from builder.oci.digest import Digest
-from builder.oci.manifest import parse_manifest
 from builder.oci.mediatypes import Compression
-from builder.oci.reference import Reference
 from builder.store.layers import Layer, State
 from builder.store.root import Store
-
-_EPOCH = "SOURCE_DATE_EPOCH"
 
 _REASONS = (
     (r"etc/(shadow|gshadow)-?", "it holds the day on which a user or password was made"),
@@ -73,7 +66,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     rebuilt: str
     times: bool
     told: bool
-    """Whether the inputs were told by provenance, not only by flags."""
+    """Whether provenance told all that the first build was given, not only flags."""
     found: tuple[Found, ...]
     more: int = 0
 
@@ -81,122 +74,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def same(self) -> bool:
         """Whether the image is what the inputs give."""
         return not self.found
-
-
-class _Dependency(msgspec.Struct, frozen=True):
-    uri: str = ""
-    digest: dict[str, str] = {}
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    args: dict[str, str] = {}
-
-
-class _Invocation(msgspec.Struct, frozen=True):
-    request: _Asked = _Asked()
-    parameters: _Asked = _Asked()
-
-
-class _Definition(msgspec.Struct, frozen=True, rename="camel"):
-    external_parameters: _Invocation = _Invocation()
-    resolved_dependencies: tuple[_Dependency, ...] = ()
-
-
-class _Predicate(msgspec.Struct, frozen=True, rename="camel"):
-    """What counts of provenance, in either of its versions."""
-
-    build_definition: _Definition = _Definition()
-    invocation: _Invocation = _Invocation()
-    materials: tuple[_Dependency, ...] = ()
-
-    @property
-    def args(self) -> dict[str, str]:
-        return (
-            self.build_definition.external_parameters.request.args
-            or self.invocation.parameters.args
-        )
-
-    @property
-    def dependencies(self) -> tuple[_Dependency, ...]:
-        return self.build_definition.resolved_dependencies or self.materials
-
-
-def asked_as(
-    image: LocalImage, request: BuildRequest, store: Store, predicate: bytes | None
-) -> BuildRequest:
-    """Return the request with what is known of the first one, from its provenance too; what it says itself wins.
-
-    Raises: ImageError: the provenance is malformed.
-    """
-    try:
-        told = (
-            _Predicate() if predicate is None else msgspec.json.decode(predicate, type=_Predicate)
-        )
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ImageError("the provenance of the image is malformed") from error
-    arguments = told.args
-    given = dict(request.build_args)
-    for key, value in arguments.items():
-        if key.startswith("build-arg:"):
-            given.setdefault(key.removeprefix("build-arg:"), value)
-    if making_for(image.config) is Making.ANYWHERE:
-        given.setdefault(_EPOCH, str(int(created_seconds(image.config.created))))
-    labels = {
-        key.removeprefix("label:"): value
-        for key, value in arguments.items()
-        if key.startswith("label:")
-    }
-    return msgspec.structs.replace(
-        request,
-        build_args=tuple(given.items()),
-        labels=tuple({**labels, **dict(request.labels)}.items()),
-        target=request.target or arguments.get("target"),
-        platforms=request.platforms or (str(image.platform),),
-        contexts=(*_pins(image, told, store, dict(request.contexts)), *request.contexts),
-        no_cache=True,
-    )
-
-
-def _base(image: LocalImage, store: Store) -> tuple[str, str] | None:
-    """Return the name and the digest of the base that an image stands on: what its build says, else its manifest."""
-    origin = store.images.origin(image.id)
-    stored = store.images.get(image.id)
-    if origin is not None:
-        found = (origin.base, origin.digest)
-    elif stored is not None and stored.manifest and store.blobs.contains(Digest(stored.manifest)):
-        annotations = dict(parse_manifest(store.blobs.read(Digest(stored.manifest))).annotations)
-        found = (annotations.get(BASE_NAME), annotations.get(BASE_DIGEST))
-    else:
-        return None
-    name, digest = found
-    return None if name is None or digest is None else (name, digest)
-
-
-def _pins(
-    image: LocalImage, told: _Predicate, store: Store, given: dict[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield named contexts that hold the images of the first build by their digests."""
-    known: dict[str, str] = {}
-    for each in told.dependencies:
-        name = each.uri.removeprefix("pkg:docker/").partition("?")[0]
-        if "sha256" in each.digest and each.uri.startswith("pkg:docker/"):
-            path, _, tag = name.partition("@")
-            full = f"{unquote(path)}:{unquote(tag)}" if tag else unquote(path)
-            known[full] = f"sha256:{each.digest['sha256']}"
-    base = _base(image, store)
-    if base is not None:
-        known.setdefault(*base)
-    for name, digest in known.items():
-        try:
-            reference = Reference.parse(name)
-            Digest(digest)
-        except ReferenceInvalid:
-            continue
-        name = reference.familiar()
-        stored = store.images.name(reference.canonical())
-        is_here = stored is not None and stored.digest == digest
-        if reference.digest is None and name not in given and not is_here:
-            yield name, f"docker-image://{reference.name}@{digest}"
 
 
 def compared(
@@ -375,12 +252,13 @@ def verified(
 
     Raises: LapstrakeError: it cannot be built, or read.
     """
-    asked = asked_as(image, request, store, predicate)
+    first = first_build(predicate)
+    asked = asked_as(image, request, store, first)
     before = {each.id: store.images.origin(each.id) for each in store.images.all()}
     with store.answering_nothing():
         built = build(asked)
     try:
-        return compared(image, built, store, most=most, told=predicate is not None)
+        return compared(image, built, store, most=most, told=first.is_complete)
     finally:
         if built.image.id not in before:
             store.images.remove(built.image.id)

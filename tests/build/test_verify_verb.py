@@ -153,6 +153,23 @@ def test_what_was_given_is_taken_from_the_provenance(workshop: Workshop, context
     assert not verify(workshop, "told", context, build_args=(("A", "2"),)).same
 
 
+def test_provenance_without_values_does_not_tell_what_was_given(
+    workshop: Workshop, context: Path
+) -> None:
+    arguments = (("A", "1"),)
+    for detail, told in (("min", False), ("max", True)):
+        build(
+            workshop,
+            context,
+            "ARG A=0\nRUN echo $A > /a",
+            tags=("partly",),
+            build_args=arguments,
+            provenance=Provenance(detail=detail),
+        )
+        verdict = verify(workshop, "partly", context)
+        assert (verdict.told, verdict.same) == (told, told)
+
+
 def test_the_base_is_the_one_that_it_was(fresh: Workshop, context: Path) -> None:
     store, first = fresh.engine._store, "sha256:" + "1" * 64
     fresh.engine.tag("box", "example.com/base:1")
@@ -211,6 +228,7 @@ def test_as_people_type_it(product: Product, ours: Path) -> None:
     (context / "Dockerfile").write_text(f"FROM box\nRUN {NOISE} /x\n")
     product.build(context, "-t", "typed")
     done = product.run("verify", "-q", "typed", context, code=1)
+    assert "what the first build was given is not known" in done.stderr
     assert done.stdout == f"layer 2, RUN {NOISE} /x (line 2): /x: its content\n"
     assert '"same":false' in product.run("verify", "--json", "typed", context, code=1).stdout
     (context / "Dockerfile").write_text("FROM box\nRUN echo 1 > /x\n")
