@@ -84,6 +84,19 @@ def is_authority(text: str) -> bool:
     return "/" not in text and "?" not in text and "#" not in text
 
 
+def joined(url: str, location: str) -> str:
+    """Return where a location leads that the answer from an address gives; whether it may be contacted is for `check`.
+
+    Raises: RegistryError: it cannot be read.
+    """
+    from urllib.parse import urljoin
+
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise _refused(location, "it is malformed") from error
+
+
 def check(
     url: str, *, registry: Origin, allows_plain: Callable[[str], bool] | None = None
 ) -> Origin:

@@ -36,13 +36,6 @@ def repositories(reference: Reference, raw: bytes) -> list[str]:
     return [name for name in names if name.isprintable() and len(name) <= 255]
 
 
-def absolute(url: str, location: str) -> str:
-    """Return where a location leads that an answer from an address gives."""
-    from urllib.parse import urljoin
-
-    return urljoin(url, location)
-
-
 def described(reference: Reference, response: Response) -> Descriptor | None:
     """Return what the headers of an answer say; None where they do not say it."""
     digest = response.header("docker-content-digest")

@@ -157,7 +157,7 @@ class RegistryClient:
                 following = answers.next_page(response.header("link"))
             if following is None:
                 return tuple(tags)
-            path = answers.absolute(response.url, following)
+            path = address.joined(response.url, following)
         raise broken(reference, "its list of tags does not end")
 
     def list_repositories(self, registry: str) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class RegistryClient:
                 following = answers.next_page(response.header("link"))
             if following is None:
                 return tuple(names)
-            path = answers.absolute(response.url, following)
+            path = address.joined(response.url, following)
         raise broken(anything, "its list of repositories does not end")
 
     def delete_manifest(self, reference: Reference) -> None:

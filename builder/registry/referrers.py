@@ -16,7 +16,7 @@ from builder.oci.digest import Digest
 from builder.oci.manifest import Index, Manifest, build_index, parse_manifest
 from builder.oci.mediatypes import OCI_INDEX
 from builder.oci.reference import Reference
-from builder.registry import answers
+from builder.registry import address, answers
 from builder.registry.client import RegistryClient
 from builder.registry.refusals import broken
 
@@ -98,7 +98,7 @@ def _listed(
         found += _index(reference, raw).manifests
         if following is None:
             return tuple(found)
-        path = answers.absolute(url, following)
+        path = address.joined(url, following)
     raise broken(reference, "its list of referrers does not end")
 
 

@@ -139,9 +139,7 @@ class HttpTransport:
             response.close()
             if response.status == 303 and method != "HEAD":
                 method, body = "GET", None
-            from urllib.parse import urljoin
-
-            url = urljoin(url, location)
+            url = address.joined(url, location)
         raise RegistryError(
             f"more than {_MAX_REDIRECTS} redirects from `{address.redact(request.url)}`",
             code="registry.protocol",
@@ -215,6 +213,8 @@ class HttpTransport:
             # Requests are prepared outside the session, so neither `.netrc` nor cookies reach them; this says
             # it again, where a later change would forget it.
             session.trust_env = False
+            # It would read all of the body of a redirect, and look at where that leads, although it follows none.
+            session.get_redirect_target = _nowhere  # type: ignore[method-assign]
             session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
             if kind.is_default:
                 adapter = requests.adapters.HTTPAdapter(
@@ -257,6 +257,10 @@ class HttpTransport:
             return {}
         # As with other programs, a host and a port will do.
         return {origin.scheme: proxy if "://" in proxy else f"http://{proxy}"}
+
+
+def _nowhere(resp: requests.Response) -> str | None:  # noqa: ARG001  named as what it stands for
+    return None
 
 
 class _Body:

@@ -21,6 +21,7 @@ from builder.errors import Cancelled, RegistryError
 from builder.oci.descriptor import Descriptor
 from builder.oci.reference import Reference
 from builder.registry import backoff
+from builder.registry.address import joined
 from builder.registry.client import RegistryClient
 from builder.registry.download import PROGRESS
 from builder.registry.exchange import Cancelled as Question
@@ -243,9 +244,7 @@ class _Sending:
             self._least = max(self._least, int(least[:10]))
         if location is None:
             return False
-        from urllib.parse import urljoin
-
-        self._location = urljoin(response.url, location)
+        self._location = joined(response.url, location)
         return True
 
     def _ask(

@@ -435,7 +435,13 @@ def test_redirects_end(
 
 @pytest.mark.parametrize(
     "target",
-    ["http://example.com/x", "https://169.254.169.254/x", "file:///etc/passwd", "https://u:p@x/"],
+    [
+        "http://example.com/x",
+        "https://169.254.169.254/x",
+        "file:///etc/passwd",
+        "https://u:p@x/",
+        "http://[::1",
+    ],
 )
 def test_redirects_to_forbidden_places_are_refused(
     client: RegistryClient, registry: Registry, blobs: BlobStore, events: Recorder, target: str
@@ -444,6 +450,29 @@ def test_redirects_to_forbidden_places_are_refused(
     with pytest.raises(RegistryError, match="is not contacted") as caught:
         pulled(client, registry, blobs, events)
     assert "u:p" not in str(caught.value)
+
+
+def test_the_body_of_a_redirect_is_not_read(
+    client: RegistryClient, registry: Registry, blobs: BlobStore, events: Recorder
+) -> None:
+    registry.add("team/app", "1", sample_image())
+
+    def act(handler: faults.Handler) -> bool:
+        if "?" in handler.path:
+            return False
+        handler.send_response(307)
+        handler.send_header("Location", f"{handler.path}?there")
+        handler.send_header("Content-Length", str(1 << 40))
+        handler.end_headers()
+        handler.wfile.write(b"and so on")
+        left.wait(20)
+        handler.close_connection = True
+        return True
+
+    left = threading.Event()
+    registry.fault("GET", "/manifests/", act, times=-1)
+    pulled(client, registry, blobs, events)
+    left.set()
 
 
 def test_a_registry_that_is_not_there_is_unavailable(

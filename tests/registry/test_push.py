@@ -85,6 +85,17 @@ def test_absolute_locations_are_as_good_as_relative_ones(
     assert registry.blobs["team/app", image.manifest.config.digest]
 
 
+@pytest.mark.parametrize(
+    "where", ["http://[::1", "file:///etc/passwd", "http://127.0.0.1:99999999/"]
+)
+def test_a_location_that_is_no_address_is_refused(
+    client: RegistryClient, registry: Registry, events: Recorder, where: str
+) -> None:
+    registry.fault("POST", "/uploads/", faults.status(202, Location=where), times=-1)
+    with pytest.raises(RegistryError, match="is not contacted"):
+        pushed(client, registry, sample_image(), events)
+
+
 def test_blobs_of_another_repository_are_mounted(
     client: RegistryClient, registry: Registry, events: Recorder
 ) -> None:
