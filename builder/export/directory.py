@@ -25,6 +25,25 @@ class Others(Enum):
 
 
 @contextmanager
+def alone_in(dest: str) -> Iterator[None]:
+    """Wait until no other lapstrake writes to a directory that is there; until the block ends others wait for this one.
+
+    What is missing, or cannot be locked, is nobody's.
+    """
+    try:
+        fd = os.open(dest, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+@contextmanager
 def making(dest: str, others: Others = Others.STAY) -> Iterator[str]:
     """Give an empty directory, whose content is at `dest` once the block has ended.
 
@@ -101,7 +120,8 @@ def _appear(unfinished: str, path: str, dest: str, others: Others) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
-        _merge(unfinished, path, dest, others)
+        with alone_in(path):
+            _merge(unfinished, path, dest, others)
 
 
 def _merge(unfinished: str, path: str, dest: str, others: Others) -> None:

@@ -236,11 +236,11 @@ def _archive(requested: Archive, images: Sequence[Packed], store: Store) -> Writ
 
 
 def _directory(requested: Directory, images: Sequence[Packed], store: Store) -> Written:
-    from builder.export.directory import making
+    from builder.export.directory import alone_in, making
     from builder.export.left_out import LeftOut
 
     trees = _trees(images, store, split=requested.split, prefix=requested.prefix)
-    with making(requested.dest, requested.others) as directory:
+    with alone_in(requested.dest), making(requested.dest, requested.others) as directory:
         arguments = {
             "trees": trees,
             "root": directory,

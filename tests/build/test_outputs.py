@@ -9,6 +9,7 @@ import os
 import shutil
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from builder.engine.engine import Engine
 from builder.engine.requests import BuildRequest, BuildResult, Output, Provenance
 from builder.errors import ExportError, ImageError, LapstrakeError, UsageError
 from builder.events import BuildDone
+from builder.export.directory import alone_in
 from builder.oci.digest import Digest
 from builder.oci.document import parse_config
 from builder.oci.manifest import Index, Manifest, parse_manifest
@@ -298,6 +300,23 @@ def test_files_of_others_go_only_where_that_is_allowed(
     monkeypatch.chdir(tmp_path)
     build(workshop, context, deleting)
     assert os.listdir(out) == ["file"]
+
+
+def test_directories_are_written_one_after_another(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    dest = tmp_path / "out"
+    dest.mkdir()
+    (dest / "theirs").touch()
+    what = output("local", dest, mode="delete")
+    with ThreadPoolExecutor() as pool:
+        with alone_in(str(dest)):
+            running = pool.submit(build, workshop, context, what, allow=("buildx.local.delete",))
+            with pytest.raises(TimeoutError):
+                running.result(timeout=2)
+            assert os.listdir(dest) == ["theirs"]
+        running.result(timeout=60)
+    assert os.listdir(dest) == ["file"]
 
 
 def test_platforms_are_kept_apart_in_directories_and_tars(
