@@ -101,7 +101,7 @@ def _image_platform(scene: Scene, stage: StageText, wanted: Platform) -> Iterato
         rule="InvalidBaseImagePlatform",
         span=stage.head.image.span,
         message=f"the image `{stage.head.image.text}` is for `{actual}`, this build for `{wanted}`",
-        hint="name an image for that platform, or build for another with `--platform`",
+        hint="name an image for that platform, build for another with `--platform`, or ask for a newer one with `--pull`",
         comments=stage.head.comments,
     )
 
