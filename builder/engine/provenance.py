@@ -33,6 +33,7 @@ BUILD_TYPE_V02 = "https://mobyproject.org/buildkit@v1"
 _BUILDKIT = "https://mobyproject.org/buildkit@v1"
 _FRONTEND = "dockerfile.v0"
 _FILE = "Dockerfile"
+_STDIN = "-"
 
 Document = dict[str, Any]
 
@@ -165,6 +166,8 @@ def _arguments(account: Account) -> dict[str, str]:
     for image in account.images:
         if image.layout:
             found[f"context:{image.layout}"] = f"oci-layout:{image.layout}"
+    if account.remote is not None and request.dockerfile == _STDIN:
+        found["context"] = address(account.remote)
     if request.target:
         found["target"] = request.target
     if request.no_cache:
@@ -204,19 +207,23 @@ def _locals(account: Account) -> list[str]:
     used = {each.op.name for each in account.graph.vertices if isinstance(each.op, ContextSource)}
     found = {name for name, op in account.contexts if op is None and name in used}
     if account.remote is None:
-        found |= {"dockerfile"} | (used & {CONTEXT})
+        found |= used & {CONTEXT}
+    if account.remote is None or account.request.dockerfile == _STDIN:
+        found.add("dockerfile")
     return sorted(found)
 
 
 def _config_source(account: Account) -> Document:
-    found: Document = {}
-    if account.remote is not None:
-        found["uri"] = address(account.remote)
-        digest = dict(account.fetched).get(account.remote)
-        if digest is not None:
-            found["digest"] = _digest_set(digest)
-    name = os.path.basename(account.request.dockerfile or _FILE).partition("?")[0]
-    return {**found, "path": _FILE if name in ("", "-") else name}
+    """Return where the Dockerfile came from; of one that was here only its name is told."""
+    given = account.request.dockerfile or _FILE
+    if account.remote is None or given == _STDIN:
+        name = os.path.basename(given).partition("?")[0]
+        return {"path": _FILE if name in ("", _STDIN) else name}
+    found: Document = {"uri": address(account.remote)}
+    digest = dict(account.fetched).get(account.remote)
+    if digest is not None:
+        found["digest"] = _digest_set(digest)
+    return {**found, "path": os.path.normpath(given.lstrip("/"))}
 
 
 def _dependencies(account: Account) -> Iterator[Document]:

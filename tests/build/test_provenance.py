@@ -232,6 +232,30 @@ def test_a_repository_is_told_with_its_commit_and_nothing_is_missing(
     assert metadata["buildkit_hermetic"] is True
 
 
+def test_a_dockerfile_elsewhere_in_a_repository_is_told_with_its_path(
+    workshop: Workshop, git: GitServer, tmp_path: Path, told: Told
+) -> None:
+    git.create("one", {"ci/App.dockerfile": "FROM scratch\nCOPY a /\n", "a": "1"})
+    send(workshop, b"", tmp_path, context=git.url("one"), dockerfile="ci/App.dockerfile")
+    source = told(MIN)["buildDefinition"]["externalParameters"]["configSource"]
+    assert source["path"] == "ci/App.dockerfile"
+
+
+def test_a_dockerfile_on_standard_input_is_not_said_to_come_from_the_repository(
+    workshop: Workshop, git: GitServer, tmp_path: Path, told: Told
+) -> None:
+    git.create("one", {"Dockerfile": "FROM scratch\n", "a": "1"})
+    send(workshop, b"FROM scratch\nCOPY a /b\n", tmp_path, context=git.url("one"), dockerfile="-")
+    document = told(MIN)
+    parameters = document["buildDefinition"]["externalParameters"]
+    assert parameters["configSource"] == {"path": "Dockerfile"}
+    assert parameters["request"]["args"] == {"context": git.url("one")}
+    assert parameters["request"]["locals"] == [{"name": "dockerfile"}]
+    metadata = document["runDetails"]["metadata"]
+    assert metadata["buildkit_completeness"]["resolvedDependencies"] is False
+    assert "buildkit_hermetic" not in metadata
+
+
 def test_a_step_with_a_network_is_not_hermetic(
     workshop: Workshop, git: GitServer, tmp_path: Path, told: Told
 ) -> None:
