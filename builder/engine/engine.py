@@ -167,11 +167,16 @@ class Engine(Moving):
         if _only_cached(outputs):
             references = ()
         self._name(references, built)
-        results, warnings = self._deliver(
-            references, outputs, built, events, claims=request.provenance
-        )
+        results, said = self._deliver(references, outputs, built, events, claims=request.provenance)
+        warnings = said
+        if any(each.epoch is not None for each in built.images):
+            from builder.engine.unset_times import times_kept
+
+            warnings = (*warnings, *times_kept(built, outputs))
         if self._made is not None and not request.pull:
-            warnings = (*warnings, *self._newer(request, results, built, events))
+            warnings = (*warnings, *self._newer(request, results, built))
+        for note in warnings[len(said) :]:
+            events.emit(Warned(diagnostic=note))
         images = tuple([self._of_platform(each) for each in built.images])
         done = BuildDone(
             at=time.monotonic() - started,
@@ -210,17 +215,13 @@ class Engine(Moving):
         request: BuildRequest,
         results: tuple[OutputResult, ...],
         built: Built,
-        events: EventSink,
     ) -> tuple[Diagnostic, ...]:
-        """Say which bases are newer in registries that were asked anyway."""
+        """Return which bases are newer in registries that were asked anyway."""
         from builder.engine.newer import asked_anyway, newer_bases
 
         sent = [name for each in results if each.pushed for name in each.names]
         asked = asked_anyway(request, sent)
-        notes = newer_bases(built, asked, self._registries.client()) if asked else ()
-        for note in notes:
-            events.emit(Warned(diagnostic=note))
-        return notes
+        return newer_bases(built, asked, self._registries.client()) if asked else ()
 
     def provenance(self, image: str, platform: str | None = None) -> Claimed:
         """Return what an image is said to be made from: by its last build here, else by a registry.

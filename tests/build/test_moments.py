@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from builder.engine.requests import BuildRequest, Output
 from builder.errors import DockerfileError
 from tests.build.test_add import OLD, Archive
 from tests.build.test_contexts import send
-from tests.build.workshop import Built, Workshop, workshop_in
+from tests.build.workshop import Built, Watch, Workshop, workshop_in
 from tests.support.file_server import File, FileServer, serving_files
 from tests.support.git_server import GitServer, serving
 
@@ -146,3 +147,23 @@ def _text(seconds: int) -> str:
     from builder.engine.catalogue import rfc3339
 
     return rfc3339(seconds)
+
+
+def test_times_of_commands_are_named_where_an_epoch_was_given_but_not_to_files(
+    workshop: Workshop, context: Path
+) -> None:
+    def noted(text: str, *outputs: Output, epoch: str = "1600000000") -> bool:
+        workshop.write(context, text)
+        arguments = (("SOURCE_DATE_EPOCH", epoch),) if epoch else ()
+        request = BuildRequest(context=str(context), build_args=arguments, outputs=outputs)
+        found = workshop.engine.build(request, Watch()).warnings
+        assert {each.code for each in found} <= {"build.times-kept"}
+        return bool(found)
+
+    rewriting = (("name", "set"), ("rewrite-timestamp", "true"))
+    assert noted("RUN touch /a")
+    assert noted("RUN touch /a\nFROM base\nRUN touch /b\nWORKDIR /w\nRUN true")
+    assert not noted("RUN touch /a", epoch="")
+    assert not noted("RUN touch /a", Output(type="image", attributes=rewriting))
+    assert not noted("WORKDIR /w\nRUN true")
+    assert not noted("RUN touch /a\nFROM base\nWORKDIR /w")
