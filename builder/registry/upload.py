@@ -182,6 +182,8 @@ class _Sending:
             raise self._astray(there)
         self._offset = last + 1 if there is None else there
         self._meter.restart(self._offset)
+        if self._offset <= last:
+            raise self._took_less(self._offset - first, size)
 
     def _piece(self, size: int) -> Upload:
         def sent(count: int) -> None:
@@ -261,6 +263,15 @@ class _Sending:
 
     def _refusal(self, response: Response) -> RegistryError:
         return self._client.refuse(response, self._reference, self._blob.descriptor.digest)
+
+    def _took_less(self, count: int, size: int) -> RegistryError:
+        # Of a few bytes each time there would be no end.
+        return RegistryError(
+            f"{self._reference.registry} takes less than it is sent",
+            code="registry.unavailable",
+            temporary=True,
+            notes=(f"of {size} bytes of `{self._blob.descriptor.digest}` it took {count}",),
+        )
 
     def _astray(self, there: int) -> RegistryError:
         return RegistryError(

@@ -211,6 +211,22 @@ def test_a_registry_that_claims_more_than_was_sent_is_not_believed(
         sent(client, registry)
 
 
+def test_a_registry_that_takes_two_bytes_each_time_is_given_up(
+    client: RegistryClient, registry: Registry
+) -> None:
+    def act(handler: faults.Handler) -> bool:
+        session = handler.path.rpartition("/")[2].partition("?")[0]
+        registry.uploads[session] += handler.body[:2]
+        handler.progress(202, "team/app", session)
+        return True
+
+    registry.most = 1_000_000
+    registry.fault("PATCH", "/uploads/", act, times=50)
+    with pytest.raises(RegistryError, match="takes less than it is sent"):
+        sent(client, registry)
+    assert len(patches(registry)) < 10
+
+
 def test_retry_after_is_honoured_for_uploads(
     client: RegistryClient, registry: Registry, waits: Waits
 ) -> None:
