@@ -3,8 +3,8 @@
     registry ──► blobs/ (download, several at once)
                    └──► layers/ (one thread, bottom first, as the bytes come)
 
-Nothing is kept of a blob that turns out wrong. Whatever cannot be unpacked now is left to the first use, which
-says what is wrong with it.
+Nothing is kept of a blob that turns out wrong, and an image with a layer that is none is not believed. What this host alone
+cannot unpack is left to the first use, which says what is in the way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from builder.store.arrival import Arrival, Incoming
 from builder.store.layers import BlobForm, State, pulled_layer
 from builder.store.root import Store
 
-_FATAL = frozenset({"store.digest-mismatch", "store.no-space", "store.limit"})
+_FATAL = frozenset({"store.digest-mismatch", "store.no-space", "store.limit", "layer.invalid"})
 
 
 class Unpacking:
@@ -50,7 +50,7 @@ def unpacking(
 ) -> Iterator[Unpacking]:
     """Unpack an image while the block receives its blobs, and wait for the end of that.
 
-    Raises: StoreError: `store.digest-mismatch`, `store.no-space`. Cancelled.
+    Raises: StoreError: `store.digest-mismatch`, `store.no-space`. LayerError: `layer.invalid`. Cancelled.
     """
     arrivals: dict[Digest, Arrival] = {}
     incoming: dict[str, Incoming] = {}

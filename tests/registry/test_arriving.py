@@ -15,7 +15,7 @@ import pytest
 
 from builder.engine.arriving import Unpacking, unpacking
 from builder.engine.catalogue import Catalogue
-from builder.errors import RegistryError, StoreError
+from builder.errors import LayerError, RegistryError, StoreError
 from builder.events import Warned
 from builder.oci.descriptor import Descriptor
 from builder.oci.digest import Digest
@@ -218,11 +218,23 @@ def test_a_layer_with_another_diff_id_is_not_believed(pulling: Pulling, registry
 def test_a_blob_that_is_no_layer_leaves_nothing(pulling: Pulling, registry: Registry) -> None:
     image = sample_image(noise(300_000))
     registry.add("team/app", "1", image)
+    with pytest.raises(LayerError):
+        pulling()
+    assert pulling.directories() == 0
+    assert os.listdir(f"{pulling.store.root}/active") == []
+
+
+def test_an_image_that_only_this_host_cannot_unpack_is_told_of(
+    pulling: Pulling, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpack(*_: object) -> None:
+        raise LayerError("it belongs to nobody", code="layer.foreign-owner")
+
+    registry.add("team/app", "1", IMAGE)
+    monkeypatch.setattr(pulling.store.snapshots, "unpack", unpack)
     pulling()
     (warned,) = [each for each in pulling.events.events if isinstance(each, Warned)]
     assert warned.diagnostic.notes[0] == "the image is pulled, but cannot be unpacked here"
-    assert pulling.directories() == 0
-    assert os.listdir(f"{pulling.store.root}/active") == []
 
 
 def test_a_download_that_fails_ends_the_unpacking(pulling: Pulling, registry: Registry) -> None:
