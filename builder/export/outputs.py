@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from builder.diagnostics import Diagnostic
-from builder.errors import UsageError
+from builder.errors import ExportError, UsageError
 from builder.export.destination import STANDARD_OUTPUT, never, require_parent, writer, writing
 from builder.export.manifest import Packed
 from builder.export.requested import Archive, Directory, DockerArchive, ImageForm, Layout
@@ -39,10 +40,17 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 def check(requested: Directory | Archive | Layout | DockerArchive) -> None:
     """Refuse a destination before anything is built.
 
-    Raises: ExportError: the directory above the destination does not exist.
+    Raises: ExportError: the directory above the destination does not exist, or it is the root of this machine.
     """
-    if requested.dest != STANDARD_OUTPUT:
-        require_parent(requested.dest)
+    if requested.dest == STANDARD_OUTPUT:
+        return
+    require_parent(requested.dest)
+    if isinstance(requested, Directory | Layout) and os.path.realpath(requested.dest) == "/":
+        # Whoever is root would give this machine the image's users, and its commands.
+        raise ExportError(
+            "an image is not written over the root directory of this machine",
+            hint="name a directory of its own",
+        )
 
 
 def check_several(requested: Directory | Archive | Layout | DockerArchive) -> None:

@@ -169,24 +169,26 @@ def _hashed(descriptor: int, found: _Hash, size: int) -> int:
 
 
 def sweep(root: str, *, parts: bool) -> Iterator[int]:
-    """Remove what nobody is writing: litter, and parts if asked for, or old; yield the bytes given back of each."""
+    """Remove what nobody is writing: litter, and parts if asked for, empty or old; yield the bytes given back of each."""
     try:
         paths = unused(root, "tmp", ())
     except FileNotFoundError:
         return
     for path in paths:
         name = os.path.basename(path)
-        if name.startswith(BLOB) or (name.startswith(PART) and (parts or _is_old(path))):
+        if name.startswith(BLOB) or (name.startswith(PART) and (parts or _is_useless(path))):
             freed = _sweep_one(path)
             if freed is not None:
                 yield freed
 
 
-def _is_old(path: str) -> bool:
+def _is_useless(path: str) -> bool:
+    """Tell whether nothing has come of a blob, or what came is too old to be gone on with."""
     try:
-        return time.time() - os.lstat(path).st_mtime > KEPT
+        status = os.lstat(path)
     except FileNotFoundError:
         return False
+    return not status.st_size or time.time() - status.st_mtime > KEPT
 
 
 def _sweep_one(path: str) -> int | None:
