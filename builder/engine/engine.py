@@ -30,7 +30,7 @@ from builder.errors import ImageError, LapstrakeError
 from builder.events import BuildDone, Event, EventSink, Warned
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference, short_name
-from builder.settings import Settings
+from builder.settings import LOCAL, Settings
 from builder.solve.translate import Behind, translated
 from builder.store.builds import About
 from builder.store.root import Store
@@ -268,11 +268,14 @@ class Engine(Moving):
             with suppress(LapstrakeError):  # what is not to be had now is said by flags
                 told = claimed_in_registry(self._registries.client(), reference, found.platform)
 
+        # Other processes have stores of their own, which answer with what they have.
+        settings = msgspec.structs.replace(self._settings, executor=LOCAL)
+
         def build(asked: BuildRequest) -> BuiltImage:
             return (
                 Build(
                     asked,
-                    settings=self._settings,
+                    settings=settings,
                     store=self._store,
                     behind=self._behind,
                     registries=lambda: self._registries,

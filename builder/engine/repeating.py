@@ -103,11 +103,12 @@ def asked_as(
     """Return the request with what is known of the first one, from its provenance too; what it says itself wins."""
     arguments = told.args
     given = dict(request.build_args)
+    if making_for(image.config) is Making.ANYWHERE:
+        # Provenance may say what it was taken from instead, which may have none now.
+        given.setdefault(_EPOCH, str(int(created_seconds(image.config.created))))
     for key, value in arguments.items():
         if key.startswith("build-arg:"):
             given.setdefault(key.removeprefix("build-arg:"), value)
-    if making_for(image.config) is Making.ANYWHERE:
-        given.setdefault(_EPOCH, str(int(created_seconds(image.config.created))))
     labels = {
         key.removeprefix("label:"): value
         for key, value in arguments.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from builder.engine.requests import BuildRequest, Output, Provenance
 from builder.engine.verifying import Verdict
 from builder.store.images import Origin
 from tests.build.workshop import Watch, Workshop
+from tests.support.file_server import File, serving_files
 from tests.support.product import Product
 from tests.support.registry import hostile_registry
 
@@ -168,6 +170,29 @@ def test_provenance_without_values_does_not_tell_what_was_given(
         )
         verdict = verify(workshop, "partly", context)
         assert (verdict.told, verdict.same) == (told, told)
+
+
+def test_the_time_is_that_of_the_image_whatever_it_was_taken_from(
+    workshop: Workshop, context: Path, tmp_path: Path
+) -> None:
+    archive = tmp_path / "context.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, text in (("Dockerfile", b"FROM scratch\nCOPY a /taken\n"), ("a", b"1")):
+            (context / name).write_bytes(text)
+            member = tarfile.TarInfo(name)
+            member.size, member.mtime = len(text), 1_600_000_000
+            tar.addfile(member, io.BytesIO(text))
+    with serving_files() as server:
+        server.files["/c"] = File(archive.read_bytes())
+        request = BuildRequest(
+            context=server.url("/c"),
+            build_args=(("SOURCE_DATE_EPOCH", "context"),),
+            outputs=(Output(type="image", attributes=REWRITTEN.attributes[:2]),),
+            provenance=Provenance(),
+        )
+        workshop.engine.build(request, Watch())
+    verdict = verify(workshop, "timed", context)
+    assert (verdict.same, verdict.times) == (True, True)
 
 
 def test_the_base_is_the_one_that_it_was(fresh: Workshop, context: Path) -> None:
