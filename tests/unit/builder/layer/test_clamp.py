@@ -15,6 +15,7 @@ from builder.layer import clamp, jobs
 from builder.layer.entries import read_entries, write_entries
 from builder.layer.entry import Kind
 from builder.layer.pack import SECOND
+from builder.layer.times import MADE
 from tests.unit.builder.layer.archives import (
     END,
     Result,
@@ -171,3 +172,13 @@ def test_early_times_that_were_read_off_a_clock_go_too(layer: Path, form: str) -
     assert times(layer / "clamped")[b"l"] == 0
     with tarfile.open(layer / "blob") as archive:
         assert archive.getmember("early").mtime == EPOCH
+
+
+def test_a_directory_without_a_time_gets_that_of_the_image(tmp_path: Path) -> None:
+    place = tmp_path / "layer"
+    Result(place, directory(b"d/", mtime=MADE) + file(b"d/f", b"x", mtime=MADE - 1) + END)
+    more = {"root": str(place / "root"), "epoch": MADE + 9}
+    arguments = {"entries_path": str(place / "entries"), "path": str(place / "blob"), **more}
+    call(clamp.clamp_layer, clamped=str(place / "clamped"), **arguments)
+    times = {e.path: e.mtime // SECOND for e in read_entries(str(place / "clamped"))}
+    assert times == {b"d": MADE + 9, b"d/f": MADE - 1}
