@@ -13,7 +13,7 @@ from builder.cli.verb import Verb, absent, root_option
 from builder.errors import UsageError
 
 if TYPE_CHECKING:
-    from builder.engine.composed import Change
+    from builder.engine.manifest_list import Change
 
 
 @click.group(
@@ -56,7 +56,7 @@ def _change(
     os_features: tuple[str, ...],
     annotation: tuple[str, ...],
 ) -> Change:
-    from builder.engine.composed import Change
+    from builder.engine.manifest_list import Change
 
     pairs = [text.partition("=") for text in annotation]
     for name, equals, _ in pairs:

@@ -13,11 +13,11 @@ from typing import BinaryIO
 import msgspec
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.composed import Change, Child, ManifestList, PlatformOf
 from builder.engine.ends import End, InRegistry, InStore, parse_end
 from builder.engine.holders import Holder
 from builder.engine.importing import is_image
 from builder.engine.looked import Inspected, as_in_list, looked
+from builder.engine.manifest_list import Change, Child, ManifestList, PlatformOf
 from builder.engine.sources import Source, Whole, opened
 from builder.errors import ImageError, LapstrakeError, UsageError
 from builder.events import EventSink, Outcome, VertexDone, VertexFailed, VertexStarted

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from builder.engine.composed import Child
 from builder.engine.ends import End, InRegistry
+from builder.engine.manifest_list import Child
 from builder.oci.closure import Closure, Document
 from builder.oci.digest import Digest
 from builder.oci.manifest import Index, Manifest

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from builder.engine.catalogue import Catalogue
-from builder.engine.composed import Change
 from builder.engine.lists import ManifestLists
+from builder.engine.manifest_list import Change
 from builder.errors import ImageError, LapstrakeError, ReferenceInvalid, UsageError
 from builder.events import Discard
 from builder.oci.mediatypes import DOCKER_INDEX, OCI_INDEX, Family
