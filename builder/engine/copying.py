@@ -32,7 +32,7 @@ from builder.registry import backoff
 from builder.registry.auth_file import storage_key
 from builder.registry.client import RegistryClient
 from builder.registry.meter import Meter
-from builder.registry.transfer import push_closure
+from builder.registry.pushing import push_closure
 from builder.settings import Settings
 from builder.store.root import Store
 

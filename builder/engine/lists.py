@@ -30,7 +30,7 @@ from builder.oci.manifest import Manifest
 from builder.oci.mediatypes import CONFIGS
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import push_closure
+from builder.registry.pushing import push_closure
 from builder.store.lists import Lists
 from builder.store.root import Store
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from builder.oci.descriptor import Descriptor
     from builder.oci.manifest import Manifest
     from builder.registry.client import RegistryClient
+    from builder.registry.pulling import PulledImage
     from builder.registry.resolve import Resolved
-    from builder.registry.transfer import PulledImage
 
 
 class Registries:
@@ -91,7 +91,7 @@ class Registries:
 
         For `platform` and `or_the_only_one` see `registry.resolve`.
 
-        Raises: RegistryError, ImageError, StoreError, Cancelled: see `registry.transfer.pull`.
+        Raises: RegistryError, ImageError, StoreError, Cancelled: see `registry.pulling.pull`.
         """
         from builder.errors import LapstrakeError
 
@@ -132,10 +132,10 @@ class Registries:
         *,
         unpack: bool,
     ) -> PulledImage:
-        from builder.registry import transfer
+        from builder.registry import pulling
 
         fetch = partial(
-            transfer.fetch,
+            pulling.fetch,
             self.client(),
             reference,
             resolved,
@@ -165,10 +165,10 @@ class Registries:
 
         What it is given takes each layer that is ready while it makes others.
 
-        Raises: RegistryError, StoreError, Cancelled: see `registry.transfer.push_closure`, or as `package`.
+        Raises: RegistryError, StoreError, Cancelled: see `registry.pushing.push_closure`, or as `package`.
         """
         from builder.errors import LapstrakeError
-        from builder.registry import transfer
+        from builder.registry import pushing
 
         events = Stamped(events, self.since)
         shown = ", ".join([reference.familiar() for reference in references])
@@ -180,7 +180,7 @@ class Registries:
             if by_digest:
                 reference = reference.with_digest(closure.top.descriptor().digest)
             tags = [each.tag for each in references if each.tag is not None and not by_digest]
-            sent = transfer.push_closure(
+            sent = pushing.push_closure(
                 self.client(),
                 reference,
                 closure,
@@ -213,12 +213,12 @@ class Registries:
         """
         from builder.errors import LapstrakeError
         from builder.oci.closure import Closure
-        from builder.registry import referrers, transfer
+        from builder.registry import pushing, referrers
 
         digest = artifact.descriptor().digest
         events.emit(VertexStarted(id=vertex_id, name=f"attach to {reference.familiar()}"))
         try:
-            transfer.push_closure(
+            pushing.push_closure(
                 self.client(),
                 reference.with_digest(digest),
                 Closure(documents=(artifact,)),
@@ -241,9 +241,9 @@ class Registries:
 
         Raises: RegistryError, Cancelled: as `push`.
         """
-        from builder.registry import transfer
+        from builder.registry import pushing
 
-        with transfer.sending(
+        with pushing.sending(
             self.client(),
             reference,
             self._verified_blob,

@@ -42,7 +42,7 @@ from builder.oci.mediatypes import is_foreign
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.parallel import in_parallel
-from builder.registry.transfer import DOWNLOADS
+from builder.registry.pulling import DOWNLOADS
 from builder.store.blobs import LAYOUT, BlobStore
 from builder.store.forms import unique_name
 

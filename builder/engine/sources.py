@@ -52,8 +52,8 @@ from builder.oci.mediatypes import Compression, Family, compression_of
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
+from builder.registry.pulling import fetch_blobs, receive
 from builder.registry.resolve import resolve
-from builder.registry.transfer import fetch_blobs, receive
 from builder.store.blobs import BlobStore
 from builder.store.content import ContentStore
 from builder.store.forms import unique_name

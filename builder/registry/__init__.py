@@ -19,17 +19,11 @@ if TYPE_CHECKING:
     from builder.registry.auth import Credential
     from builder.registry.client import RegistryClient
     from builder.registry.credentials import Keyring, Sources
+    from builder.registry.pulling import fetch_closure, pull, receive
+    from builder.registry.pushing import push, push_closure, send
     from builder.registry.session import GivenCredentials
-    from builder.registry.transfer import (
-        Outgoing,
-        fetch_closure,
-        pull,
-        push,
-        push_closure,
-        receive,
-        send,
-    )
     from builder.registry.transport import HttpTransport, Options
+    from builder.registry.upload import Outgoing
 
 __all__ = [
     "Credential",
@@ -54,15 +48,15 @@ _HOMES = {
     "HttpTransport": "transport",
     "Keyring": "credentials",
     "Options": "transport",
-    "Outgoing": "transfer",
+    "Outgoing": "upload",
     "RegistryClient": "client",
     "Sources": "credentials",
-    "fetch_closure": "transfer",
-    "pull": "transfer",
-    "push": "transfer",
-    "push_closure": "transfer",
-    "receive": "transfer",
-    "send": "transfer",
+    "fetch_closure": "pulling",
+    "pull": "pulling",
+    "push": "pushing",
+    "push_closure": "pushing",
+    "receive": "pulling",
+    "send": "pushing",
 }
 
 

@@ -17,7 +17,7 @@ from builder.oci.descriptor import Descriptor
 from builder.oci.manifest import Index, Manifest
 from builder.oci.mediatypes import CONFIGS
 from builder.oci.reference import Reference
-from builder.registry import backoff, transfer
+from builder.registry import backoff, pulling, pushing, upload
 from builder.registry.client import RegistryClient
 from builder.sharing.place import Parcel, refuse_foreign
 from builder.sharing.records import EMPTY, EMPTY_CONFIG, layers_manifest, set_name, set_of
@@ -129,16 +129,12 @@ class RepositoryPlace:
 
     def chunks(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Yield the bytes of a blob; a broken connection is taken up again."""
-        return transfer.receive(
-            self._client, self._reference, descriptor, cancelled=self._cancelled
-        )
+        return pulling.receive(self._client, self._reference, descriptor, cancelled=self._cancelled)
 
     def put(self, parcels: Sequence[Parcel]) -> int:
         """Send the blobs that the repository lacks."""
-        outgoing = [
-            transfer.Outgoing(descriptor=each.descriptor, open=each.open) for each in parcels
-        ]
-        return transfer.send(self._client, self._reference, outgoing, cancelled=self._cancelled)
+        outgoing = [upload.Outgoing(descriptor=each.descriptor, open=each.open) for each in parcels]
+        return pushing.send(self._client, self._reference, outgoing, cancelled=self._cancelled)
 
     def publish(self, manifest: Manifest, layers: Sequence[Descriptor]) -> None:
         """Put the layers' manifest, then that of the set: what can be found is whole."""

@@ -10,7 +10,8 @@ from builder.errors import RegistryError
 from builder.oci.reference import Reference
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import pull, push
+from builder.registry.pulling import pull
+from builder.registry.pushing import push
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Keyring, Recorder
 from tests.registry.test_push import outgoing

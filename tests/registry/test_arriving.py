@@ -24,8 +24,8 @@ from builder.oci.manifest import build_manifest
 from builder.oci.mediatypes import OCI_CONFIG
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
-from builder.registry import transfer
 from builder.registry.client import RegistryClient
+from builder.registry.pulling import fetch
 from builder.store.layers import State
 from builder.store.overlay import OverlaySnapshotter
 from builder.store.root import Store
@@ -73,7 +73,7 @@ class Pulling:
         """Pull as the engine does, and return the state."""
         resolved = self._client.resolve(self._reference, AMD64)
         with unpacking(self.store, resolved.manifest, resolved.config, self.events, 1) as self.work:
-            pulled = transfer.fetch(
+            pulled = fetch(
                 self._client,
                 self._reference,
                 resolved,

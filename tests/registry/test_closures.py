@@ -20,7 +20,8 @@ from builder.oci.manifest import Index, Manifest, build_index, build_manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import fetch_closure, push_closure, sending
+from builder.registry.pulling import fetch_closure
+from builder.registry.pushing import push_closure, sending
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Recorder
 from tests.support import registry as faults

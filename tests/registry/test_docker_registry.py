@@ -17,7 +17,8 @@ from builder.oci.reference import Reference
 from builder.oci.validate import validate
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import pull, push
+from builder.registry.pulling import pull
+from builder.registry.pushing import push
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Keyring, Recorder
 from tests.registry.test_push import outgoing

@@ -15,7 +15,8 @@ from builder.oci.manifest import Index, Manifest
 from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import PulledImage, fetch_closure, pull, push_closure
+from builder.registry.pulling import PulledImage, fetch_closure, pull
+from builder.registry.pushing import push_closure
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Recorder
 from tests.support import registry as faults

@@ -14,7 +14,8 @@ from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
 from builder.registry.configuration import Configuration, Places
 from builder.registry.endpoint import Need
-from builder.registry.transfer import pull, push
+from builder.registry.pulling import pull
+from builder.registry.pushing import push
 from builder.registry.transport import HttpTransport, Options
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Keyring, Recorder, Waits

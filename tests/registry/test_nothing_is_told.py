@@ -18,7 +18,7 @@ from builder.errors import LapstrakeError
 from builder.oci.reference import Reference
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import push
+from builder.registry.pushing import push
 from tests.registry.conftest import Keyring, Recorder
 from tests.registry.test_push import outgoing
 from tests.support import registry as faults

@@ -19,7 +19,7 @@ from builder.oci.platform import Platform
 from builder.oci.reference import Reference
 from builder.oci.validate import validate
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import PulledImage, pull
+from builder.registry.pulling import PulledImage, pull
 from builder.store.blobs import BlobStore
 from tests.registry.conftest import Recorder, Waits
 from tests.support import registry as faults

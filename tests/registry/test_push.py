@@ -14,7 +14,8 @@ from builder.oci.manifest import build_index, build_manifest
 from builder.oci.reference import Reference
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import Outgoing, push
+from builder.registry.pushing import push
+from builder.registry.upload import Outgoing
 from tests.registry.conftest import Keyring, Recorder
 from tests.support import registry as faults
 from tests.support.registry import Registry, hostile_registry

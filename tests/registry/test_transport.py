@@ -235,7 +235,7 @@ def test_a_silent_server_is_given_up(make_client: Callable[..., RegistryClient])
 def test_requests_is_imported_at_the_first_request_only() -> None:
     code = (
         "import sys\n"
-        "import builder.registry.transfer, builder.registry.credentials\n"
+        "import builder.registry.pulling, builder.registry.pushing, builder.registry.credentials\n"
         "from builder.registry.transport import HttpTransport\n"
         "from builder.registry.client import RegistryClient\n"
         "RegistryClient(HttpTransport())\n"

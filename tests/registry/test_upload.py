@@ -15,7 +15,8 @@ from builder.oci.reference import Reference
 from builder.registry import limits, upload
 from builder.registry.auth import Credential
 from builder.registry.client import RegistryClient
-from builder.registry.transfer import Outgoing, send
+from builder.registry.pushing import send
+from builder.registry.upload import Outgoing
 from tests.registry.conftest import Keyring, Waits
 from tests.support import registry as faults
 from tests.support.registry import Registry
